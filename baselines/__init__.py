@@ -1,0 +1,1 @@
+"""What the EBT is measured against: Transformer++ and the floors that every model must beat."""

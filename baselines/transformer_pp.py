@@ -1,0 +1,65 @@
+"""Transformer++: the EBT's own layers, predicting the next frame in one pass."""
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from baselines.config import TransformerPPConfig
+from worldmodel.config import BackboneConfig
+from worldmodel.energy import HEAD_STD
+from worldmodel.layers import ContextEncoder, EncodedContext
+from worldmodel.predictor import Clips, Predictor, Setting, Trajectory
+from worldmodel.rollout import cached_rollout
+
+
+class TransformerPP(Predictor):
+    """Llama-style blocks, causal over frames and dense within one (Gu and Dao, 2023, appendix E).
+
+    Predicts the next frame, or its change from the last one, as `config.anchor` says.
+    """
+
+    def __init__(
+        self,
+        config: TransformerPPConfig,
+        backbone: BackboneConfig,
+        grid: tuple[int, int],
+        dim: int,
+    ):
+        super().__init__()
+        self.anchor = config.anchor
+        self.context = ContextEncoder(backbone, grid, dim)
+        self.head = nn.Linear(backbone.width, dim, bias=False)
+        nn.init.normal_(self.head.weight, std=HEAD_STD)
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The stack."""
+        return self.context.backbone
+
+    def predict(self, context: Clips, setting: Setting, energies: bool = False) -> Trajectory:
+        """Predict every next frame in one pass."""
+        with torch.no_grad():
+            return Trajectory(self._predict(self.context(context.embeddings))[None])
+
+    def rollout(self, context: Clips, horizon: int, setting: Setting) -> Tensor:
+        """Predict `horizon` frames with a key/value cache."""
+
+        def next_frame(encoded: EncodedContext) -> Tensor:
+            return self._predict(encoded, last_only=True)
+
+        with torch.no_grad():
+            return cached_rollout(self.context, next_frame, context.embeddings, horizon)
+
+    def training_losses(self, batch: Clips, seed: int) -> Iterator[Tensor]:
+        """Smooth-L1 on all next frames."""
+        prediction = self._predict(self.context(batch.embeddings[:, :-1]))
+        yield F.smooth_l1_loss(prediction, batch.embeddings[:, 1:])
+
+    def _predict(self, encoded: EncodedContext, last_only: bool = False) -> Tensor:
+        frames = slice(-1, None) if last_only else slice(None)
+        prediction = self.head(encoded.features[:, frames]).float()
+        if self.anchor == "last_frame":
+            prediction = prediction + encoded.embeddings[:, frames]
+        return prediction

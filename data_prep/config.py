@@ -1,0 +1,102 @@
+"""Configuration of corpora and encoders. Imports nothing heavy, so that help stays instant."""
+
+from dataclasses import dataclass
+
+from data_prep.errors import InputError
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise InputError with `message` unless `condition` holds."""
+    if not condition:
+        raise InputError(message)
+
+
+@dataclass
+class CorpusConfig:
+    """How videos become clips and splits.
+
+    Args:
+        frames: frames in a clip.
+        frame_interval: seconds between the frames of a clip; a clip shows at each wanted time the
+            last frame at or before it.
+        stride: seconds from the start of one clip to the start of the next in the same video
+            (null: clips follow one another without overlap).
+        size: height and width of the frames in pixels; the shorter side is resized to it, the
+            longer one centre-cropped.
+        splits: csv with columns name, split and optionally group and label (null: a split.csv or
+            splits.csv in the folder is used when there is one).
+        validation_fraction: share of the groups for validation where the csv names none.
+        test_fraction: share of the groups for testing where there is no csv.
+        sources_per_shard: videos in a shard.
+    """
+
+    frames: int = 12
+    frame_interval: float = 0.25
+    stride: float | None = None
+    size: int = 64
+    splits: str | None = None
+    validation_fraction: float = 0.2
+    test_fraction: float = 0.2
+    sources_per_shard: int = 64
+
+    def __post_init__(self) -> None:
+        require(self.frames >= 3, f"corpus.frames is {self.frames}: a clip needs at least 3 frames")
+        require(self.frame_interval > 0, "corpus.frame_interval must be above 0 seconds")
+        require(self.stride is None or self.stride > 0, "corpus.stride must be above 0 seconds")
+        require(self.size >= 8, f"corpus.size is {self.size}: at least 8 pixels are needed")
+        require(0 < self.validation_fraction < 1, "corpus.validation_fraction must be in (0, 1)")
+        require(0 < self.test_fraction < 1, "corpus.test_fraction must be in (0, 1)")
+        require(self.sources_per_shard >= 1, "corpus.sources_per_shard must be at least 1")
+
+
+@dataclass
+class BouncingBallsConfig:
+    """The embedded corpus: balls in a box, written as H.264 files.
+
+    Args:
+        train: videos for training.
+        validation: videos for validation.
+        test: videos for testing.
+        seconds: length of a video.
+        fps: frames per second.
+        size: height and width in pixels.
+        seed: seed of the first video; each video has its own.
+    """
+
+    train: int = 480
+    validation: int = 64
+    test: int = 64
+    seconds: float = 6.0
+    fps: int = 8
+    size: int = 64
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for split in ("train", "validation", "test"):
+            require(getattr(self, split) >= 1, f"balls.{split} must be at least 1 video")
+        require(self.seconds > 0 and self.fps > 0, "balls.seconds and balls.fps must be above 0")
+        require(self.size % 2 == 0, "balls.size must be even: H.264 halves the colour planes")
+
+
+@dataclass
+class EncoderConfig:
+    """The frozen encoder.
+
+    Args:
+        name: which encoder; `dct` is the orthonormal block DCT and needs no weights.
+        patch_size: height and width of a patch in pixels.
+        frequencies: low frequencies kept per channel, in zigzag order (null: all, invertible).
+    """
+
+    name: str = "dct"
+    patch_size: int = 16
+    frequencies: int | None = None
+
+    def __post_init__(self) -> None:
+        require(self.name == "dct", f"encoder.name is {self.name!r}: the encoder here is dct")
+        require(self.patch_size >= 1, "encoder.patch_size must be at least 1 pixel")
+        limit = self.patch_size**2
+        require(
+            self.frequencies is None or 1 <= self.frequencies <= limit,
+            f"encoder.frequencies must be between 1 and {limit} for patch_size {self.patch_size}",
+        )

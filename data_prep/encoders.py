@@ -1,0 +1,88 @@
+"""Frozen encoders: frames to patch embeddings and, where possible, back."""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from data_prep.config import EncoderConfig
+from data_prep.errors import InputError
+
+
+class Encoder(Protocol):
+    """What every encoder offers. Frozen: no gradient, deterministic.
+
+    `grid` is (rows, columns) of patches, `dim` the embedding width; an `isometric` encoder keeps
+    distances, so that one global scale fits all its dimensions.
+    """
+
+    name: str
+    grid: tuple[int, int]
+    dim: int
+    isometric: bool
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """Frames `[N, 3, H, W]` in [0, 1] to embeddings `[N, P, D]`."""
+        ...
+
+    def decode(self, embeddings: Tensor) -> Tensor:
+        """Embeddings `[N, P, D]` to frames `[N, 3, H, W]`, not clipped."""
+        ...
+
+
+def build_encoder(config: EncoderConfig, size: int) -> Encoder:
+    """The encoder of `config` for square frames of `size` pixels."""
+    return BlockDCT(size, config.patch_size, config.frequencies)
+
+
+class BlockDCT:
+    """Orthonormal block DCT-II of pixels scaled to [-1, 1] (Ahmed et al., 1974).
+
+    With all frequencies it is invertible and isometric: white noise on pixels is the same white
+    noise on embeddings. With the first K per channel it is the orthogonal projection onto them.
+    An embedding lists frequency by frequency, in zigzag order, the three channels.
+    """
+
+    name = "dct"
+    isometric = True
+
+    def __init__(self, size: int, patch_size: int, frequencies: int | None = None):
+        if size % patch_size:
+            raise InputError(
+                f"encoder.patch_size {patch_size} does not divide corpus.size {size}: change one"
+            )
+        self.patch_size = patch_size
+        self.grid = (size // patch_size, size // patch_size)
+        kept = frequencies or patch_size**2
+        self.dim = 3 * kept
+        rows = _dct_matrix(patch_size)  # [frequency, pixel]
+        basis = torch.stack([torch.outer(rows[i], rows[j]) for i, j in _zigzag(patch_size)[:kept]])
+        self.basis = basis.flatten(1).float()  # [K, patch_size * patch_size]
+
+    def encode(self, frames: Tensor) -> Tensor:
+        """Frames `[N, 3, H, W]` in [0, 1] to embeddings `[N, P, D]`."""
+        (h, w), p = self.grid, self.patch_size
+        pixels = (frames * 2 - 1).unflatten(3, (w, p)).unflatten(2, (h, p))  # [N, 3, h, p, w, p]
+        patches = pixels.permute(0, 2, 4, 3, 5, 1).reshape(len(frames), h * w, p * p, 3)
+        return (self.basis.to(frames.device) @ patches).flatten(2)  # [N, P, K * 3]
+
+    def decode(self, embeddings: Tensor) -> Tensor:
+        """Embeddings `[N, P, D]` to frames `[N, 3, H, W]`, not clipped."""
+        (h, w), p = self.grid, self.patch_size
+        patches = self.basis.T.to(embeddings.device) @ embeddings.unflatten(2, (-1, 3))
+        pixels = patches.reshape(len(embeddings), h, w, p, p, 3).permute(0, 5, 1, 3, 2, 4)
+        return (pixels.reshape(len(embeddings), 3, h * p, w * p) + 1) / 2
+
+
+def _dct_matrix(n: int) -> Tensor:
+    pixel, frequency = torch.arange(n, dtype=torch.float64), torch.arange(n, dtype=torch.float64)
+    matrix = torch.cos(torch.pi / n * (pixel + 0.5)[None, :] * frequency[:, None])
+    matrix *= (2 / n) ** 0.5
+    matrix[0] *= 0.5**0.5
+    return matrix
+
+
+def _zigzag(n: int) -> list[tuple[int, int]]:
+    """Frequencies (row, column) by ascending sum, the direction alternating (JPEG, Annex A)."""
+    pairs = [(i, j) for i in range(n) for j in range(n)]
+    return sorted(pairs, key=lambda ij: (sum(ij), ij[0] if sum(ij) % 2 else ij[1]))

@@ -1,0 +1,104 @@
+"""Embedding shards as scaled batches, in an order that depends only on seed and step."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from data_prep.shards import ShardSet
+from worldmodel.predictor import Clips
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """Embeddings to the scaled ones that models see: (x - mean) / scale.
+
+    `mean [D]` and `scale [D]` come from the training split. Isometric encoders get one global
+    scale: whitening them would give tiny high frequencies equal weight.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    @classmethod
+    def of(cls, embeddings: ShardSet) -> "Scaler":
+        """The scaler that the manifest's statistics define."""
+        statistics = embeddings.manifest["statistics"]
+        mean, std = torch.tensor(statistics["mean"]), torch.tensor(statistics["std"])
+        if embeddings.manifest["encoder"]["isometric"]:
+            std = torch.full_like(std, statistics["global_std"])
+        return cls(mean, std.clamp_min(1e-6))
+
+    def scale_embeddings(self, embeddings: Tensor) -> Tensor:
+        """`[..., D]` as the encoder gives them, to the scaled ones."""
+        return (embeddings - self.mean) / self.scale
+
+    def unscale(self, scaled: Tensor) -> Tensor:
+        """Scaled `[..., D]` back to the encoder's own."""
+        return scaled * self.scale.to(scaled.device) + self.mean.to(scaled.device)
+
+
+class EmbeddingClips(Dataset[tuple[str, Tensor]]):
+    """The clips of a split: key and scaled embeddings `[T, P, D]`."""
+
+    def __init__(self, embeddings: ShardSet, split: str, scaler: Scaler):
+        self.shards, self.scaler = embeddings, scaler
+        self.samples = embeddings.samples(split)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> tuple[str, Tensor]:
+        sample = self.samples[index]
+        embeddings = torch.from_numpy(self.shards.read_embeddings(sample).astype(np.float32))
+        return sample.key, self.scaler.scale_embeddings(embeddings)
+
+
+def collate(samples: list[tuple[str, Tensor]]) -> Clips:
+    """Samples to a batch."""
+    keys, embeddings = zip(*samples, strict=True)
+    return Clips(torch.stack(embeddings), list(keys))
+
+
+def ordered_batches(clips: EmbeddingClips, batch_size: int) -> DataLoader[Any]:
+    """All clips in their order, in batches; the last may be smaller."""
+    return DataLoader(clips, batch_size, collate_fn=collate)
+
+
+def training_batches(
+    clips: EmbeddingClips, batch_size: int, seed: int, start: int, stop: int
+) -> DataLoader[Any]:
+    """The batches of steps `start` to before `stop` of an endless shuffled run.
+
+    A step's batch depends only on the seed and the step, so all models see the same data and a
+    resumed training continues exactly.
+    """
+    order = _StepBatches(len(clips), batch_size, seed, start, stop)
+    return DataLoader(clips, batch_sampler=order, collate_fn=collate)
+
+
+@dataclass(frozen=True)
+class _StepBatches:
+    clips: int
+    batch_size: int
+    seed: int
+    start: int
+    stop: int
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __iter__(self) -> Iterator[list[int]]:
+        epoch, order = -1, np.zeros(0, np.int64)
+        for step in range(self.start, self.stop):
+            batch = []
+            for position in range(step * self.batch_size, (step + 1) * self.batch_size):
+                if position // self.clips != epoch:
+                    epoch = position // self.clips
+                    order = np.random.default_rng([self.seed, epoch]).permutation(self.clips)
+                batch.append(int(order[position % self.clips]))
+            yield batch

@@ -1,0 +1,125 @@
+"""The energy transformer: encode the context once, score candidates against it.
+
+Letters in shapes: B batch, F observed frames, C candidate frames, P patches, D embedding width,
+W width. N candidates of one prediction are N candidate frames; the context is never repeated.
+"""
+
+import math
+import warnings
+
+import torch
+from torch import Tensor, nn
+
+from worldmodel.config import BackboneConfig, EBTConfig
+from worldmodel.layers import ContextEncoder, EncodedContext, initialise
+
+HEAD_STD = 0.02
+CALIBRATED_RMS = 0.3  # of the first update, or of the learned part's first gradient
+
+
+class EnergyTransformer(nn.Module):
+    """E(context, candidate): a sum over patches of a scalar that the backbone's features give.
+
+    Two streams run through the same blocks. The context stream encodes the observed frames. The
+    candidate stream reads, for a candidate of the frame after the first `visible` ones, those
+    frames and the candidate's own patches, nothing else; besides its own embedding each patch
+    receives the last visible frame's features at its place.
+    """
+
+    def __init__(
+        self, config: EBTConfig, backbone: BackboneConfig, grid: tuple[int, int], dim: int
+    ):
+        super().__init__()
+        self.form, self.anchor = config.form, config.anchor
+        self.context = ContextEncoder(backbone, grid, dim)
+        self.embed_last = nn.Linear(backbone.width, backbone.width, bias=False)
+        self.embed_candidate = (
+            nn.Linear(dim, backbone.width, bias=False) if config.candidate_in_features else None
+        )
+        if dim > backbone.width and config.candidate_in_features:
+            warnings.warn(
+                f"embedding width {dim} exceeds model width {backbone.width}: the learned part of "
+                f"the energy moves a candidate in {backbone.width} of {dim} dimensions only; keep "
+                "fewer frequencies or widen the backbone",
+                stacklevel=2,
+            )
+        self.apply_head(backbone.width, dim)
+        self.log_step_size = nn.Parameter(torch.zeros(()))
+        self.register_buffer("log_gain", torch.zeros(()))
+        self.register_buffer("calibrated", torch.tensor(config.form == "residual"))
+
+    def apply_head(self, width: int, dim: int) -> None:
+        """Build the head of the form."""
+        self.embed_last.apply(initialise)
+        if self.embed_candidate is not None:
+            self.embed_candidate.apply(initialise)
+        self.energy_head = nn.Linear(width, 1, bias=self.form == "residual")
+        nn.init.normal_(self.energy_head.weight, std=HEAD_STD)
+        if self.form == "residual":
+            nn.init.zeros_(self.energy_head.bias)
+            self.residual_head = nn.Linear(width, dim, bias=False)
+            nn.init.normal_(self.residual_head.weight, std=HEAD_STD)
+
+    @property
+    def step_size(self) -> Tensor:
+        """Step size of the descent; learned, 1 at first, calibrated for the linear form."""
+        return self.log_step_size.exp()
+
+    def encode(self, embeddings: Tensor, past: EncodedContext | None = None) -> EncodedContext:
+        """Encode observed frames `[B, F, P, D]` that follow `past`."""
+        return self.context(embeddings, past)
+
+    def forward(self, candidate: Tensor, context: EncodedContext, visible: Tensor) -> Tensor:
+        """Energy `[B, C]` of candidates `[B, C, P, D]`, lower is more compatible.
+
+        The c-th is a candidate for the frame after the first `visible[c]` (at least 1) frames of
+        the context.
+        """
+        features = self._features(candidate, context, visible)  # [B, C, P, W]
+        with torch.autocast(candidate.device.type, enabled=False):
+            features, candidate = features.to(candidate.dtype), candidate
+            learned = self.energy_head(features).squeeze(-1)  # [B, C, P]
+            if self.form == "linear":
+                energy = learned
+            elif self.form == "quadratic":
+                offset = candidate - self._anchor(context, visible)
+                energy = offset.square().sum(-1) / 2 + self.log_gain.exp() * learned
+            else:
+                offset = candidate - self._anchor(context, visible) - self.residual_head(features)
+                energy = offset.square().sum(-1) / 2 + learned
+            return energy.sum(-1)
+
+    def calibrate(self, candidate: Tensor, context: EncodedContext, visible: Tensor) -> None:
+        """Set, once, the one free scale of the form on a batch of start candidates.
+
+        `linear`: the step size, so that the first update has an RMS of 0.3. `quadratic`: the gain
+        of the learned part, so that its gradient has. `residual` has nothing to set. Kept in the
+        state, so a loaded model is never calibrated again.
+
+        Raises:
+            FloatingPointError: the gradient at the start is zero or not finite.
+        """
+        if bool(self.calibrated):
+            return
+        with torch.enable_grad():
+            candidate = candidate.detach().requires_grad_()
+            learned = self.energy_head(self._features(candidate, context, visible)).sum()
+            (gradient,) = torch.autograd.grad(learned, candidate)
+        rms = float(gradient.square().mean().sqrt())
+        if not (math.isfinite(rms) and rms > 1e-12):
+            raise FloatingPointError(f"the energy's gradient at the start has an RMS of {rms}")
+        scale = self.log_step_size if self.form == "linear" else self.log_gain
+        with torch.no_grad():
+            scale.fill_(math.log(CALIBRATED_RMS / rms))
+            self.calibrated.fill_(True)
+
+    def _features(self, candidate: Tensor, context: EncodedContext, visible: Tensor) -> Tensor:
+        last = context.features[:, visible - 1]  # [B, C, P, W]
+        tokens = self.embed_last(last) + self.context.position
+        if self.embed_candidate is not None:
+            tokens = tokens + self.embed_candidate(candidate)
+        features, _, _ = self.context.backbone(tokens, context, visible)
+        return features
+
+    def _anchor(self, context: EncodedContext, visible: Tensor) -> Tensor | float:
+        return context.embeddings[:, visible - 1] if self.anchor == "last_frame" else 0.0

@@ -1,0 +1,290 @@
+"""The Llama-style stack that the EBT and Transformer++ share, in its two streams.
+
+Letters in shapes: B batch, F frames, C candidate frames, P patches per frame, W width, N heads,
+K width of a head, L context tokens (F * P of them).
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from worldmodel.config import BackboneConfig
+
+# Llama's base for time; patches lie on grids of a few dozen rows, so space turns faster.
+TIME_BASE, SPACE_BASE = 10_000.0, 100.0
+
+Rotation = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class EncodedContext:
+    """What is computed once per context and shared by all candidates and all thinking steps.
+
+    `keys` and `values` hold `[B, N, L, K]` per layer, `features` the normalised output of the last
+    layer `[B, F, P, W]` and `embeddings` the frames themselves `[B, F, P, D]`.
+    """
+
+    keys: list[Tensor]
+    values: list[Tensor]
+    features: Tensor
+    embeddings: Tensor
+
+    @property
+    def frames(self) -> int:
+        """Number of observed frames F."""
+        return self.features.shape[1]
+
+    def detached(self) -> "EncodedContext":
+        """The same context as leaves that gather gradients, cut from the graph that made it."""
+
+        def leaf(tensor: Tensor) -> Tensor:
+            return tensor.detach().requires_grad_()
+
+        keys, values = [leaf(k) for k in self.keys], [leaf(v) for v in self.values]
+        return EncodedContext(keys, values, leaf(self.features), self.embeddings)
+
+    def tensors(self) -> list[Tensor]:
+        """All tensors through which a loss reaches the context."""
+        return [*self.keys, *self.values, self.features]
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square normalisation (Zhang and Sennrich, 2019), in float32."""
+
+    def __init__(self, width: int, eps: float = 1e-6):
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise the last dimension."""
+        y = x.float()
+        y = y * torch.rsqrt(y.square().mean(-1, keepdim=True) + self.eps)
+        return (y * self.weight).to(x.dtype)
+
+
+class SwiGLU(nn.Module):
+    """Gated feed-forward layer (Shazeer, 2020), without biases."""
+
+    def __init__(self, width: int, hidden: int):
+        super().__init__()
+        self.gate = nn.Linear(width, hidden, bias=False)
+        self.up = nn.Linear(width, hidden, bias=False)
+        self.down = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`[..., W]` to `[..., W]`."""
+        return self.down(F.silu(self.gate(x)) * self.up(x))
+
+
+class Rotary(nn.Module):
+    """Rotary positions (Su et al., 2021) over time, row and column.
+
+    Half of a head's pairs turn with time, a quarter with the row and a quarter with the column;
+    with one patch per frame all turn with time, and the layer is Llama's.
+    """
+
+    def __init__(self, head_width: int, grid: tuple[int, int]):
+        super().__init__()
+        rows, columns = grid
+        pairs = head_width // 2
+        spatial = 0 if rows * columns == 1 else pairs // 4
+        time = _frequencies(TIME_BASE, pairs - 2 * spatial)
+        space = _frequencies(SPACE_BASE, spatial)
+        row = torch.arange(rows).repeat_interleave(columns)[:, None] * space  # [P, pairs / 4]
+        column = torch.arange(columns).repeat(rows)[:, None] * space
+        self.register_buffer("time", time, persistent=False)
+        self.register_buffer("space", torch.cat([row, column], dim=1), persistent=False)
+
+    def forward(self, frame_index: Tensor) -> Rotation:
+        """Cosine and sine `[F * P, K]` for the patches of frames `[F]`."""
+        time: Tensor = frame_index[:, None] * self.time  # [F, pairs / 2]
+        frames, patches = len(time), len(self.space)
+        angles = torch.cat(
+            [
+                time[:, None].expand(-1, patches, -1),
+                self.space[None].expand(frames, -1, -1),
+            ],
+            dim=2,
+        ).flatten(0, 1)  # [F * P, pairs]
+        angles = torch.cat([angles, angles], dim=1)
+        return angles.cos(), angles.sin()
+
+
+class Attention(nn.Module):
+    """Multi-head attention without biases, in a context stream and a candidate stream."""
+
+    def __init__(self, width: int, heads: int):
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width, bias=False)
+        self.key = nn.Linear(width, width, bias=False)
+        self.value = nn.Linear(width, width, bias=False)
+        self.output = nn.Linear(width, width, bias=False)
+
+    def context(
+        self, x: Tensor, rotation: Rotation, past: Rotation | None, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Attend from tokens `[B, F * P, W]` to the past and to themselves.
+
+        Returns the output and the keys and values `[B, N, L, K]`, the past's included. Only first
+        order is ever needed here, so fused kernels may be used.
+        """
+        query, key, value = self._project(x, rotation)
+        if past is not None:
+            key, value = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
+        y = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        return self.output(self._merge(y)), key, value
+
+    def candidates(
+        self, x: Tensor, rotation: Rotation, key: Tensor, value: Tensor, hidden: Tensor | None
+    ) -> Tensor:
+        """Attend from candidate tokens `[B, C, P, W]` to the context and to their own frame.
+
+        `hidden [C, 1, L]` marks the context tokens that a candidate frame must not see. Written
+        out, because fused kernels cannot be differentiated twice.
+        """
+        _, candidates, patches, _ = x.shape
+        q, k, v = self._project(x.flatten(1, 2), rotation)  # [B, N, C * P, K]
+        q = q * q.shape[-1] ** -0.5
+        length = key.shape[2]
+        seen = (q @ key.transpose(2, 3)).unflatten(2, (candidates, patches))  # [B, N, C, P, L]
+        if hidden is not None:
+            seen = seen.masked_fill(hidden, float("-inf"))
+        q, k, v = (t.unflatten(2, (candidates, patches)) for t in (q, k, v))  # [B, N, C, P, K]
+        own = q @ k.transpose(3, 4)  # [B, N, C, P, P]
+        weights = torch.cat([seen, own], dim=4).float().softmax(dim=4).to(v.dtype)
+        y = weights[..., :length].flatten(2, 3) @ value  # [B, N, C * P, K]
+        y = y + (weights[..., length:] @ v).flatten(2, 3)
+        return self.output(self._merge(y)).unflatten(1, (candidates, patches))
+
+    def _project(self, x: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
+        q, k, v = (
+            layer(x).unflatten(2, (self.heads, -1)).transpose(1, 2)  # [B, N, tokens, K]
+            for layer in (self.query, self.key, self.value)
+        )
+        return _rotate(q, rotation), _rotate(k, rotation), v
+
+    @staticmethod
+    def _merge(y: Tensor) -> Tensor:
+        return y.transpose(1, 2).flatten(2)  # [B, tokens, W]
+
+
+class Block(nn.Module):
+    """Attention and SwiGLU, each normalised before and added to its input."""
+
+    def __init__(self, config: BackboneConfig):
+        super().__init__()
+        self.attention_norm = RMSNorm(config.width)
+        self.attention = Attention(config.width, config.heads)
+        self.feed_forward_norm = RMSNorm(config.width)
+        self.feed_forward = SwiGLU(config.width, config.hidden)
+
+
+class Transformer(nn.Module):
+    """Stack of blocks over the patches of frames; a call is one forward pass.
+
+    The context stream is causal over frames and dense within one; the candidate stream sees the
+    context frames that it is told to and its own frame. Both use the same weights.
+    """
+
+    def __init__(self, config: BackboneConfig, grid: tuple[int, int]):
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = RMSNorm(config.width)
+        self.rotary = Rotary(config.width // config.heads, grid)
+        self.apply(initialise)
+        for block in self.blocks:  # residual branches start small (GPT-2, section 2.3)
+            for layer in (block.attention.output, block.feed_forward.down):
+                nn.init.normal_(layer.weight, std=layer.in_features**-0.5 / (2 * config.layers) ** 0.5)
+
+    def forward(
+        self, tokens: Tensor, context: EncodedContext | None, visible: Tensor | None
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """One pass of either stream; gives features `[B, F, P, W]`, keys and values.
+
+        Without `visible`, `tokens [B, F, P, W]` are new observed frames after `context`, and the
+        keys and values are those of all frames. With it, they are candidates `[B, C, P, W]`, the
+        c-th for the frame that follows the first `visible[c]` observed ones; no keys are returned.
+        """
+        if visible is None:
+            return self._context(tokens, context)
+        assert context is not None
+        frames = torch.arange(context.frames, device=tokens.device)
+        patches = tokens.shape[2]
+        rotation = self.rotary(visible)
+        hidden = None
+        if bool((visible < context.frames).any()):
+            hidden = frames[None] >= visible[:, None]  # [C, F]
+            hidden = hidden.repeat_interleave(patches, dim=1)[:, None]  # [C, 1, L]
+        x = tokens
+        for block, key, value in zip(self.blocks, context.keys, context.values, strict=True):
+            x = x + block.attention.candidates(
+                block.attention_norm(x), rotation, key, value, hidden
+            )
+            x = x + block.feed_forward(block.feed_forward_norm(x))
+        return self.norm(x), [], []
+
+    def _context(
+        self, tokens: Tensor, past: EncodedContext | None
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        new, patches = tokens.shape[1:3]
+        seen = past.frames if past else 0
+        frame_index = torch.arange(seen + new, device=tokens.device)
+        rotation = self.rotary(frame_index[seen:])
+        mask = None
+        if new > 1:
+            token_frame = frame_index.repeat_interleave(patches)
+            mask = token_frame[seen * patches :, None] >= token_frame[None]  # [new tokens, L]
+        x = tokens.flatten(1, 2)  # [B, F * P, W]
+        keys, values = [], []
+        for layer, block in enumerate(self.blocks):
+            earlier = (past.keys[layer], past.values[layer]) if past else None
+            y, key, value = block.attention.context(
+                block.attention_norm(x), rotation, earlier, mask
+            )
+            x = x + y
+            x = x + block.feed_forward(block.feed_forward_norm(x))
+            keys.append(key)
+            values.append(value)
+        return self.norm(x).unflatten(1, (new, patches)), keys, values
+
+
+class ContextEncoder(nn.Module):
+    """Frames of embeddings to an encoded context: the part that EBT and Transformer++ share."""
+
+    def __init__(self, config: BackboneConfig, grid: tuple[int, int], dim: int):
+        super().__init__()
+        self.backbone = Transformer(config, grid)
+        self.embed = nn.Linear(dim, config.width, bias=False)
+        # Rotary positions are relative; walls and borders stand still.
+        self.position = nn.Parameter(torch.zeros(grid[0] * grid[1], config.width))
+        self.embed.apply(initialise)
+
+    def forward(self, embeddings: Tensor, past: EncodedContext | None = None) -> EncodedContext:
+        """Encode frames `[B, F, P, D]` that follow `past`; each sees itself and what precedes it."""
+        tokens = self.embed(embeddings) + self.position
+        features, keys, values = self.backbone(tokens, past, None)
+        if past is not None:
+            features = torch.cat([past.features, features], dim=1)
+            embeddings = torch.cat([past.embeddings, embeddings], dim=1)
+        return EncodedContext(keys, values, features, embeddings)
+
+
+def initialise(module: nn.Module) -> None:
+    """Normal weights that keep the variance of their input."""
+    if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=module.in_features**-0.5)
+
+
+def _frequencies(base: float, pairs: int) -> Tensor:
+    return base ** -(torch.arange(pairs) / max(pairs, 1))
+
+
+def _rotate(x: Tensor, rotation: Rotation) -> Tensor:
+    cosine, sine = rotation
+    first, second = x.chunk(2, dim=-1)
+    turned = torch.cat([-second, first], dim=-1)
+    return (x * cosine + turned * sine).to(x.dtype)

@@ -1,0 +1,135 @@
+"""Next-frame prediction by thinking: the EBT as a predictor."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from worldmodel.config import BackboneConfig, EBTConfig
+from worldmodel.energy import EnergyTransformer
+from worldmodel.layers import EncodedContext
+from worldmodel.predictor import Clips, Predictor, Setting, Trajectory
+from worldmodel.rollout import cached_rollout
+from worldmodel.thinking import NonFiniteError, start_noise, think, thinking_step
+
+
+class NextFrameEBT(Predictor):
+    """Predict the next frame by descending E(context, candidate) (arXiv 2507.02092, section 3).
+
+    The setting `steps` is the number of thinking steps.
+    """
+
+    def __init__(
+        self, config: EBTConfig, backbone: BackboneConfig, grid: tuple[int, int], dim: int
+    ):
+        super().__init__()
+        self.config = config
+        self.energy = EnergyTransformer(config, backbone, grid, dim)
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The stack of both streams."""
+        return self.energy.context.backbone
+
+    def settings(self) -> list[Setting]:
+        """A setting for each number of thinking steps."""
+        return [{"steps": steps} for steps in self.config.inference_steps]
+
+    def predict(self, context: Clips, setting: Setting, energies: bool = False) -> Trajectory:
+        """Think about every next frame in parallel, `setting["steps"]` steps."""
+        # Tensors made under a caller's inference_mode could not take part in a gradient.
+        with torch.inference_mode(False), torch.no_grad():
+            encoded = self.energy.encode(context.embeddings.clone())
+            visible = torch.arange(1, encoded.frames + 1, device=encoded.features.device)
+            return self._think(encoded, visible, context.keys, setting, energies)
+
+    def rollout(self, context: Clips, horizon: int, setting: Setting) -> Tensor:
+        """Predict `horizon` frames with a key/value cache and one candidate frame at a time."""
+
+        def next_frame(encoded: EncodedContext) -> Tensor:
+            visible = torch.tensor([encoded.frames], device=encoded.features.device)
+            return self._think(encoded, visible, context.keys, setting).prediction
+
+        with torch.inference_mode(False), torch.no_grad():
+            embeddings = context.embeddings.clone()
+            return cached_rollout(self.energy.encode, next_frame, embeddings, horizon)
+
+    def calibrate(self, batch: Clips) -> None:
+        """Calibrate the energy on the starts of a batch."""
+        with torch.no_grad():
+            encoded = self.energy.encode(batch.embeddings[:, :-1])
+            visible = torch.arange(1, encoded.frames + 1, device=encoded.features.device)
+            start = self._start(encoded, visible, self._keyed_noise(encoded, visible, batch.keys))
+        self.energy.calibrate(start, encoded, visible)
+
+    def training_losses(self, batch: Clips, seed: int) -> Iterator[Tensor]:
+        """Smooth-L1 on the candidates after the thinking steps, through the steps.
+
+        With `detach` the losses come one step at a time and the context gathers their gradients
+        as leaves, so that memory does not grow with the number of steps; the context's own
+        backward pass follows the last of them.
+        """
+        config, target = self.config, batch.embeddings[:, 1:]
+        encoded = self.energy.encode(batch.embeddings[:, :-1])
+        context = encoded.detached() if config.detach else encoded
+        visible = torch.arange(1, encoded.frames + 1, device=target.device)
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn(target.shape, generator=generator).to(target.device)
+        candidate = self._start(encoded, visible, noise).detach()
+
+        def energy(candidate: Tensor) -> Tensor:
+            return self.energy(candidate, context, visible)
+
+        losses = []
+        for step in range(1, config.training_steps + 1):
+            judged = config.loss_at == "each" or step == config.training_steps
+            if config.detach:
+                candidate = candidate.detach()
+            candidate, value = thinking_step(
+                energy, candidate, self.energy.step_size, create_graph=judged or not config.detach
+            )
+            if judged:
+                loss = F.smooth_l1_loss(candidate, target)
+                if not bool(loss.isfinite() & value.isfinite().all()):
+                    raise NonFiniteError(f"loss or energy not finite at thinking step {step}")
+                losses.append(loss)
+                if config.detach:
+                    yield losses.pop() / (config.training_steps if config.loss_at == "each" else 1)
+        if config.detach:
+            leaves = context.tensors()
+            reached = [(t, leaf.grad) for t, leaf in zip(encoded.tensors(), leaves, strict=True)]
+            tensors, gradients = zip(*[(t, g) for t, g in reached if g is not None], strict=True)
+            torch.autograd.backward(tensors, gradients)
+        else:
+            yield torch.stack(losses).mean()
+
+    def _think(
+        self,
+        encoded: EncodedContext,
+        visible: Tensor,
+        keys: Sequence[str],
+        setting: Setting,
+        energies: bool = False,
+    ) -> Trajectory:
+        noise = self._keyed_noise(encoded, visible, keys)
+        return think(
+            lambda candidate: self.energy(candidate, encoded, visible),
+            self._start(encoded, visible, noise),
+            int(setting["steps"]),
+            self.energy.step_size,
+            keys,
+            energies,
+        )
+
+    def _keyed_noise(
+        self, encoded: EncodedContext, visible: Tensor, keys: Sequence[str]
+    ) -> Tensor:
+        patches, dim = encoded.embeddings.shape[2:]
+        noise = start_noise(0, keys, visible.tolist(), patches, dim)
+        return noise.to(encoded.embeddings)
+
+    def _start(self, encoded: EncodedContext, visible: Tensor, noise: Tensor) -> Tensor:
+        """Start candidates `[B, C, P, D]`: noise, the last visible frame, or between."""
+        share = self.config.start_noise
+        return share * noise + (1 - share) * encoded.embeddings[:, visible - 1]

@@ -1,0 +1,74 @@
+"""The contract that every model of a task satisfies, so that one code path runs them all."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+Setting = Mapping[str, int | str]
+
+
+@dataclass(frozen=True)
+class Clips:
+    """A batch of clips: scaled embeddings `[B, T, P, D]` and the key of each clip."""
+
+    embeddings: Tensor
+    keys: list[str]
+
+    def frames(self, start: int, stop: int | None) -> "Clips":
+        """The clips' frames from `start` to before `stop`."""
+        return replace(self, embeddings=self.embeddings[:, start:stop])
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Candidates `[M + 1, B, T, P, D]` from the start to the last thinking step.
+
+    The energies `[M + 1, B, T]` are there only if asked for, since the last one costs a forward
+    pass of its own. Models that do not think have M = 0.
+    """
+
+    candidates: Tensor
+    energies: Tensor | None = None
+
+    @property
+    def prediction(self) -> Tensor:
+        """The last candidates `[B, T, P, D]`."""
+        return self.candidates[-1]
+
+
+class Predictor(nn.Module):
+    """A model that predicts the next frame after each frame of a context."""
+
+    @property
+    def backbone(self) -> nn.Module | None:
+        """The module of which one call is one forward pass; None for models without one."""
+        return None
+
+    def settings(self) -> list[Setting]:
+        """The ways in which the model can be run."""
+        return [{}]
+
+    def predict(self, context: Clips, setting: Setting, energies: bool = False) -> Trajectory:
+        """Predict frame t + 1 from frames 0 to t for every t of the context, in parallel."""
+        raise NotImplementedError
+
+    def rollout(self, context: Clips, horizon: int, setting: Setting) -> Tensor:
+        """Predict `horizon` frames `[B, horizon, P, D]`, each fed back as context for the next."""
+        embeddings, frames = context.embeddings, context.embeddings.shape[1]
+        for _ in range(horizon):
+            seen = replace(context, embeddings=embeddings)
+            prediction = self.predict(seen, setting).prediction[:, -1:]
+            embeddings = torch.cat([embeddings, prediction], dim=1)
+        return embeddings[:, frames:]
+
+    def calibrate(self, batch: Clips) -> None:
+        """Set what is set once before training, from one fixed batch."""
+
+    def training_losses(self, batch: Clips, seed: int) -> Iterator[Tensor]:
+        """Losses that add up to the training loss; each must be back-propagated before the next.
+
+        The last step of the generator may back-propagate on its own, so it must be exhausted.
+        """
+        raise NotImplementedError
