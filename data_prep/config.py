@@ -33,7 +33,7 @@ class CorpusConfig:
     frames: int = 12
     frame_interval: float = 0.25
     stride: float | None = None
-    size: int = 64
+    size: int = 32
     splits: str | None = None
     validation_fraction: float = 0.2
     test_fraction: float = 0.2
@@ -89,8 +89,8 @@ class EncoderConfig:
     """
 
     name: str = "dct"
-    patch_size: int = 16
-    frequencies: int | None = None
+    patch_size: int = 8
+    frequencies: int | None = 21
 
     def __post_init__(self) -> None:
         require(self.name == "dct", f"encoder.name is {self.name!r}: the encoder here is dct")

@@ -47,7 +47,7 @@ def prepare_frames(corpus: Path, cache: Path, config: CorpusConfig) -> ShardSet:
     sources = list_sources(corpus, config)
     splits_file = Path(config.splits).read_text() if config.splits else None
     files = [(corpus / source.path).stat() for source in sources]
-    fingerprint = _digest(
+    fingerprint = digest(
         [str(corpus.resolve()), splits_file, _made_with("av", "decord", "numpy")],
         [dataclasses.astuple(source) for source in sources],
         [(file.st_size, file.st_mtime_ns) for file in files],
@@ -70,7 +70,7 @@ def prepare_frames(corpus: Path, cache: Path, config: CorpusConfig) -> ShardSet:
     content = {
         "kind": "frames",
         # A csv of splits is named by its content: its path belongs to this machine alone.
-        "arguments": dataclasses.asdict(config) | {"splits": splits_file and _digest(splits_file)},
+        "arguments": dataclasses.asdict(config) | {"splits": splits_file and digest(splits_file)},
         "versions": _made_with("av", "decord", "numpy"),
         "encoder": None,
     }
@@ -86,8 +86,8 @@ def prepare_embeddings(frames: ShardSet, cache: Path, config: EncoderConfig) -> 
     """Shards of float16 embeddings of a shard set of frames, with the same keys, in the cache."""
     size = int(frames.manifest["arguments"]["size"])
     encoder = build_encoder(config, size)
-    source = _digest(frames.manifest["shards"])
-    out = cache / "embeddings" / _digest(source, dataclasses.asdict(config), _made_with("torch"))
+    source = digest(frames.manifest["shards"])
+    out = cache / "embeddings" / digest(source, dataclasses.asdict(config), _made_with("torch"))
     references: dict[str, list[SampleReference]] = {}
     for split in SPLITS:
         for sample in frames.samples(split):
@@ -210,5 +210,6 @@ def _made_with(*packages: str) -> dict[str, str]:
     return {package: importlib.metadata.version(package) for package in packages}
 
 
-def _digest(*content: object) -> str:
+def digest(*content: object) -> str:
+    """A short name for JSON-like content: the same content, the same name."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -75,7 +75,7 @@ def render_bouncing_balls(rng: np.random.Generator, config: BouncingBallsConfig)
     radius = rng.uniform(0.09, 0.16, balls)
     position = _place_apart(rng, radius)
     angle = rng.uniform(0, 2 * np.pi, balls)
-    speed = rng.uniform(0.2, 0.5, balls)  # box widths per second
+    speed = rng.uniform(0.15, 0.4, balls)  # box widths per second
     velocity = speed[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     colours = PALETTE[rng.permutation(len(PALETTE))[:balls]]
     positions = []

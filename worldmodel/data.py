@@ -90,7 +90,7 @@ class _StepBatches:
     stop: int
 
     def __len__(self) -> int:
-        return self.stop - self.start
+        return self.stop  # counted from step 0: Lightning adds the steps done before a resume
 
     def __iter__(self) -> Iterator[list[int]]:
         epoch, order = -1, np.zeros(0, np.int64)

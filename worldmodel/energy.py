@@ -77,7 +77,7 @@ class EnergyTransformer(nn.Module):
         """
         features = self._features(candidate, context, visible)  # [B, C, P, W]
         with torch.autocast(candidate.device.type, enabled=False):
-            features, candidate = features.to(candidate.dtype), candidate
+            features = features.to(candidate.dtype)
             learned = self.energy_head(features).squeeze(-1)  # [B, C, P]
             if self.form == "linear":
                 energy = learned
@@ -114,7 +114,7 @@ class EnergyTransformer(nn.Module):
             self.calibrated.fill_(True)
 
     def _features(self, candidate: Tensor, context: EncodedContext, visible: Tensor) -> Tensor:
-        last = context.features[:, visible - 1]  # [B, C, P, W]
+        last = context.features.index_select(1, visible - 1)  # [B, C, P, W]
         tokens = self.embed_last(last) + self.context.position
         if self.embed_candidate is not None:
             tokens = tokens + self.embed_candidate(candidate)

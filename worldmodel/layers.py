@@ -60,9 +60,7 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise the last dimension."""
-        y = x.float()
-        y = y * torch.rsqrt(y.square().mean(-1, keepdim=True) + self.eps)
-        return (y * self.weight).to(x.dtype)
+        return F.rms_norm(x.float(), self.weight.shape, self.weight, self.eps).to(x.dtype)
 
 
 class SwiGLU(nn.Module):
@@ -99,7 +97,7 @@ class Rotary(nn.Module):
         self.register_buffer("space", torch.cat([row, column], dim=1), persistent=False)
 
     def forward(self, frame_index: Tensor) -> Rotation:
-        """Cosine and sine `[F * P, K]` for the patches of frames `[F]`."""
+        """Cosine and sine `[F * P, K / 2]` for the patches of frames `[F]`."""
         time: Tensor = frame_index[:, None] * self.time  # [F, pairs / 2]
         frames, patches = len(time), len(self.space)
         angles = torch.cat(
@@ -109,7 +107,6 @@ class Rotary(nn.Module):
             ],
             dim=2,
         ).flatten(0, 1)  # [F * P, pairs]
-        angles = torch.cat([angles, angles], dim=1)
         return angles.cos(), angles.sin()
 
 
@@ -143,8 +140,8 @@ class Attention(nn.Module):
     ) -> Tensor:
         """Attend from candidate tokens `[B, C, P, W]` to the context and to their own frame.
 
-        `hidden [C, 1, L]` marks the context tokens that a candidate frame must not see. Written
-        out, because fused kernels cannot be differentiated twice.
+        `hidden [C, 1, L]` is minus infinity at the context tokens that a candidate frame must not
+        see, zero elsewhere. Written out, because fused kernels cannot be differentiated twice.
         """
         _, candidates, patches, _ = x.shape
         q, k, v = self._project(x.flatten(1, 2), rotation)  # [B, N, C * P, K]
@@ -152,12 +149,12 @@ class Attention(nn.Module):
         length = key.shape[2]
         seen = (q @ key.transpose(2, 3)).unflatten(2, (candidates, patches))  # [B, N, C, P, L]
         if hidden is not None:
-            seen = seen.masked_fill(hidden, float("-inf"))
+            seen = seen + hidden
         q, k, v = (t.unflatten(2, (candidates, patches)) for t in (q, k, v))  # [B, N, C, P, K]
         own = q @ k.transpose(3, 4)  # [B, N, C, P, P]
         weights = torch.cat([seen, own], dim=4).float().softmax(dim=4).to(v.dtype)
-        y = weights[..., :length].flatten(2, 3) @ value  # [B, N, C * P, K]
-        y = y + (weights[..., length:] @ v).flatten(2, 3)
+        to_seen, to_own = weights.split([length, patches], dim=4)
+        y = to_seen.flatten(2, 3) @ value + (to_own @ v).flatten(2, 3)  # [B, N, C * P, K]
         return self.output(self._merge(y)).unflatten(1, (candidates, patches))
 
     def _project(self, x: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
@@ -217,7 +214,9 @@ class Transformer(nn.Module):
         rotation = self.rotary(visible)
         hidden = None
         if bool((visible < context.frames).any()):
-            hidden = frames[None] >= visible[:, None]  # [C, F]
+            unseen = frames[None] >= visible[:, None]  # [C, F]
+            hidden = torch.zeros(unseen.shape, dtype=context.keys[0].dtype, device=tokens.device)
+            hidden = hidden.masked_fill(unseen, float("-inf"))
             hidden = hidden.repeat_interleave(patches, dim=1)[:, None]  # [C, 1, L]
         x = tokens
         for block, key, value in zip(self.blocks, context.keys, context.values, strict=True):
@@ -286,5 +285,5 @@ def _frequencies(base: float, pairs: int) -> Tensor:
 def _rotate(x: Tensor, rotation: Rotation) -> Tensor:
     cosine, sine = rotation
     first, second = x.chunk(2, dim=-1)
-    turned = torch.cat([-second, first], dim=-1)
-    return (x * cosine + turned * sine).to(x.dtype)
+    turned = (first * cosine - second * sine, second * cosine + first * sine)
+    return torch.cat(turned, dim=-1).to(x.dtype)

@@ -36,6 +36,10 @@ class NextFrameEBT(Predictor):
         """A setting for each number of thinking steps."""
         return [{"steps": steps} for steps in self.config.inference_steps]
 
+    def trained_setting(self) -> Setting:
+        """As many thinking steps as in training."""
+        return {"steps": self.config.training_steps}
+
     def predict(self, context: Clips, setting: Setting, energies: bool = False) -> Trajectory:
         """Think about every next frame in parallel, `setting["steps"]` steps."""
         # Tensors made under a caller's inference_mode could not take part in a gradient.

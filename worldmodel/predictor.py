@@ -20,6 +20,10 @@ class Clips:
         """The clips' frames from `start` to before `stop`."""
         return replace(self, embeddings=self.embeddings[:, start:stop])
 
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "Clips":
+        """The clips on another device."""
+        return replace(self, embeddings=self.embeddings.to(device, non_blocking=non_blocking))
+
 
 @dataclass(frozen=True)
 class Trajectory:
@@ -49,6 +53,10 @@ class Predictor(nn.Module):
     def settings(self) -> list[Setting]:
         """The ways in which the model can be run."""
         return [{}]
+
+    def trained_setting(self) -> Setting:
+        """The setting that training optimises."""
+        return {}
 
     def predict(self, context: Clips, setting: Setting, energies: bool = False) -> Trajectory:
         """Predict frame t + 1 from frames 0 to t for every t of the context, in parallel."""

@@ -1,0 +1,1 @@
+"""The benchmark: tasks, metrics, costs, results and reports."""

@@ -1,0 +1,136 @@
+"""What a prediction or a training step costs, counted on the real call."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+WARM_UPS = 3
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Cost of one prediction at batch 1; null where it is not defined."""
+
+    forward_passes: int | None
+    input_gradient_passes: int | None
+    forward_equivalents: float | None
+    flops: int
+    latency_ms: float
+    peak_memory_bytes: int
+
+
+class _FlopCounter(TorchDispatchMode):
+    """Sums torch's own FLOP formulas over every operation, second-order ones included.
+
+    `FlopCounterMode` would do, but its module tracker breaks on `autograd.grad` in a module.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops = 0
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = function(*args, **(kwargs or {}))
+        formula = flop_registry.get(function._overloadpacket)
+        if formula is not None:
+            self.flops += formula(*args, **(kwargs or {}), out_val=result)
+        return result
+
+
+def count_flops(call: Callable[[], object]) -> int:
+    """FLOPs of `call`: two per multiply-add of its matrix products, as executed.
+
+    Attention runs on the math kernel meanwhile, since fused kernels have been counted as zero.
+    """
+    with sdpa_kernel(SDPBackend.MATH), _FlopCounter() as counter:
+        call()
+    return counter.flops
+
+
+@contextmanager
+def _counted_passes(backbone: nn.Module | None) -> Iterator[dict[str, int]]:
+    """Count real calls of the backbone, and backward passes through it."""
+    passes = {"forward": 0, "gradient": 0}
+
+    def on_gradient(gradient: torch.Tensor) -> None:
+        passes["gradient"] += 1
+
+    def on_forward(module: nn.Module, inputs: object, output: Any) -> None:
+        passes["forward"] += 1
+        features = output[0] if isinstance(output, tuple) else output
+        if features.requires_grad:
+            features.register_hook(on_gradient)
+
+    handle = backbone.register_forward_hook(on_forward) if backbone is not None else None
+    try:
+        yield passes
+    finally:
+        if handle is not None:
+            handle.remove()
+
+
+def measure_cost(
+    call: Callable[[], object],
+    backbone: nn.Module | None,
+    unit_flops: int,
+    repeats: int,
+    device: str,
+) -> Cost:
+    """Cost of `call`, a prediction at batch 1.
+
+    Latency is the median of `repeats` calls after 3 warm-ups; `unit_flops` are the FLOPs of one
+    forward pass of the run's plain baseline.
+    """
+    with _counted_passes(backbone) as passes:
+        flops = count_flops(call)
+    times = []
+    for repeat in range(WARM_UPS + repeats):
+        _synchronise(device)
+        start = time.perf_counter()
+        call()
+        _synchronise(device)
+        if repeat >= WARM_UPS:
+            times.append(time.perf_counter() - start)
+    return Cost(
+        forward_passes=passes["forward"] if backbone is not None else None,
+        input_gradient_passes=passes["gradient"] if backbone is not None else None,
+        forward_equivalents=flops / unit_flops,
+        flops=flops,
+        latency_ms=statistics.median(times) * 1e3,
+        peak_memory_bytes=_peak_memory(call, device),
+    )
+
+
+def _peak_memory(call: Callable[[], object], device: str) -> int:
+    """Largest sum of tensor bytes that `call` holds at once, beyond what was held before."""
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        call()
+        _synchronise(device)
+        return torch.cuda.max_memory_allocated() - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        call()
+    held = peak = 0
+    for event in profiler.profiler.kineto_results.events():  # type: ignore[union-attr]
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            peak = max(peak, held)
+    return peak
+
+
+def _synchronise(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()

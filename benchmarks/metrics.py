@@ -1,0 +1,46 @@
+"""Quality of predicted embeddings and frames, one value per frame."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics.functional.image import (
+    peak_signal_noise_ratio,
+    structural_similarity_index_measure,
+)
+
+PSNR_CAP = 100.0  # dB; an identical pair would be infinite
+
+
+def higher_is_better(metric: str) -> bool | None:
+    """The good direction of a metric; None for energies, which only order candidates."""
+    if metric.startswith("energy"):
+        return None
+    return metric.startswith(("psnr", "ssim", "skill"))
+
+
+def embedding_errors(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """Smooth-L1 (beta 1) and MSE `[B, T]` of scaled embeddings `[B, T, P, D]`."""
+    return {
+        "smooth_l1": F.smooth_l1_loss(prediction, target, reduction="none").mean((2, 3)),
+        "mse": F.mse_loss(prediction, target, reduction="none").mean((2, 3)),
+    }
+
+
+def frame_quality(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """PSNR in dB, capped at 100, and SSIM of each image `[B, T]`.
+
+    Frames are `[B, T, 3, H, W]`; the prediction is clipped to [0, 1].
+    """
+    shape = prediction.shape[:2]
+    prediction, target = prediction.clamp(0, 1).flatten(0, 1), target.flatten(0, 1)
+    psnr = peak_signal_noise_ratio(
+        prediction, target, data_range=1.0, dim=(1, 2, 3), reduction="none"
+    )
+    ssim = structural_similarity_index_measure(
+        prediction, target, data_range=1.0, reduction="none"
+    )
+    assert isinstance(ssim, Tensor)
+    return {
+        "psnr": torch.nan_to_num(psnr, posinf=PSNR_CAP).clamp_max(PSNR_CAP).view(shape),
+        "ssim": ssim.view(shape),
+    }

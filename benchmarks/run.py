@@ -1,0 +1,12 @@
+"""Benchmark Energy-Based Transformers: `python benchmarks/run.py --task next_frame`."""
+
+import sys
+from pathlib import Path
+
+# Python puts this script's folder first, where our module names would shadow other packages'.
+sys.path[0] = str(Path(__file__).resolve().parent.parent)
+
+from benchmarks.command_line import main  # noqa: E402
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,86 @@
+"""Search of learning rates, forms and anchors on validation: the same number of trials for all."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.config import NextFrameConfig
+from benchmarks.tasks.next_frame import model_specs, train_model
+from benchmarks.tasks.next_frame_data import NextFrameData
+from data_prep.shards import atomic_file, write_json
+
+# Both transformers choose among 2 anchors, the EBT among 6 forms and anchors; so that all have 18
+# trials the transformers look at learning rates three times as finely over the same range.
+COARSE_RATES = (3e-3, 6e-3, 1.2e-2)
+FINE_RATES = (2.1e-3, 3e-3, 4.2e-3, 6e-3, 8.5e-3, 1.2e-2, 1.7e-2, 2.4e-2, 3.4e-2)
+ANCHORS = ("zero", "last_frame")
+TRIALS: Mapping[str, list[dict[str, Any]]] = {
+    "ebt": [
+        {"form": form, "anchor": anchor, "learning_rate": rate}
+        for form, anchor, rate in product(
+            ("residual", "quadratic", "linear"), ANCHORS, COARSE_RATES
+        )
+        # The linear form has no anchor: its second half looks at more learning rates instead.
+        if not (form == "linear" and anchor == "last_frame")
+    ]
+    + [
+        {"form": "linear", "anchor": "zero", "learning_rate": rate} for rate in (1e-3, 2e-3, 2.4e-2)
+    ],
+    "transformer_pp": [
+        {"anchor": anchor, "learning_rate": rate} for anchor, rate in product(ANCHORS, FINE_RATES)
+    ],
+    "transformer_pp_equal_inference": [
+        {"anchor": anchor, "learning_rate": rate} for anchor, rate in product(ANCHORS, FINE_RATES)
+    ],
+}
+
+
+def search(
+    config: NextFrameConfig, data: NextFrameData, out: Path, device: str, console: Console
+) -> None:
+    """Train every trial, print the ranking, and write `search.json` and `search.yaml`.
+
+    The validation loss at the last step decides; a trial that diverges counts as infinitely bad.
+    `search.yaml` can be given to `--config` or copied into a preset.
+    """
+    found, chosen = {}, {}
+    for name, trials in TRIALS.items():
+        if name not in config.models:
+            continue
+        outcomes = []
+        for index, trial in enumerate(trials):
+            changed = replace(config, models=[name])
+            setattr(changed, name, replace(getattr(config, name), **trial))
+            (spec,) = model_specs(changed, data)
+            folder = out / "search" / f"{name}-{index:02d}"
+            console.print(f"{name}, trial {index + 1} of {len(trials)}: {trial}", highlight=False)
+            try:
+                _, record = train_model(spec, changed, data, folder, config.seeds[0], device)
+                loss = record.validation_loss
+            except FloatingPointError as error:
+                console.print(f"diverged: {error}")
+                loss = float("inf")
+            outcomes.append({"trial": trial, "validation_loss": loss})
+        outcomes.sort(key=lambda outcome: outcome["validation_loss"])
+        found[name], chosen[name] = outcomes, outcomes[0]["trial"]
+        console.print(_ranking(name, outcomes))
+        write_json(out / "search.json", found)
+        with atomic_file(out / "search.yaml") as file:
+            file.write(yaml.safe_dump(chosen, sort_keys=False).encode())
+    console.print(f"{out / 'search.yaml'}:\n{yaml.safe_dump(chosen, sort_keys=False)}")
+
+
+def _ranking(name: str, outcomes: list[dict[str, Any]]) -> Table:
+    table = Table(title=f"{name}: validation Smooth-L1 by trial", title_justify="left")
+    for column in (*outcomes[0]["trial"], "validation_loss"):
+        table.add_column(column)
+    for outcome in outcomes:
+        values = [str(value) for value in outcome["trial"].values()]
+        table.add_row(*values, f"{outcome['validation_loss']:.4f}")
+    return table

@@ -1,0 +1,1 @@
+"""One file per task: data, models and metrics to results."""

@@ -1,0 +1,132 @@
+"""The data of a next-frame run: from a folder of videos, or the embedded corpus, to clips."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.config import NextFrameConfig
+from data_prep.config import BouncingBallsConfig, EncoderConfig
+from data_prep.corpus import SPLITS
+from data_prep.encoders import Encoder, build_encoder
+from data_prep.errors import InputError
+from data_prep.prepare import digest, prepare_embeddings, prepare_frames
+from data_prep.shards import MANIFEST, ShardSet
+from data_prep.synthetic import write_bouncing_balls
+from worldmodel.data import EmbeddingClips, Scaler
+
+
+@dataclass(frozen=True)
+class NextFrameData:
+    """Clips of all splits, and the way back from embeddings to frames.
+
+    `frames` is None where only embeddings are at hand; the truth is then what they decode to.
+    """
+
+    name: str
+    frames: ShardSet | None
+    embeddings: ShardSet
+    encoder: Encoder
+    scaler: Scaler
+
+    @property
+    def train(self) -> EmbeddingClips:
+        """Training clips."""
+        return self.clips("train")
+
+    @property
+    def validation(self) -> EmbeddingClips:
+        """Validation clips."""
+        return self.clips("validation")
+
+    def clips(self, split: str) -> EmbeddingClips:
+        """The clips of a split."""
+        return EmbeddingClips(self.embeddings, split, self.scaler)
+
+    def mean_frame(self) -> Tensor:
+        """Mean scaled frame `[P, D]` of the training clips."""
+        clips = self.train
+        total = sum((clips[i][1].double().mean(0) for i in range(len(clips))), torch.zeros(1))
+        return (total / len(clips)).float()
+
+    def decode(self, scaled: Tensor) -> Tensor:
+        """Scaled embeddings `[B, T, P, D]` to frames `[B, T, 3, H, W]`, not clipped."""
+        embeddings = self.scaler.unscale(scaled)
+        return self.encoder.decode(embeddings.flatten(0, 1)).unflatten(0, scaled.shape[:2])
+
+    def true_frames(self, split: str) -> Tensor:
+        """The frames `[N, T, 3, H, W]` of a split, in [0, 1], in the order of its clips."""
+        clips = self.clips(split)
+        if self.frames is None:
+            decoded = [self.decode(clips[i][1][None])[0].clamp(0, 1) for i in range(len(clips))]
+            return torch.stack(decoded)
+        pixels = [self.frames.read_frames(sample) for sample in self.frames.samples(split)]
+        return torch.stack([torch.from_numpy(p).permute(0, 3, 1, 2) / 255 for p in pixels])
+
+    def describe(self) -> dict[str, Any]:
+        """What the data is, for the result."""
+        manifest = (self.frames or self.embeddings).manifest
+        rejected = manifest.get("rejected", [])
+        return {
+            "corpus": self.name,
+            "clips": {split: len(self.clips(split)) for split in SPLITS},
+            "videos": {
+                split: len({s.source for s in self.embeddings.samples(split)}) for split in SPLITS
+            },
+            "rejected": rejected,
+            "encoder": self.embeddings.manifest["encoder"],
+            "arguments": manifest["arguments"],
+            "truth": "video frames" if self.frames else "decoded embeddings",
+        }
+
+
+def prepare_data(config: NextFrameConfig, data: Path | None, cache: Path) -> NextFrameData:
+    """Make or reuse the shards of `data`: a folder of videos or a shard set; None: embedded.
+
+    Raises:
+        InputError: the data cannot be used, or its clips are too short for the evaluation.
+    """
+    if data is None:
+        balls = write_bouncing_balls(cache / "bouncing_balls" / _balls_name(config.balls), config.balls)
+        frames: ShardSet | None = prepare_frames(balls, cache, config.corpus)
+        name = "bouncing balls (embedded)"
+    elif (data / MANIFEST).is_file():
+        given = ShardSet(data)
+        _require_whole(given)
+        frames = given if given.kind == "frames" else None
+        name = data.name
+    else:
+        frames, name = prepare_frames(data, cache, config.corpus), data.resolve().name
+    if frames is not None:
+        embeddings = prepare_embeddings(frames, cache, config.encoder)
+    else:
+        embeddings = given
+    described = embeddings.manifest["encoder"]
+    fields = {field.name for field in dataclasses.fields(EncoderConfig)}
+    encoder_config = EncoderConfig(**{k: v for k, v in described.items() if k in fields})
+    _require_long_enough(embeddings, config)
+    encoder = build_encoder(encoder_config, int(embeddings.manifest["arguments"]["size"]))
+    return NextFrameData(name, frames, embeddings, encoder, Scaler.of(embeddings))
+
+
+def _balls_name(config: BouncingBallsConfig) -> str:
+    return digest(dataclasses.asdict(config))
+
+
+def _require_whole(shards: ShardSet) -> None:
+    problems = shards.problems()
+    if problems:
+        raise InputError(f"{problems[0]} ({len(problems)} shards in all); make the shards again")
+
+
+def _require_long_enough(embeddings: ShardSet, config: NextFrameConfig) -> None:
+    frames = int(embeddings.manifest["arguments"]["frames"])
+    wanted = config.evaluation.context_frames + config.evaluation.horizon
+    if frames < wanted:
+        raise InputError(
+            f"{embeddings.folder}: clips of {frames} frames, but evaluation.context_frames + "
+            f"horizon need {wanted}: lower one of them"
+        )

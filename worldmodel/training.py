@@ -1,0 +1,235 @@
+"""One LightningModule that trains any predictor, resumable at any step."""
+
+import importlib.util
+import json
+import logging
+import math
+import time
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from safetensors.torch import load_model, save_model
+from torch.utils.data import DataLoader
+
+from data_prep.shards import write_json
+from worldmodel.config import TrainingConfig
+from worldmodel.data import EmbeddingClips, ordered_batches, training_batches
+from worldmodel.predictor import Clips, Predictor
+
+WEIGHTS, RECORD, CHECKPOINT = "weights.safetensors", "training.json", "resume.ckpt"
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What a training cost: optimiser steps, seconds of training, validation loss at the end."""
+
+    steps: int
+    seconds: float
+    validation_loss: float
+
+
+class PredictorTraining(L.LightningModule):
+    """Trains a predictor by AdamW with warm-up and cosine decay.
+
+    Optimisation is manual, because a predictor yields its losses one at a time and each is
+    back-propagated before the next is made.
+    """
+
+    def __init__(self, predictor: Predictor, config: TrainingConfig, learning_rate: float):
+        super().__init__()
+        self.automatic_optimization = False
+        self.predictor, self.config, self.learning_rate = predictor, config, learning_rate
+        self.seconds, self.validation_loss = 0.0, math.nan
+        self._started = 0.0
+
+    def training_step(self, batch: Clips, batch_index: int) -> None:
+        """One optimiser step."""
+        optimizer: Any = self.optimizers()
+        optimizer.zero_grad()
+        total = torch.zeros((), device=self.device)
+        for loss in self.predictor.training_losses(batch, seed=self.global_step):
+            self.manual_backward(loss)
+            total += loss.detach()
+        self.clip_gradients(optimizer, self.config.clip_norm, "norm")
+        optimizer.step()
+        self.lr_schedulers().step()  # type: ignore[union-attr, call-arg]
+        self.log("train_loss", total, prog_bar=True)
+
+    def validation_step(self, batch: Clips, batch_index: int) -> None:
+        """Smooth-L1 at the setting that the predictor is trained for."""
+        setting = self.predictor.trained_setting()
+        prediction = self.predictor.predict(batch.frames(0, -1), setting).prediction
+        loss = F.smooth_l1_loss(prediction, batch.embeddings[:, 1:])
+        self.log("validation_loss", loss, prog_bar=True, batch_size=len(batch.keys))
+
+    def on_validation_epoch_end(self) -> None:
+        """Keep the last validation loss for the record."""
+        self.validation_loss = float(self.trainer.callback_metrics["validation_loss"])
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with weight decay on matrices only; warm-up, then cosine."""
+        parameters = [p for p in self.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in parameters if p.ndim >= 2]},
+            {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        config = self.config
+        optimizer = torch.optim.AdamW(
+            [group for group in groups if group["params"]],
+            lr=self.learning_rate,
+            betas=(0.9, config.beta2),
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
+
+        def factor(step: int) -> float:
+            if step < config.warmup_steps:
+                return (step + 1) / config.warmup_steps
+            done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+            cosine = (1 + math.cos(math.pi * min(done, 1.0))) / 2
+            return config.final_learning_rate + (1 - config.final_learning_rate) * cosine
+
+        return [optimizer], [torch.optim.lr_scheduler.LambdaLR(optimizer, factor)]
+
+    def on_train_start(self) -> None:
+        """Start the clock."""
+        self._started = time.perf_counter()
+
+    def on_train_end(self) -> None:
+        """Stop the clock."""
+        self.seconds += time.perf_counter() - self._started
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the seconds spent so far."""
+        checkpoint["seconds"] = self.seconds + time.perf_counter() - self._started
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Continue the clock."""
+        self.seconds = checkpoint["seconds"]
+
+
+class TrainingData(L.LightningDataModule):
+    """Batches that depend only on seed and step, so that resuming continues exactly."""
+
+    def __init__(
+        self, train: EmbeddingClips, validation: EmbeddingClips, config: TrainingConfig, seed: int
+    ):
+        super().__init__()
+        self.train, self.validation, self.config, self.seed = train, validation, config, seed
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """From the step at which the trainer stands."""
+        start = self.trainer.global_step if self.trainer else 0
+        config = self.config
+        return training_batches(self.train, config.batch_size, self.seed, start, config.steps)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """The validation clips in order."""
+        return ordered_batches(self.validation, self.config.batch_size)
+
+
+def train_predictor(
+    predictor: Predictor,
+    data: TrainingData,
+    learning_rate: float,
+    folder: Path,
+    device: str,
+    description: str,
+) -> TrainingRecord:
+    """Train `predictor` in place and return what it cost.
+
+    The folder receives the weights (`weights.safetensors`), logs, and checkpoints for resuming;
+    a training that is finished there is loaded, an interrupted one is continued.
+
+    Raises:
+        KeyboardInterrupt: the user interrupted; the checkpoint for resuming is written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    config = data.config
+    if (folder / RECORD).is_file():
+        load_model(predictor, folder / WEIGHTS)
+        return TrainingRecord(**json.loads((folder / RECORD).read_text()))
+    predictor.calibrate(next(iter(training_batches(data.train, config.batch_size, data.seed, 0, 1))))
+    module = PredictorTraining(predictor, config, learning_rate)
+    _quiet_lightning()
+    trainer = L.Trainer(
+        accelerator=device,
+        devices=1,
+        precision=config.precision,
+        max_steps=config.steps,
+        max_epochs=-1,
+        val_check_interval=min(config.validate_every, config.steps),
+        num_sanity_val_steps=0,
+        log_every_n_steps=10,
+        inference_mode=False,  # thinking needs gradients in validation too
+        logger=_loggers(folder),
+        callbacks=[
+            ModelCheckpoint(
+                folder,
+                filename=CHECKPOINT.removesuffix(".ckpt"),
+                every_n_train_steps=config.validate_every,
+                enable_version_counter=False,
+                save_on_exception=True,
+            ),
+            _NamedProgressBar(description, refresh_rate=max(1, config.steps // 100)),
+        ],
+        enable_model_summary=False,
+    )
+    checkpoint = folder / CHECKPOINT
+    try:
+        trainer.fit(
+            module,
+            datamodule=data,
+            ckpt_path=checkpoint if checkpoint.is_file() else None,
+            weights_only=True,
+        )
+    except SystemExit:  # Lightning's answer to Ctrl-C, after it has written the checkpoint
+        raise KeyboardInterrupt from None
+    predictor.eval()
+    save_model(predictor, folder / WEIGHTS)
+    record = TrainingRecord(config.steps, module.seconds, module.validation_loss)
+    write_json(folder / RECORD, asdict(record))
+    return record
+
+
+class _NamedProgressBar(TQDMProgressBar):
+    def __init__(self, description: str, refresh_rate: int):
+        super().__init__(refresh_rate=refresh_rate)
+        self._description = description
+
+    def on_train_epoch_start(self, trainer: L.Trainer, *_: Any) -> None:
+        super().on_train_epoch_start(trainer)
+        self.train_progress_bar.set_description(self._description)
+
+    def init_validation_tqdm(self) -> Any:
+        bar = super().init_validation_tqdm()
+        bar.disable = True
+        return bar
+
+
+def _loggers(folder: Path) -> list[Logger]:
+    """CSV always, a new version after each resume; TensorBoard if it is installed."""
+    loggers: list[Logger] = [CSVLogger(folder, name="logs")]
+    if importlib.util.find_spec("tensorboard"):
+        loggers.append(TensorBoardLogger(folder, name="tensorboard"))
+    return loggers
+
+
+def _quiet_lightning() -> None:
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for message in (
+        ".*does not have many workers.*",
+        ".*ended before the epoch ended and your dataloader is not resumable.*",
+        ".*Checkpoint directory .* exists and is not empty.*",
+        ".*Trying to infer the `batch_size`.*",
+        ".*No device id is provided.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)
