@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from baselines.config import TransformerPPConfig
 from worldmodel.config import BackboneConfig
 from worldmodel.energy import HEAD_STD
-from worldmodel.layers import ContextEncoder, EncodedContext
+from worldmodel.layers import ContextEncoder, EncodedContext, at_least_float32
 from worldmodel.predictor import Clips, Predictor, Setting, Trajectory
 from worldmodel.rollout import cached_rollout
 
@@ -59,7 +59,7 @@ class TransformerPP(Predictor):
 
     def _predict(self, encoded: EncodedContext, last_only: bool = False) -> Tensor:
         frames = slice(-1, None) if last_only else slice(None)
-        prediction = self.head(encoded.features[:, frames]).float()
+        prediction = at_least_float32(self.head(encoded.features[:, frames]))
         if self.anchor == "last_frame":
             prediction = prediction + encoded.embeddings[:, frames]
         return prediction

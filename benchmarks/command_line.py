@@ -15,7 +15,11 @@ from benchmarks.config import NextFrameConfig
 from data_prep.errors import InputError
 
 PRESETS = Path(__file__).parent / "presets"
-SECTIONS = {f.name: f.type for f in fields(NextFrameConfig) if isinstance(f.type, type) and f.name not in ("models", "seeds")}
+SECTIONS = {
+    f.name: f.type
+    for f in fields(NextFrameConfig)
+    if isinstance(f.type, type) and f.name not in ("models", "seeds")
+}
 EXAMPLES = """\
 examples:
   python benchmarks/run.py --task next_frame
@@ -49,7 +53,9 @@ def build_parser(defaults: Path) -> ArgumentParser:
     parser.add_argument(
         "--data", type=str | None, help="folder of videos or shard set (default: embedded corpus)"
     )
-    parser.add_argument("--out", type=str | None, help="folder of the run (default: runs/TIME-TASK)")
+    parser.add_argument(
+        "--out", type=str | None, help="folder of the run (default: runs/TIME-TASK)"
+    )
     parser.add_argument(
         "--cache-dir", type=str | None, help="folder of prepared data (or EBT_BENCH_CACHE)"
     )
@@ -96,7 +102,9 @@ def parse(arguments: list[str]) -> Namespace:
         return parser.parse_args(arguments)
     except InputError as error:
         files = [argument for argument in arguments if argument.endswith((".yaml", ".yml"))]
-        raise InputError(_explain(str(error), parser, arguments, files or [str(defaults)])) from None
+        raise InputError(
+            _explain(str(error), parser, arguments, files or [str(defaults)])
+        ) from None
 
 
 def to_config(options: Namespace) -> NextFrameConfig:
@@ -181,7 +189,9 @@ def _run_next_frame(
         highlight=False,
     )
     for entry in described["rejected"][:5]:
-        console.print(f"  rejected {entry['source']}: {entry['reason']}", highlight=False, markup=False)
+        console.print(
+            f"  rejected {entry['source']}: {entry['reason']}", highlight=False, markup=False
+        )
     if options.search:
         from benchmarks.search import search
 
@@ -217,6 +227,8 @@ def _write_config(options: Namespace, out: Path) -> None:
     kept = options.as_dict()
     for name in ("config", "resume", "report", "out", "search", "__default_config__"):
         kept.pop(name, None)
+    for name in ("data", "cache_dir"):  # so that a run can be resumed from any folder
+        kept[name] = str(Path(kept[name]).resolve()) if kept[name] else None
     (out / "config.yaml").write_text(yaml.safe_dump(kept, sort_keys=False))
 
 
@@ -246,12 +258,12 @@ def _value(arguments: list[str], option: str) -> str | None:
     return None
 
 
-def _explain(
-    message: str, parser: ArgumentParser, arguments: list[str], files: list[str]
-) -> str:
+def _explain(message: str, parser: ArgumentParser, arguments: list[str], files: list[str]) -> str:
     """jsonargparse's message as one line in our words: what, where, and what may be meant."""
     line = " ".join(message.split())
-    line = re.sub(r"Group '([\w.]+)' does not accept option '([\w.]+)'", r"unknown key '\1.\2'", line)
+    line = re.sub(
+        r"Group '([\w.]+)' does not accept option '([\w.]+)'", r"unknown key '\1.\2'", line
+    )
     line = re.sub(r"Option '([\w.]+)' is not accepted", r"unknown key '\1'", line)
     line = re.sub(r'Parser key "([\w.]+)": ', r"--\1: ", line)
     line = re.sub(r"Expected an? (?:<class '(\w+)'>|typing\.Literal)", r"expected \1", line)

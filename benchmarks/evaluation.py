@@ -21,7 +21,8 @@ from worldmodel.data import ordered_batches
 from worldmodel.predictor import Clips, Predictor, Setting
 
 PROTOCOLS = ("teacher_forced", "rollout")
-SPLITS = ("validation", "test")
+# Validation only selects the setting, by its teacher-forced quality.
+EVALUATED = (("validation", "teacher_forced"), ("test", "teacher_forced"), ("test", "rollout"))
 # Linear extrapolation needs two frames, so the third frame is the first that all models predict.
 FIRST_TARGET = 2
 SELECTION_TOLERANCE = 0.02  # dB; further thinking for less is not worth its price
@@ -59,39 +60,34 @@ class Evaluator:
 
     def __init__(self, config: EvaluationConfig, data: NextFrameData, device: str):
         self.config, self.data, self.device = config, data, device
-        self.frames = {split: data.true_frames(split) for split in SPLITS}
+        self.frames = {split: data.true_frames(split) for split in ("validation", "test")}
 
     def score(self, predictors: list[Predictor]) -> Scores:
         """Score a model, a predictor per seed, in all its settings."""
         settings = predictors[0].settings()
         values = {}
         for index, setting in enumerate(settings):
-            for split in SPLITS:
-                per_seed = [self._score_split(p, setting, split) for p in predictors]
-                for protocol in PROTOCOLS:
-                    values[index, split, protocol] = {
-                        name: np.stack([scores[protocol][name] for scores in per_seed])
-                        for name in per_seed[0][protocol]
-                    }
+            for split, protocol in EVALUATED:
+                per_seed = [self._score_split(p, setting, split, protocol) for p in predictors]
+                values[index, split, protocol] = {
+                    name: np.stack([scores[name] for scores in per_seed]) for name in per_seed[0]
+                }
         return Scores(settings, values)
 
-    def _score_split(self, predictor: Predictor, setting: Setting, split: str) -> dict[str, Any]:
+    def _score_split(
+        self, predictor: Predictor, setting: Setting, split: str, protocol: str
+    ) -> dict[str, np.ndarray]:
         clips = self.data.clips(split)
-        gathered: dict[str, list[dict[str, Tensor]]] = {name: [] for name in PROTOCOLS}
-        start = 0
+        judge = self._rollout if protocol == "rollout" else self._teacher_forced
+        parts: list[dict[str, Tensor]] = []
         for batch in ordered_batches(clips, self.config.batch_size):
+            start = len(parts) * self.config.batch_size
             truth = self.frames[split][start : start + len(batch.keys)].to(self.device)
-            batch = batch.to(self.device)
-            gathered["teacher_forced"].append(self._teacher_forced(predictor, setting, batch, truth))
-            gathered["rollout"].append(self._rollout(predictor, setting, batch, truth))
-            start += len(batch.keys)
+            parts.append(judge(predictor, setting, batch.to(self.device), truth))
         sources = [sample.source for sample in clips.samples]
         return {
-            protocol: {
-                name: _mean_by_video(torch.cat([part[name] for part in parts]), sources)
-                for name in parts[0]
-            }
-            for protocol, parts in gathered.items()
+            name: _mean_by_video(torch.cat([part[name] for part in parts]), sources)
+            for name in parts[0]
         }
 
     def _teacher_forced(
@@ -99,7 +95,9 @@ class Evaluator:
     ) -> dict[str, Tensor]:
         trajectory = predictor.predict(batch.frames(0, -1), setting, energies=True)
         prediction = trajectory.prediction[:, FIRST_TARGET - 1 :]
-        scores = self._quality(prediction, batch.embeddings[:, FIRST_TARGET:], truth[:, FIRST_TARGET:])
+        scores = self._quality(
+            prediction, batch.embeddings[:, FIRST_TARGET:], truth[:, FIRST_TARGET:]
+        )
         metrics = {name: value.mean(1) for name, value in scores.items()}
         if trajectory.energies is not None:
             for step, energy in enumerate(trajectory.energies[:, :, FIRST_TARGET - 1 :]):
@@ -146,9 +144,7 @@ class Evaluator:
                 )
         return costs
 
-    def write_predictions(
-        self, out: Path, models: Mapping[str, tuple[Predictor, Setting]]
-    ) -> str:
+    def write_predictions(self, out: Path, models: Mapping[str, tuple[Predictor, Setting]]) -> str:
         """Write rollouts of a few test clips for the figures, uint8 `[N, T, H, W, 3]`."""
         start, horizon = self.config.context_frames, self.config.horizon
         clips = self.data.clips("test")
@@ -195,8 +191,10 @@ def score_rows(
     return rows
 
 
-def compare(scores: dict[str, Scores], names: list[str], config: EvaluationConfig) -> list[Comparison]:
-    """PSNR of the first model against each other on test, at the settings selected on validation."""
+def compare(
+    scores: dict[str, Scores], names: list[str], config: EvaluationConfig
+) -> list[Comparison]:
+    """PSNR of the first model against each other on test, at the selected settings."""
     comparisons = []
     first = names[0]
     for protocol in PROTOCOLS:

@@ -78,7 +78,11 @@ def _horizon(result: Result) -> Figure:
         style = "-o" if model.training else "--"
         (line,) = axis.plot(ahead, [p.mean for p in points], style, label=model.name, markersize=4)
         axis.fill_between(
-            ahead, [p.low for p in points], [p.high for p in points], color=line.get_color(), alpha=0.1
+            ahead,
+            [p.low for p in points],
+            [p.high for p in points],
+            color=line.get_color(),
+            alpha=0.1,
         )
     axis.set(xlabel="frames ahead", ylabel="PSNR (dB)")
     return _finish(figure)

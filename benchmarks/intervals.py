@@ -50,7 +50,9 @@ class Bootstrap:
         """mean(a) - mean(b), paired by video and seed."""
         return self._interval(lambda mean: mean(a) - mean(b))
 
-    def _interval(self, statistic: Callable[[Callable[[np.ndarray], np.ndarray]], np.ndarray]) -> Interval:
+    def _interval(
+        self, statistic: Callable[[Callable[[np.ndarray], np.ndarray]], np.ndarray]
+    ) -> Interval:
         def resampled(values: np.ndarray) -> np.ndarray:
             per_seed = values @ self._weights.T  # [seeds, samples]
             if len(values) == 1:

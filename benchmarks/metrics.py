@@ -36,9 +36,7 @@ def frame_quality(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
     psnr = peak_signal_noise_ratio(
         prediction, target, data_range=1.0, dim=(1, 2, 3), reduction="none"
     )
-    ssim = structural_similarity_index_measure(
-        prediction, target, data_range=1.0, reduction="none"
-    )
+    ssim = structural_similarity_index_measure(prediction, target, data_range=1.0, reduction="none")
     assert isinstance(ssim, Tensor)
     return {
         "psnr": torch.nan_to_num(psnr, posinf=PSNR_CAP).clamp_max(PSNR_CAP).view(shape),

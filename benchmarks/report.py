@@ -137,7 +137,11 @@ def thinking_table(result: Result) -> tuple[Cells, list[Cells]]:
             (str(row.setting), row.protocol): row for row in model.rows if row.split == "test"
         }
         for row in model.rows:
-            if row.split != "test" or row.protocol != "teacher_forced" or "steps" not in row.setting:
+            if (
+                row.split != "test"
+                or row.protocol != "teacher_forced"
+                or "steps" not in row.setting
+            ):
                 continue
             steps = row.setting["steps"]
             rollout = by_setting[str(row.setting), "rollout"]
@@ -251,15 +255,17 @@ def _provenance(result: Result) -> list[str]:
     environment = result.environment
     packages = ", ".join(f"{name} {version}" for name, version in environment["packages"].items())
     return [
-        f"- Commit {environment['commit'] or 'unknown'}, Python {environment['python']}, {packages}.",
+        f"- Commit {environment['commit'] or 'unknown'}.",
+        f"- Python {environment['python']}, {packages}.",
         f"- {environment['processor']}, {environment['cores']} cores, "
         f"{environment['threads']} threads, device {environment['device']}.",
-        f"- Seeds: {', '.join(map(str, result.seeds))}. The whole configuration is in `config.yaml`; "
+        f"- Seeds: {', '.join(map(str, result.seeds))}. "
+        "The whole configuration is in `config.yaml`; "
         "`python benchmarks/run.py --config config.yaml` repeats the run.",
         "- A forward-equivalent is one forward pass of `transformer_pp` over a clip; costs are "
         "those of one clip (batch 1), a rollout's of all its frames. Latency is a median.",
-        "- Number of thinking steps: the fewest within 0.02 dB of the best validation PSNR. Skill is 1 - MSE / MSE of "
-        "`copy_last`, on scaled embeddings.",
+        "- Number of thinking steps: the fewest within 0.02 dB of the best validation PSNR. "
+        "Skill is 1 - MSE / MSE of `copy_last`, on scaled embeddings.",
     ]
 
 

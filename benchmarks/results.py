@@ -18,7 +18,16 @@ from data_prep.shards import write_json
 
 SCHEMA_VERSION = 1
 RESULTS = "results.json"
-PACKAGES = ("torch", "lightning", "torchmetrics", "decord", "av", "webdataset", "safetensors", "numpy")
+PACKAGES = (
+    "torch",
+    "lightning",
+    "torchmetrics",
+    "decord",
+    "av",
+    "webdataset",
+    "safetensors",
+    "numpy",
+)
 
 
 @dataclass(frozen=True)
@@ -173,6 +182,8 @@ def _commit() -> str | None:
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        return next(
+            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
+        )
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()

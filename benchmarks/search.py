@@ -15,29 +15,28 @@ from benchmarks.tasks.next_frame import model_specs, train_model
 from benchmarks.tasks.next_frame_data import NextFrameData
 from data_prep.shards import atomic_file, write_json
 
-# Both transformers choose among 2 anchors, the EBT among 6 forms and anchors; so that all have 18
-# trials the transformers look at learning rates three times as finely over the same range.
-COARSE_RATES = (3e-3, 6e-3, 1.2e-2)
-FINE_RATES = (2.1e-3, 3e-3, 4.2e-3, 6e-3, 8.5e-3, 1.2e-2, 1.7e-2, 2.4e-2, 3.4e-2)
-ANCHORS = ("zero", "last_frame")
+# 16 trials each: the EBT has five forms and anchors at three learning rates and one more for the
+# published form; the transformers have two anchors at eight learning rates over the same range.
+COARSE_RATES = (5e-3, 1e-2, 2e-2)
+FINE_RATES = (2.5e-3, 3.5e-3, 5e-3, 7e-3, 1e-2, 1.4e-2, 2e-2, 2.8e-2)
+FORMS = (
+    ("residual", "zero"),
+    ("residual", "last_frame"),
+    ("quadratic", "zero"),
+    ("quadratic", "last_frame"),
+    ("linear", "zero"),  # the linear form has no anchor
+)
+TRANSFORMER_TRIALS: list[dict[str, Any]] = [
+    {"anchor": anchor, "learning_rate": rate}
+    for anchor, rate in product(("zero", "last_frame"), FINE_RATES)
+]
 TRIALS: Mapping[str, list[dict[str, Any]]] = {
     "ebt": [
         {"form": form, "anchor": anchor, "learning_rate": rate}
-        for form, anchor, rate in product(
-            ("residual", "quadratic", "linear"), ANCHORS, COARSE_RATES
-        )
-        # The linear form has no anchor: its second half looks at more learning rates instead.
-        if not (form == "linear" and anchor == "last_frame")
-    ]
-    + [
-        {"form": "linear", "anchor": "zero", "learning_rate": rate} for rate in (1e-3, 2e-3, 2.4e-2)
+        for (form, anchor), rate in [*product(FORMS, COARSE_RATES), (FORMS[-1], 2.5e-3)]
     ],
-    "transformer_pp": [
-        {"anchor": anchor, "learning_rate": rate} for anchor, rate in product(ANCHORS, FINE_RATES)
-    ],
-    "transformer_pp_equal_inference": [
-        {"anchor": anchor, "learning_rate": rate} for anchor, rate in product(ANCHORS, FINE_RATES)
-    ],
+    "transformer_pp": TRANSFORMER_TRIALS,
+    "transformer_pp_equal_inference": TRANSFORMER_TRIALS,
 }
 
 

@@ -64,7 +64,7 @@ class BouncingBallsConfig:
     """
 
     train: int = 480
-    validation: int = 64
+    validation: int = 32
     test: int = 64
     seconds: float = 6.0
     fps: int = 8

@@ -87,7 +87,9 @@ def _read_splits(path: Path, videos: list[str]) -> list[Source]:
         name, split = row["name"], (row["split"] or "").strip().lower()
         split = SPLIT_ALIASES.get(split, split)
         if split not in SPLITS:
-            raise InputError(f"{path}:{line}: split {row['split']!r} is none of {', '.join(SPLITS)}")
+            raise InputError(
+                f"{path}:{line}: split {row['split']!r} is none of {', '.join(SPLITS)}"
+            )
         if name not in known:
             raise InputError(f"{path}:{line}: {name!r} is no video of the corpus")
         if name in sources:
@@ -124,7 +126,9 @@ def _deal_splits(videos: list[str], config: CorpusConfig) -> list[Source]:
         _unique(_group(video) for video in videos),
         key=lambda group: hashlib.sha256(group.encode()).digest(),
     )
-    held_out = [max(1, round(len(groups) * f)) for f in (config.validation_fraction, config.test_fraction)]
+    held_out = [
+        max(1, round(len(groups) * f)) for f in (config.validation_fraction, config.test_fraction)
+    ]
     first, second = held_out[0], sum(held_out)
     split_of = {
         group: "validation" if rank < first else "test" if rank < second else "train"

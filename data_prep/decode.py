@@ -134,14 +134,14 @@ def _open_pyav(path: Path) -> _Video:
         stamps = sorted(packet.pts for packet in container.demux(stream) if packet.pts is not None)
         time_base = float(stream.time_base or 0)
     with av.open(str(path)) as container:
-        first = next(container.decode(container.streams.best("video")))
+        first = next(_pictures(container))
         turns = round(first.rotation / 90) % 4
         height, width = (first.height, first.width)[:: -1 if turns % 2 else 1]
 
     def read(height: int, width: int) -> Iterator[np.ndarray]:
         stored_height, stored_width = (height, width)[:: -1 if turns % 2 else 1]
         with av.open(str(path)) as container:
-            for frame in container.decode(container.streams.best("video")):
+            for frame in _pictures(container):
                 if frame.is_corrupt:
                     raise DecodeError("damaged frame")
                 # A format given here is 12 times faster than the one in to_ndarray.
@@ -149,3 +149,9 @@ def _open_pyav(path: Path) -> _Video:
                 yield np.rot90(picture.to_ndarray(), turns)
 
     return _Video((np.array(stamps) - stamps[0]) * time_base, height, width, read)
+
+
+def _pictures(container: av.container.InputContainer) -> Iterator[av.VideoFrame]:
+    for frame in container.decode(container.streams.best("video")):
+        assert isinstance(frame, av.VideoFrame)
+        yield frame

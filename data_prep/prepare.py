@@ -94,7 +94,11 @@ def prepare_embeddings(frames: ShardSet, cache: Path, config: EncoderConfig) -> 
             references.setdefault(sample.shard, []).append(sample)
 
     def make(name: str) -> tuple[Iterator[Sample], Callable[[], dict]]:
-        sums = {"count": 0, "sum": np.zeros(encoder.dim), "sum_of_squares": np.zeros(encoder.dim)}
+        sums: dict[str, Any] = {
+            "count": 0,
+            "sum": np.zeros(encoder.dim),
+            "sum_of_squares": np.zeros(encoder.dim),
+        }
 
         def samples() -> Iterator[Sample]:
             for reference in references[name]:
@@ -199,7 +203,9 @@ def _require_clips(shards: ShardSet, corpus: Path, sources: int) -> None:
     rejected = shards.manifest["rejected"]
     for split in SPLITS:
         if shards.manifest["samples"][split] == 0:
-            first = f"; the first: {rejected[0]['source']}: {rejected[0]['reason']}" if rejected else ""
+            first = (
+                f"; the first: {rejected[0]['source']}: {rejected[0]['reason']}" if rejected else ""
+            )
             raise InputError(
                 f"--data {corpus}: no readable clip for the {split} split "
                 f"({len(rejected)} of {sources} videos rejected{first})"

@@ -91,8 +91,10 @@ def render_bouncing_balls(rng: np.random.Generator, config: BouncingBallsConfig)
 def write_video(path: Path, frames: np.ndarray, fps: int) -> None:
     """Write uint8 frames `[T, H, W, 3]` as H.264; the same frames give the same bytes."""
     with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
-        # One thread: x264's output depends on the number of threads.
-        options = {"crf": "14", "preset": "veryfast", "threads": "1"}
+        # x264's output depends on the number of threads, and with its macroblock tree on frames
+        # this small it differed from run to run.
+        parameters = "threads=1:mbtree=0:rc-lookahead=0"
+        options = {"crf": "14", "preset": "veryfast", "x264-params": parameters}
         stream = container.add_stream("libx264", rate=fps, options=options)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"

@@ -26,6 +26,9 @@ class EnergyTransformer(nn.Module):
     receives the last visible frame's features at its place.
     """
 
+    log_gain: Tensor
+    calibrated: Tensor
+
     def __init__(
         self, config: EBTConfig, backbone: BackboneConfig, grid: tuple[int, int], dim: int
     ):
@@ -43,22 +46,19 @@ class EnergyTransformer(nn.Module):
                 "fewer frequencies or widen the backbone",
                 stacklevel=2,
             )
-        self.apply_head(backbone.width, dim)
+        for layer in (self.embed_last, self.embed_candidate):
+            if layer is not None:
+                initialise(layer)
+        self.energy_head = nn.Linear(backbone.width, 1, bias=self.form == "residual")
+        nn.init.normal_(self.energy_head.weight, std=HEAD_STD)
+        self.residual_head: nn.Linear | None = None
+        if self.form == "residual":
+            nn.init.zeros_(self.energy_head.bias)
+            self.residual_head = nn.Linear(backbone.width, dim, bias=False)
+            nn.init.normal_(self.residual_head.weight, std=HEAD_STD)
         self.log_step_size = nn.Parameter(torch.zeros(()))
         self.register_buffer("log_gain", torch.zeros(()))
         self.register_buffer("calibrated", torch.tensor(config.form == "residual"))
-
-    def apply_head(self, width: int, dim: int) -> None:
-        """Build the head of the form."""
-        self.embed_last.apply(initialise)
-        if self.embed_candidate is not None:
-            self.embed_candidate.apply(initialise)
-        self.energy_head = nn.Linear(width, 1, bias=self.form == "residual")
-        nn.init.normal_(self.energy_head.weight, std=HEAD_STD)
-        if self.form == "residual":
-            nn.init.zeros_(self.energy_head.bias)
-            self.residual_head = nn.Linear(width, dim, bias=False)
-            nn.init.normal_(self.residual_head.weight, std=HEAD_STD)
 
     @property
     def step_size(self) -> Tensor:
@@ -80,13 +80,11 @@ class EnergyTransformer(nn.Module):
             features = features.to(candidate.dtype)
             learned = self.energy_head(features).squeeze(-1)  # [B, C, P]
             if self.form == "linear":
-                energy = learned
-            elif self.form == "quadratic":
-                offset = candidate - self._anchor(context, visible)
-                energy = offset.square().sum(-1) / 2 + self.log_gain.exp() * learned
-            else:
-                offset = candidate - self._anchor(context, visible) - self.residual_head(features)
-                energy = offset.square().sum(-1) / 2 + learned
+                return learned.sum(-1)
+            offset = candidate - self._anchor(context, visible)  # [B, C, P, D]
+            if self.residual_head is not None:
+                offset = offset - self.residual_head(features)
+            energy = offset.square().sum(-1) / 2 + self.log_gain.exp() * learned
             return energy.sum(-1)
 
     def calibrate(self, candidate: Tensor, context: EncodedContext, visible: Tensor) -> None:

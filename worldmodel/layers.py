@@ -4,7 +4,9 @@ Letters in shapes: B batch, F frames, C candidate frames, P patches per frame, W
 K width of a head, L context tokens (F * P of them).
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -51,7 +53,7 @@ class EncodedContext:
 
 
 class RMSNorm(nn.Module):
-    """Root-mean-square normalisation (Zhang and Sennrich, 2019), in float32."""
+    """Root-mean-square normalisation (Zhang and Sennrich, 2019), in float32 at least."""
 
     def __init__(self, width: int, eps: float = 1e-6):
         super().__init__()
@@ -60,7 +62,8 @@ class RMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise the last dimension."""
-        return F.rms_norm(x.float(), self.weight.shape, self.weight, self.eps).to(x.dtype)
+        y = F.rms_norm(at_least_float32(x), self.weight.shape, self.weight, self.eps)
+        return y.to(x.dtype)
 
 
 class SwiGLU(nn.Module):
@@ -84,6 +87,9 @@ class Rotary(nn.Module):
     with one patch per frame all turn with time, and the layer is Llama's.
     """
 
+    time: Tensor
+    space: Tensor
+
     def __init__(self, head_width: int, grid: tuple[int, int]):
         super().__init__()
         rows, columns = grid
@@ -98,7 +104,7 @@ class Rotary(nn.Module):
 
     def forward(self, frame_index: Tensor) -> Rotation:
         """Cosine and sine `[F * P, K / 2]` for the patches of frames `[F]`."""
-        time: Tensor = frame_index[:, None] * self.time  # [F, pairs / 2]
+        time = frame_index[:, None] * self.time  # [F, pairs / 2]
         frames, patches = len(time), len(self.space)
         angles = torch.cat(
             [
@@ -152,7 +158,7 @@ class Attention(nn.Module):
             seen = seen + hidden
         q, k, v = (t.unflatten(2, (candidates, patches)) for t in (q, k, v))  # [B, N, C, P, K]
         own = q @ k.transpose(3, 4)  # [B, N, C, P, P]
-        weights = torch.cat([seen, own], dim=4).float().softmax(dim=4).to(v.dtype)
+        weights = at_least_float32(torch.cat([seen, own], dim=4)).softmax(dim=4).to(v.dtype)
         to_seen, to_own = weights.split([length, patches], dim=4)
         y = to_seen.flatten(2, 3) @ value + (to_own @ v).flatten(2, 3)  # [B, N, C * P, K]
         return self.output(self._merge(y)).unflatten(1, (candidates, patches))
@@ -179,6 +185,22 @@ class Block(nn.Module):
         self.feed_forward_norm = RMSNorm(config.width)
         self.feed_forward = SwiGLU(config.width, config.hidden)
 
+    def context(
+        self, x: Tensor, rotation: Rotation, past: Rotation | None, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Context stream: tokens `[B, F * P, W]` after the block, and all keys and values."""
+        y, key, value = self.attention.context(self.attention_norm(x), rotation, past, mask)
+        x = x + y
+        return x + self.feed_forward(self.feed_forward_norm(x)), key, value
+
+    def candidates(
+        self, x: Tensor, rotation: Rotation, key: Tensor, value: Tensor, hidden: Tensor | None
+    ) -> Tensor:
+        """Candidate stream: tokens `[B, C, P, W]` after the block."""
+        y = self.attention.candidates(self.attention_norm(x), rotation, key, value, hidden)
+        x = x + y
+        return x + self.feed_forward(self.feed_forward_norm(x))
+
 
 class Transformer(nn.Module):
     """Stack of blocks over the patches of frames; a call is one forward pass.
@@ -189,13 +211,15 @@ class Transformer(nn.Module):
 
     def __init__(self, config: BackboneConfig, grid: tuple[int, int]):
         super().__init__()
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        blocks = [Block(config) for _ in range(config.layers)]
+        self.blocks = nn.ModuleList(blocks)
         self.norm = RMSNorm(config.width)
         self.rotary = Rotary(config.width // config.heads, grid)
         self.apply(initialise)
-        for block in self.blocks:  # residual branches start small (GPT-2, section 2.3)
+        shrink = (2 * config.layers) ** -0.5  # residual branches start small (GPT-2, section 2.3)
+        for block in blocks:
             for layer in (block.attention.output, block.feed_forward.down):
-                nn.init.normal_(layer.weight, std=layer.in_features**-0.5 / (2 * config.layers) ** 0.5)
+                nn.init.normal_(layer.weight, std=layer.in_features**-0.5 * shrink)
 
     def forward(
         self, tokens: Tensor, context: EncodedContext | None, visible: Tensor | None
@@ -219,11 +243,10 @@ class Transformer(nn.Module):
             hidden = hidden.masked_fill(unseen, float("-inf"))
             hidden = hidden.repeat_interleave(patches, dim=1)[:, None]  # [C, 1, L]
         x = tokens
-        for block, key, value in zip(self.blocks, context.keys, context.values, strict=True):
-            x = x + block.attention.candidates(
-                block.attention_norm(x), rotation, key, value, hidden
-            )
-            x = x + block.feed_forward(block.feed_forward_norm(x))
+        for block, key, value in zip(
+            self._typed_blocks(), context.keys, context.values, strict=True
+        ):
+            x = block.candidates(x, rotation, key, value, hidden)
         return self.norm(x), [], []
 
     def _context(
@@ -239,16 +262,15 @@ class Transformer(nn.Module):
             mask = token_frame[seen * patches :, None] >= token_frame[None]  # [new tokens, L]
         x = tokens.flatten(1, 2)  # [B, F * P, W]
         keys, values = [], []
-        for layer, block in enumerate(self.blocks):
+        for layer, block in enumerate(self._typed_blocks()):
             earlier = (past.keys[layer], past.values[layer]) if past else None
-            y, key, value = block.attention.context(
-                block.attention_norm(x), rotation, earlier, mask
-            )
-            x = x + y
-            x = x + block.feed_forward(block.feed_forward_norm(x))
+            x, key, value = block.context(x, rotation, earlier, mask)
             keys.append(key)
             values.append(value)
         return self.norm(x).unflatten(1, (new, patches)), keys, values
+
+    def _typed_blocks(self) -> Iterator[Block]:
+        yield from cast(Iterable[Block], self.blocks)
 
 
 class ContextEncoder(nn.Module):
@@ -263,7 +285,7 @@ class ContextEncoder(nn.Module):
         self.embed.apply(initialise)
 
     def forward(self, embeddings: Tensor, past: EncodedContext | None = None) -> EncodedContext:
-        """Encode frames `[B, F, P, D]` that follow `past`; each sees itself and what precedes it."""
+        """Encode frames `[B, F, P, D]` after `past`; each sees itself and what precedes it."""
         tokens = self.embed(embeddings) + self.position
         features, keys, values = self.backbone(tokens, past, None)
         if past is not None:
@@ -278,8 +300,13 @@ def initialise(module: nn.Module) -> None:
         nn.init.normal_(module.weight, std=module.in_features**-0.5)
 
 
+def at_least_float32(x: Tensor) -> Tensor:
+    """The tensor in float32, or wider if it is."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def _frequencies(base: float, pairs: int) -> Tensor:
-    return base ** -(torch.arange(pairs) / max(pairs, 1))
+    return torch.pow(base, -torch.arange(pairs) / max(pairs, 1))
 
 
 def _rotate(x: Tensor, rotation: Rotation) -> Tensor:

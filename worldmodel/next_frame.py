@@ -79,7 +79,7 @@ class NextFrameEBT(Predictor):
         context = encoded.detached() if config.detach else encoded
         visible = torch.arange(1, encoded.frames + 1, device=target.device)
         generator = torch.Generator().manual_seed(seed)
-        noise = torch.randn(target.shape, generator=generator).to(target.device)
+        noise = torch.randn(target.shape, generator=generator).to(target)
         candidate = self._start(encoded, visible, noise).detach()
 
         def energy(candidate: Tensor) -> Tensor:
@@ -126,9 +126,7 @@ class NextFrameEBT(Predictor):
             energies,
         )
 
-    def _keyed_noise(
-        self, encoded: EncodedContext, visible: Tensor, keys: Sequence[str]
-    ) -> Tensor:
+    def _keyed_noise(self, encoded: EncodedContext, visible: Tensor, keys: Sequence[str]) -> Tensor:
         patches, dim = encoded.embeddings.shape[2:]
         noise = start_noise(0, keys, visible.tolist(), patches, dim)
         return noise.to(encoded.embeddings)

@@ -70,7 +70,9 @@ def _require_finite(candidates: list[Tensor], values: list[Tensor], keys: Sequen
         finite = torch.stack([t.flatten(1).isfinite().all(dim=1) for t in tensors])  # [M, B]
         if not bool(finite.all()):
             step, clip = (~finite).nonzero()[0].tolist()
-            raise NonFiniteError(f"{what} not finite at thinking step {step}, clip {keys[clip]}")
+            raise NonFiniteError(
+                f"{what} not finite at thinking step {step + 1}, clip {keys[clip]}"
+            )
 
 
 def start_noise(

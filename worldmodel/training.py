@@ -4,6 +4,7 @@ import importlib.util
 import json
 import logging
 import math
+import sys
 import time
 import warnings
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ import lightning as L
 import torch
 import torch.nn.functional as F
 from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from safetensors.torch import load_model, save_model
 from torch.utils.data import DataLoader
@@ -59,7 +61,7 @@ class PredictorTraining(L.LightningModule):
             total += loss.detach()
         self.clip_gradients(optimizer, self.config.clip_norm, "norm")
         optimizer.step()
-        self.lr_schedulers().step()  # type: ignore[union-attr, call-arg]
+        self.lr_schedulers().step()  # type: ignore[union-attr]
         self.log("train_loss", total, prog_bar=True)
 
     def validation_step(self, batch: Clips, batch_index: int) -> None:
@@ -76,7 +78,7 @@ class PredictorTraining(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW with weight decay on matrices only; warm-up, then cosine."""
         parameters = [p for p in self.parameters() if p.requires_grad]
-        groups = [
+        groups: list[dict[str, Any]] = [
             {"params": [p for p in parameters if p.ndim >= 2]},
             {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
         ]
@@ -156,7 +158,9 @@ def train_predictor(
     if (folder / RECORD).is_file():
         load_model(predictor, folder / WEIGHTS)
         return TrainingRecord(**json.loads((folder / RECORD).read_text()))
-    predictor.calibrate(next(iter(training_batches(data.train, config.batch_size, data.seed, 0, 1))))
+    predictor.calibrate(
+        next(iter(training_batches(data.train, config.batch_size, data.seed, 0, 1)))
+    )
     module = PredictorTraining(predictor, config, learning_rate)
     _quiet_lightning()
     trainer = L.Trainer(
@@ -167,7 +171,7 @@ def train_predictor(
         max_epochs=-1,
         val_check_interval=min(config.validate_every, config.steps),
         num_sanity_val_steps=0,
-        log_every_n_steps=10,
+        log_every_n_steps=max(1, min(10, config.steps // 20)),
         inference_mode=False,  # thinking needs gradients in validation too
         logger=_loggers(folder),
         callbacks=[
@@ -178,7 +182,7 @@ def train_predictor(
                 enable_version_counter=False,
                 save_on_exception=True,
             ),
-            _NamedProgressBar(description, refresh_rate=max(1, config.steps // 100)),
+            _NamedProgressBar(description, config.steps),
         ],
         enable_model_summary=False,
     )
@@ -193,25 +197,24 @@ def train_predictor(
     except SystemExit:  # Lightning's answer to Ctrl-C, after it has written the checkpoint
         raise KeyboardInterrupt from None
     predictor.eval()
-    save_model(predictor, folder / WEIGHTS)
+    save_model(predictor, str(folder / WEIGHTS))
     record = TrainingRecord(config.steps, module.seconds, module.validation_loss)
     write_json(folder / RECORD, asdict(record))
     return record
 
 
 class _NamedProgressBar(TQDMProgressBar):
-    def __init__(self, description: str, refresh_rate: int):
-        super().__init__(refresh_rate=refresh_rate)
+    def __init__(self, description: str, steps: int):
+        # A line per refresh where the output is no terminal.
+        super().__init__(refresh_rate=max(1, steps // (200 if sys.stdout.isatty() else 10)))
         self._description = description
 
     def on_train_epoch_start(self, trainer: L.Trainer, *_: Any) -> None:
         super().on_train_epoch_start(trainer)
         self.train_progress_bar.set_description(self._description)
 
-    def init_validation_tqdm(self) -> Any:
-        bar = super().init_validation_tqdm()
-        bar.disable = True
-        return bar
+    def init_validation_tqdm(self) -> Tqdm:
+        return Tqdm(disable=True)
 
 
 def _loggers(folder: Path) -> list[Logger]:
@@ -230,6 +233,6 @@ def _quiet_lightning() -> None:
         ".*ended before the epoch ended and your dataloader is not resumable.*",
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*Trying to infer the `batch_size`.*",
-        ".*No device id is provided.*",
+        ".*ModelCheckpoint with manual optimization.*",
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -87,8 +87,9 @@ def run(config: NextFrameConfig, data: NextFrameData, out: Path, device: str) ->
     specs = model_specs(config, data)
     trained = [_train(spec, config, data, out, device) for spec in specs]
     evaluator = Evaluator(config.evaluation, data, device)
-    unit = evaluator.unit_flops(TransformerPP(config.transformer_pp, config.backbone,
-                                              data.encoder.grid, data.encoder.dim))
+    unit = evaluator.unit_flops(
+        TransformerPP(config.transformer_pp, config.backbone, data.encoder.grid, data.encoder.dim)
+    )
     scores: dict[str, Scores] = {"copy_last": evaluator.score([CopyLast()])}
     for model in track(trained, "evaluation", console=console, transient=True):
         scores[model.spec.name] = evaluator.score(model.predictors)
@@ -121,7 +122,12 @@ def run(config: NextFrameConfig, data: NextFrameData, out: Path, device: str) ->
 
 
 def train_model(
-    spec: ModelSpec, config: NextFrameConfig, data: NextFrameData, folder: Path, seed: int, device: str
+    spec: ModelSpec,
+    config: NextFrameConfig,
+    data: NextFrameData,
+    folder: Path,
+    seed: int,
+    device: str,
 ) -> tuple[Predictor, Any]:
     """Build and train one model with one seed in `folder`; gives it and its training record."""
     torch.manual_seed(seed)
@@ -164,6 +170,6 @@ def _training_flops(predictor: Predictor, batch: Clips) -> int:
 
     def step() -> None:
         for loss in predictor.training_losses(batch, seed=0):
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
 
     return count_flops(step)

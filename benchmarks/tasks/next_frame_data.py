@@ -90,7 +90,9 @@ def prepare_data(config: NextFrameConfig, data: Path | None, cache: Path) -> Nex
         InputError: the data cannot be used, or its clips are too short for the evaluation.
     """
     if data is None:
-        balls = write_bouncing_balls(cache / "bouncing_balls" / _balls_name(config.balls), config.balls)
+        balls = write_bouncing_balls(
+            cache / "bouncing_balls" / _balls_name(config.balls), config.balls
+        )
         frames: ShardSet | None = prepare_frames(balls, cache, config.corpus)
         name = "bouncing balls (embedded)"
     elif (data / MANIFEST).is_file():
@@ -100,10 +102,7 @@ def prepare_data(config: NextFrameConfig, data: Path | None, cache: Path) -> Nex
         name = data.name
     else:
         frames, name = prepare_frames(data, cache, config.corpus), data.resolve().name
-    if frames is not None:
-        embeddings = prepare_embeddings(frames, cache, config.encoder)
-    else:
-        embeddings = given
+    embeddings = prepare_embeddings(frames, cache, config.encoder) if frames else given
     described = embeddings.manifest["encoder"]
     fields = {field.name for field in dataclasses.fields(EncoderConfig)}
     encoder_config = EncoderConfig(**{k: v for k, v in described.items() if k in fields})

@@ -1,0 +1,41 @@
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from data_prep.config import BouncingBallsConfig, CorpusConfig, EncoderConfig
+from data_prep.prepare import prepare_embeddings, prepare_frames
+from data_prep.shards import ShardSet
+from data_prep.synthetic import write_bouncing_balls
+
+BALLS = BouncingBallsConfig(train=6, validation=2, test=3, seconds=3.5)
+
+
+@pytest.fixture(autouse=True)
+def _two_threads() -> None:
+    torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    folder = os.environ.get("WORLDMODEL_TEST_DATA")
+    if not folder:
+        pytest.skip("WORLDMODEL_TEST_DATA is not set: no real clips to test on")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def balls(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small corpus of real mp4 files with a split.csv."""
+    return write_bouncing_balls(tmp_path_factory.mktemp("balls"), BALLS)
+
+
+@pytest.fixture(scope="session")
+def frame_shards(balls: Path, tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
+    return prepare_frames(balls, tmp_path_factory.mktemp("cache"), CorpusConfig())
+
+
+@pytest.fixture(scope="session")
+def embedding_shards(frame_shards: ShardSet, tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
+    return prepare_embeddings(frame_shards, tmp_path_factory.mktemp("cache"), EncoderConfig())

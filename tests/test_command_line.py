@@ -1,0 +1,130 @@
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks.command_line import main, parse, preset_names, to_config
+
+ROOT = Path(__file__).parent.parent
+RUN = ROOT / "benchmarks" / "run.py"
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; sys.argv = ['run.py', '--help']\n"
+        "import runpy\n"
+        f"try: runpy.run_path({str(RUN)!r}, run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'lightning', 'diffusers', 'numpy', 'matplotlib', 'decord', 'av'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "HEAVY []" in done.stdout
+    assert "--corpus.frame_interval" in done.stdout
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_every_preset_parses(preset: str) -> None:
+    config = to_config(parse(["--task", "next_frame", "--preset", preset]))
+    assert config.training.steps >= 1
+
+
+def test_the_readmes_commands_parse(tmp_path: Path) -> None:
+    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    commands = [
+        part
+        for line in "".join(blocks).replace("\\\n", " ").splitlines()
+        for part in line.split("&&")
+        if "benchmarks/run.py" in part
+    ]
+    assert any("--task next_frame" in command for command in commands)
+    for command in commands:
+        arguments = shlex.split(command, comments=True)
+        arguments = arguments[arguments.index("benchmarks/run.py") + 1 :]
+        if "--resume" in arguments:
+            (tmp_path / "config.yaml").write_text("task: next_frame\n")
+            arguments[arguments.index("--resume") + 1] = str(tmp_path)
+        options = parse(arguments)
+        assert options.task or options.report
+        to_config(options)
+
+
+def test_precedence_is_option_then_config_then_preset(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("training:\n  steps: 77\n  batch_size: 5\n")
+    arguments = ["--task", "next_frame", "--training.steps", "11", "--config", str(file)]
+    config = to_config(parse([*arguments, "--preset", "smoke"]))
+    assert (config.training.steps, config.training.batch_size) == (11, 5)
+    assert config.training.validate_every == 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--task is missing"),
+        (["--task", "next_fram"], "invalid choice: 'next_fram'"),
+        (["--tsk", "next_frame"], "did you mean --task?"),
+        (["--task", "next_frame", "--ebt.learning_rat", "1"], "did you mean --ebt.learning_rate?"),
+        (["--task", "next_frame", "--ebt.learning_rate", "abc"], "expected float. Got value: abc"),
+        (["--task", "next_frame", "--ebt.form", "residul"], "Got value: residul"),
+        (["--task", "next_frame", "--training.steps", "1.5"], "--training.steps: expected int"),
+        (["--task", "next_frame", "--training.steps", "0"], "training.steps must be at least 1"),
+        (["--task", "next_frame", "--preset", "cpx"], "did you mean cpu?"),
+        (["--task", "next_frame", "--models", "ebt,foo"], "'foo' is none of"),
+        (["--task", "next_frame", "--seeds", "x"], "--seeds x: give whole numbers"),
+        (["--task", "next_frame", "--data", "/nowhere"], "--data /nowhere: no such file or folder"),
+        (["--task", "next_frame", "--evaluation.horizon", "20"], "corpus.frames is 12"),
+        (["--task", "next_frame", "--config", "/nowhere.yaml"], "/nowhere.yaml"),
+        (["--report", "/nowhere"], "/nowhere: no results.json"),
+        (["--resume", "/nowhere"], "--resume /nowhere: no config.yaml"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert error.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("ebt:\n  learning_rat: 1\n", "unknown key 'ebt.learning_rat' (did you mean"),
+        ("ebtt:\n  learning_rate: 1\n", "(did you mean --ebt.learning_rate?)"),
+        ("training:\n  steps: many\n", "--training.steps: expected int"),
+        ("ebt: [\n", "Problems parsing config"),
+    ],
+)
+def test_a_wrong_key_in_a_file_names_the_file(
+    tmp_path: Path, content: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(content)
+    assert main(["--task", "next_frame", "--config", str(file)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {file}: ")
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_print_config_gives_a_file_that_can_be_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(
+            ["--task", "next_frame", "--preset", "smoke", "--ebt.form", "linear", "--print_config"]
+        )
+    assert stopped.value.code == 0
+    file = tmp_path / "printed.yaml"
+    file.write_text(capsys.readouterr().out)
+    config = to_config(parse(["--config", str(file)]))
+    assert config.ebt.form == "linear"
+    assert config == to_config(
+        parse(["--task", "next_frame", "--preset", "smoke", "--ebt.form", "linear"])
+    )

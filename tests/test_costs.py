@@ -1,0 +1,94 @@
+import pytest
+import torch
+
+from baselines.config import TransformerPPConfig
+from baselines.transformer_pp import TransformerPP
+from baselines.trivial import CopyLast
+from benchmarks.costs import count_flops, measure_cost
+from worldmodel.config import BackboneConfig, EBTConfig
+from worldmodel.next_frame import NextFrameEBT
+from worldmodel.predictor import Clips
+
+BACKBONE = BackboneConfig(layers=2, heads=2, width=64)
+GRID, PATCHES, DIM, FRAMES = (2, 2), 4, 60, 6
+LAYERS, WIDTH, HIDDEN = BACKBONE.layers, BACKBONE.width, BACKBONE.hidden
+
+
+def clip(frames: int = FRAMES) -> Clips:
+    return Clips(torch.randn(1, frames, PATCHES, DIM), ["clip"])
+
+
+def transformer_pp() -> TransformerPP:
+    return TransformerPP(TransformerPPConfig(), BACKBONE, GRID, DIM)
+
+
+def ebt() -> NextFrameEBT:
+    return NextFrameEBT(EBTConfig(), BACKBONE, GRID, DIM)
+
+
+def test_counted_flops_of_a_pass_agree_with_the_closed_form() -> None:
+    tokens = FRAMES * PATCHES
+    weights = LAYERS * (4 * WIDTH**2 + 3 * WIDTH * HIDDEN) + 2 * DIM * WIDTH
+    attention = LAYERS * 2 * tokens**2 * WIDTH
+    model = transformer_pp()
+    assert count_flops(lambda: model.predict(clip(), {})) == 2 * (tokens * weights + attention)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_passes_are_the_real_calls_of_a_prediction(steps: int) -> None:
+    model, plain = ebt(), transformer_pp()
+    unit = count_flops(lambda: plain.predict(clip(), {}))
+    cost = measure_cost(
+        lambda: model.predict(clip(), {"steps": steps}), model.backbone, unit, 2, "cpu"
+    )
+    # One pass encodes the context; each step is a pass and a backward pass to the candidate.
+    assert (cost.forward_passes, cost.input_gradient_passes) == (1 + steps, steps)
+    assert cost.forward_equivalents == pytest.approx(1 + 2 * steps, rel=0.25)
+    assert cost.latency_ms > 0
+
+
+def test_passes_of_a_rollout_are_counted_per_frame() -> None:
+    model = ebt()
+    cost = measure_cost(
+        lambda: model.rollout(clip(4), 3, {"steps": 2}), model.backbone, 1, 1, "cpu"
+    )
+    assert (cost.forward_passes, cost.input_gradient_passes) == (3 * (1 + 2), 3 * 2)
+    plain = transformer_pp()
+    cost = measure_cost(lambda: plain.rollout(clip(4), 3, {}), plain.backbone, 1, 1, "cpu")
+    assert (cost.forward_passes, cost.input_gradient_passes) == (3, 0)
+
+
+def test_the_final_energy_is_counted_apart() -> None:
+    model = ebt()
+    with_energy = measure_cost(
+        lambda: model.predict(clip(), {"steps": 2}, energies=True), model.backbone, 1, 1, "cpu"
+    )
+    assert with_energy.forward_passes == 4
+
+
+def test_a_floor_has_no_passes() -> None:
+    cost = measure_cost(lambda: CopyLast().predict(clip(), {}), None, 100, 1, "cpu")
+    assert (cost.forward_passes, cost.input_gradient_passes, cost.flops) == (None, None, 0)
+
+
+def test_training_flops_include_the_second_order() -> None:
+    batch = Clips(torch.randn(2, FRAMES + 1, PATCHES, DIM), ["a", "b"])
+
+    def step(model: NextFrameEBT | TransformerPP) -> None:
+        for loss in model.training_losses(batch, 0):
+            loss.backward()
+
+    plain, thinking = transformer_pp(), ebt()
+    ratio = count_flops(lambda: step(thinking)) / count_flops(lambda: step(plain))
+    assert ratio == pytest.approx(1 + 2 * 2, rel=0.15)
+
+
+def test_peak_memory_is_that_of_the_tensors_held_at_once() -> None:
+    def call() -> torch.Tensor:
+        a = torch.ones(1000, 1000)
+        b = a + 1
+        del a
+        return b.sum()
+
+    cost = measure_cost(call, None, 1, 1, "cpu")
+    assert cost.peak_memory_bytes == pytest.approx(8_000_000, rel=0.01)

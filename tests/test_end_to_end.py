@@ -1,0 +1,190 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.command_line import main
+
+RUN = Path(__file__).parent.parent / "benchmarks" / "run.py"
+TINY = ["--task", "next_frame", "--preset", "smoke", "--device", "cpu"]
+TINY += ["--training.steps", "6", "--training.validate_every", "3", "--backbone.width", "64"]
+TINY += [
+    "--backbone.heads",
+    "2",
+    "--evaluation.latency_repeats",
+    "1",
+    "--ebt.inference_steps",
+    "[1,2]",
+]
+
+
+@pytest.fixture(scope="module")
+def finished(balls: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny run over a user's folder of videos, one of them broken."""
+    folder = tmp_path_factory.mktemp("run")
+    corpus = shutil.copytree(balls, folder / "my clips")
+    (corpus / "videos/train/00000.mp4").write_text("not a video")
+    out, cache = folder / "out", folder / "cache"
+    arguments = ["--data", str(corpus), "--out", str(out), "--cache-dir", str(cache)]
+    assert main([*TINY, *arguments, "--seeds", "0,1"]) == 0
+    return out
+
+
+def test_a_run_writes_everything_it_promises(finished: Path) -> None:
+    result = json.loads((finished / "results.json").read_text())
+    assert result["task"] == "next_frame"
+    assert result["seeds"] == [0, 1]
+    assert result["data"]["rejected"][0]["source"] == "videos/train/00000.mp4"
+    assert set(result["environment"]) >= {"commit", "packages", "threads", "processor"}
+    models = {model["name"]: model for model in result["models"]}
+    assert list(models) == [
+        "ebt",
+        "transformer_pp",
+        "transformer_pp_equal_training",
+        "transformer_pp_equal_inference",
+        "copy_last",
+        "linear_extrapolation",
+        "mean_frame",
+    ]
+    assert models["copy_last"]["training"] is None
+    assert models["ebt"]["training"]["steps"] == 6
+    assert models["transformer_pp_equal_training"]["training"]["flops"] == pytest.approx(
+        models["ebt"]["training"]["flops"], rel=0.1
+    )
+    for model in models.values():
+        combinations = {(r["split"], r["protocol"], str(r["setting"])) for r in model["rows"]}
+        assert len(combinations) == len(model["rows"])
+        for row in model["rows"]:
+            for name in ("psnr", "ssim", "mse", "smooth_l1", "skill"):
+                metric = row["metrics"][name]
+                assert metric["low"] <= metric["mean"] <= metric["high"]
+                assert metric["n"] == (2 if row["split"] == "validation" else 3)
+            assert row["metrics"]["psnr"]["higher_is_better"]
+            assert set(row["cost"]) == {
+                "forward_passes",
+                "input_gradient_passes",
+                "forward_equivalents",
+                "flops",
+                "latency_ms",
+                "peak_memory_bytes",
+            }
+    steps = [r["setting"]["steps"] for r in models["ebt"]["rows"] if r["protocol"] == "rollout"]
+    assert sorted(steps) == [1, 1, 2, 2]
+    two = next(
+        r
+        for r in models["ebt"]["rows"]
+        if r["setting"]["steps"] == 2 and r["protocol"] == "teacher_forced"
+    )
+    assert {"energy_0", "energy_1", "energy_2"} <= set(two["metrics"])
+    plain = next(r for r in models["transformer_pp"]["rows"] if r["protocol"] == "teacher_forced")
+    assert plain["cost"]["forward_equivalents"] == 1
+    assert {(c["a"], c["b"]) for c in result["comparisons"]} == {
+        ("ebt", other) for other in list(models)[1:]
+    }
+    for name in ("predictions", "horizon", "compute", "thinking", "training"):
+        assert (finished / "figures" / f"{name}.png").stat().st_size > 5000
+    for name in ("config.yaml", "report.md", "models/ebt/seed1/weights.safetensors"):
+        assert (finished / name).is_file()
+
+
+def test_a_report_is_remade_from_the_result_alone(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (finished / "report.md").read_text()
+    (finished / "report.md").unlink()
+    shutil.rmtree(finished / "figures")
+    assert main(["--report", str(finished)]) == 0
+    assert (finished / "report.md").read_text() == before
+    assert (finished / "figures" / "predictions.png").is_file()
+    assert "copy_last" in capsys.readouterr().out
+
+
+def test_resuming_a_finished_run_repeats_its_numbers(finished: Path) -> None:
+    before = json.loads((finished / "results.json").read_text())
+    weights = (finished / "models/ebt/seed0/weights.safetensors").read_bytes()
+    cache = finished.parent / "cache"
+    assert main(["--resume", str(finished), "--cache-dir", str(cache)]) == 0
+    after = json.loads((finished / "results.json").read_text())
+    assert (finished / "models/ebt/seed0/weights.safetensors").read_bytes() == weights
+    for old, new in zip(before["models"], after["models"], strict=True):
+        assert old["training"] == new["training"]
+        for a, b in zip(old["rows"], new["rows"], strict=True):
+            assert a["metrics"] == b["metrics"]
+            assert a["cost"]["flops"] == b["cost"]["flops"]
+
+
+def test_a_shard_set_already_made_can_be_given(finished: Path, tmp_path: Path) -> None:
+    cache = finished.parent / "cache"
+    for number, (frames, truth) in enumerate(
+        [(True, "video frames"), (False, "decoded embeddings")]
+    ):
+        pattern = "shards/*/frames" if frames else "embeddings/*"
+        (shards,) = cache.glob(pattern)
+        out = tmp_path / str(number)
+        arguments = ["--data", str(shards), "--out", str(out), "--cache-dir", str(tmp_path / "c")]
+        assert main([*TINY, *arguments, "--models", "copy_last,mean_frame"]) == 0
+        result = json.loads((out / "results.json").read_text())
+        assert result["data"]["truth"] == truth
+        assert (result["data"]["encoder_ceiling"] is None) == (not frames)
+
+
+def test_a_folder_without_a_readable_video_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in "abc":
+        (tmp_path / f"{name}.mp4").write_text("not a video")
+    arguments = [
+        "--data",
+        str(tmp_path),
+        "--out",
+        str(tmp_path / "o"),
+        "--cache-dir",
+        str(tmp_path),
+    ]
+    assert main([*TINY, *arguments]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: ")
+    assert "3 of 3 videos rejected" in error
+
+
+def test_ctrl_c_leaves_a_run_that_resumes(balls: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = [
+        sys.executable,
+        str(RUN),
+        *TINY,
+        "--training.steps",
+        "100000",
+        "--models",
+        "ebt,copy_last",
+    ]
+    command += ["--data", str(balls), "--out", str(out), "--cache-dir", str(tmp_path / "cache")]
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment
+    )
+    checkpoint = out / "models/ebt/seed0/resume.ckpt"
+    deadline = time.monotonic() + 240
+    while not checkpoint.is_file() and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert f"continue with: python benchmarks/run.py --resume {out}" in error.decode()
+    assert "Traceback" not in error.decode()
+    done = torch.load(checkpoint, weights_only=True)["global_step"]
+    assert main(["--resume", str(out), "--training.steps", str(done + 5)]) == 0
+    training = json.loads((out / "results.json").read_text())["models"][0]["training"]
+    assert training["steps"] == done + 5
+    logs = sorted(
+        path.parent.name for path in (out / "models/ebt/seed0/logs").glob("*/metrics.csv")
+    )
+    assert logs == ["version_0", "version_1"]

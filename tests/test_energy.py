@@ -1,0 +1,131 @@
+import itertools
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks.command_line import parse, preset_names, to_config
+from data_prep.encoders import build_encoder
+from worldmodel.config import BackboneConfig, EBTConfig
+from worldmodel.energy import EnergyTransformer
+
+BACKBONE = BackboneConfig(layers=2, heads=2, width=32)
+GRID, PATCHES, DIM = (2, 2), 4, 12
+FORMS = ("residual", "quadratic", "linear")
+VARIANTS = list(itertools.product(FORMS, ("zero", "last_frame")))
+
+
+def make(form: str = "residual", anchor: str = "zero", **options: object) -> EnergyTransformer:
+    torch.manual_seed(0)
+    config = replace(EBTConfig(), form=form, anchor=anchor, **options)
+    return EnergyTransformer(config, BACKBONE, GRID, DIM)
+
+
+@pytest.mark.parametrize(("form", "anchor"), VARIANTS)
+def test_energy_sees_past_and_own_frame_and_nothing_else(form: str, anchor: str) -> None:
+    model = make(form, anchor)
+    frames = torch.randn(2, 5, PATCHES, DIM, requires_grad=True)
+    candidate = torch.randn(2, 5, PATCHES, DIM, requires_grad=True)
+    energy = model(candidate, model.encode(frames), torch.arange(1, 6))
+    for position in range(5):
+        to_frames, to_candidates = torch.autograd.grad(
+            energy[0, position], (frames, candidate), retain_graph=True
+        )
+        assert (to_frames[0, : position + 1].abs().amax((1, 2)) > 0).all()
+        assert (to_frames[0, position + 1 :] == 0).all()
+        assert (to_candidates[0, position].abs().amax(1) > 0).all()
+        others = [i for i in range(5) if i != position]
+        assert (to_candidates[0, others] == 0).all()
+        assert (to_frames[1] == 0).all()
+        assert (to_candidates[1] == 0).all()
+
+
+@pytest.mark.parametrize(("form", "anchor"), VARIANTS)
+def test_parallel_positions_equal_one_position_at_a_time(form: str, anchor: str) -> None:
+    model = make(form, anchor)
+    frames, candidate = torch.randn(2, 5, PATCHES, DIM), torch.randn(2, 5, PATCHES, DIM)
+    together = model(candidate, model.encode(frames), torch.arange(1, 6))
+    for position in range(5):
+        context = model.encode(frames[:, : position + 1])
+        alone = model(candidate[:, position : position + 1], context, torch.tensor([position + 1]))
+        assert torch.allclose(together[:, position], alone[:, 0], rtol=1e-5, atol=1e-5)
+
+
+def test_candidates_of_one_prediction_share_a_context() -> None:
+    model = make()
+    frames, candidates = torch.randn(2, 3, PATCHES, DIM), torch.randn(2, 8, PATCHES, DIM)
+    context = model.encode(frames)
+    together = model(candidates, context, torch.full((8,), 3))
+    alone = [model(candidates[:, i : i + 1], context, torch.tensor([3])) for i in range(8)]
+    assert torch.allclose(together, torch.cat(alone, dim=1), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("preset", preset_names())
+def test_learned_gradient_has_full_rank_in_the_candidate(preset: str, form: str) -> None:
+    config = to_config(parse(["--task", "next_frame", "--preset", preset]))
+    encoder = build_encoder(config.encoder, config.corpus.size)
+    assert encoder.dim <= config.backbone.width
+    torch.manual_seed(0)
+    patches = encoder.grid[0] * encoder.grid[1]
+    ebt = replace(config.ebt, form=form, candidate_in_features=True)
+    backbone = replace(config.backbone, layers=1)
+    model = EnergyTransformer(ebt, backbone, encoder.grid, encoder.dim)
+    samples = 2 * encoder.dim
+    context = model.encode(torch.randn(1, 1, patches, encoder.dim))
+    candidate = torch.randn(1, samples, patches, encoder.dim, requires_grad=True)
+    energy = model(candidate, context, torch.ones(samples, dtype=torch.long))
+    (gradient,) = torch.autograd.grad(energy.sum(), candidate)
+    if form != "linear":  # without the part that is given: 1/2 |y - r|^2
+        gradient = gradient - (candidate - model._anchor(context, torch.ones(1, dtype=torch.long)))
+    singular = torch.linalg.svdvals(gradient[0, :, 0].detach().double())
+    assert singular[-1] > 1e-4 * singular[0]
+
+
+def test_a_wide_embedding_warns_of_its_cost() -> None:
+    with pytest.warns(UserWarning, match="exceeds model width 32"):
+        EnergyTransformer(EBTConfig(), BACKBONE, GRID, dim=48)
+
+
+def first_update_rms(model: EnergyTransformer, candidate: Tensor, frames: Tensor) -> float:
+    candidate = candidate.clone().requires_grad_()
+    energy = model(candidate, model.encode(frames), torch.arange(1, 4))
+    (gradient,) = torch.autograd.grad(energy.sum(), candidate)
+    return float((model.step_size * gradient).square().mean().sqrt())
+
+
+def test_calibration_sets_the_first_update_once_and_is_kept_in_the_state() -> None:
+    model = make("linear")
+    frames, candidate = torch.randn(2, 3, PATCHES, DIM), torch.randn(2, 3, PATCHES, DIM)
+    model.calibrate(candidate, model.encode(frames), torch.arange(1, 4))
+    assert first_update_rms(model, candidate, frames) == pytest.approx(0.3, rel=1e-4)
+    step_size = float(model.step_size)
+    model.calibrate(candidate, model.encode(frames * 3), torch.arange(1, 4))
+    assert float(model.step_size) == step_size
+    restored = make("linear")
+    restored.load_state_dict(model.state_dict())
+    restored.calibrate(candidate, restored.encode(frames * 3), torch.arange(1, 4))
+    assert float(restored.step_size) == step_size
+
+
+def test_calibration_on_a_zero_gradient_is_an_error() -> None:
+    model = make("linear")
+    torch.nn.init.zeros_(model.energy_head.weight)
+    frames = torch.randn(1, 3, PATCHES, DIM)
+    with pytest.raises(FloatingPointError, match="gradient at the start"):
+        model.calibrate(torch.randn(1, 3, PATCHES, DIM), model.encode(frames), torch.arange(1, 4))
+
+
+def test_features_without_the_candidate_make_the_energy_a_paraboloid() -> None:
+    model = make(candidate_in_features=False)
+    context = model.encode(torch.randn(1, 3, PATCHES, DIM))
+    visible = torch.arange(1, 4)
+
+    def landing(candidate: Tensor) -> Tensor:
+        candidate = candidate.requires_grad_()
+        (gradient,) = torch.autograd.grad(model(candidate, context, visible).sum(), candidate)
+        return candidate - gradient
+
+    first, second = torch.randn(2, 1, 3, PATCHES, DIM)
+    assert torch.allclose(landing(first), landing(second), atol=1e-5)

@@ -1,0 +1,202 @@
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from baselines.config import TransformerPPConfig
+from baselines.transformer_pp import TransformerPP
+from baselines.trivial import CopyLast, LinearExtrapolation, MeanFrame
+from worldmodel.config import BackboneConfig, EBTConfig
+from worldmodel.next_frame import NextFrameEBT
+from worldmodel.predictor import Clips, Predictor
+from worldmodel.thinking import NonFiniteError, start_noise
+
+BACKBONE = BackboneConfig(layers=2, heads=2, width=32)
+GRID, PATCHES, DIM = (2, 2), 4, 12
+
+
+def ebt(**options: object) -> NextFrameEBT:
+    torch.manual_seed(0)
+    model = NextFrameEBT(replace(EBTConfig(), **options), BACKBONE, GRID, DIM)
+    model.calibrate(clips(4))
+    return model
+
+
+def transformer_pp(anchor: str = "zero") -> TransformerPP:
+    torch.manual_seed(0)
+    return TransformerPP(replace(TransformerPPConfig(), anchor=anchor), BACKBONE, GRID, DIM)
+
+
+def clips(batch: int = 8, frames: int = 6, dtype: torch.dtype = torch.float32) -> Clips:
+    generator = torch.Generator().manual_seed(1)
+    embeddings = torch.randn(batch, frames, PATCHES, DIM, generator=generator, dtype=dtype)
+    return Clips(embeddings, [f"clip-{i}" for i in range(batch)])
+
+
+PREDICTORS = {
+    "ebt": (ebt, {"steps": 3}),
+    "ebt_linear": (lambda: ebt(form="linear"), {"steps": 2}),
+    "ebt_between": (lambda: ebt(form="quadratic", start_noise=0.5), {"steps": 2}),
+    "transformer_pp": (transformer_pp, {}),
+    "transformer_pp_change": (lambda: transformer_pp("last_frame"), {}),
+    "copy_last": (CopyLast, {}),
+    "linear_extrapolation": (LinearExtrapolation, {}),
+    "mean_frame": (lambda: MeanFrame(torch.ones(PATCHES, DIM)), {}),
+}
+
+
+@pytest.fixture(params=PREDICTORS)
+def predictor(request: pytest.FixtureRequest) -> tuple[Predictor, dict[str, int]]:
+    build, setting = PREDICTORS[request.param]
+    return build(), setting
+
+
+def test_batch_size_does_not_change_a_result(predictor: tuple[Predictor, dict[str, int]]) -> None:
+    model, setting = predictor
+    batch = clips(8)
+    together = model.predict(batch, setting).prediction
+    for i in range(8):
+        single = Clips(batch.embeddings[i : i + 1], batch.keys[i : i + 1])
+        assert torch.allclose(model.predict(single, setting).prediction[0], together[i], atol=1e-5)
+
+
+def test_a_prediction_depends_on_the_past_only(predictor: tuple[Predictor, dict[str, int]]) -> None:
+    model, setting = predictor
+    batch = clips(2)
+    whole = model.predict(batch, setting).prediction
+    for frames in range(2, 6):
+        prefix = model.predict(batch.frames(0, frames), setting).prediction
+        assert torch.allclose(prefix, whole[:, :frames], atol=1e-5)
+
+
+def test_rollout_equals_recomputing_everything(predictor: tuple[Predictor, dict[str, int]]) -> None:
+    model, setting = predictor
+    batch = clips(2, frames=3)
+    recomputed = Predictor.rollout(model, batch, 4, setting)
+    assert torch.allclose(model.rollout(batch, 4, setting), recomputed, atol=1e-4)
+
+
+def test_floors_follow_their_definition() -> None:
+    x = clips(2).embeddings
+    linear = LinearExtrapolation().predict(clips(2), {}).prediction
+    assert torch.equal(CopyLast().predict(clips(2), {}).prediction, x)
+    assert torch.allclose(linear[:, 1:], 2 * x[:, 1:] - x[:, :-1], atol=1e-6)
+    assert torch.equal(linear[:, 0], x[:, 0])
+
+
+def test_energies_belong_to_the_candidates_of_the_trajectory() -> None:
+    model, batch = ebt(), clips(2)
+    trajectory = model.predict(batch, {"steps": 3}, energies=True)
+    assert trajectory.candidates.shape == (4, 2, 6, PATCHES, DIM)
+    assert trajectory.energies is not None
+    visible = torch.arange(1, 7)
+    with torch.no_grad():
+        context = model.energy.encode(batch.embeddings)
+        for candidates, energies in zip(trajectory.candidates, trajectory.energies, strict=True):
+            expected = model.energy(candidates, context, visible)
+            assert torch.allclose(energies, expected, rtol=1e-5, atol=1e-4)
+    assert model.predict(batch, {"steps": 3}).energies is None
+
+
+def test_prediction_works_in_inference_mode_and_leaves_no_gradients() -> None:
+    model, batch = ebt(), clips(2)
+    expected = model.predict(batch, {"steps": 2}).prediction
+    with torch.inference_mode():
+        inside = model.predict(clips(2), {"steps": 2}).prediction
+        rolled = model.rollout(clips(2), 2, {"steps": 2})
+    assert torch.equal(inside, expected)
+    assert rolled.isfinite().all()
+    assert all(p.grad is None for p in model.parameters())
+
+
+# A graph cut between steps has no loss of which it is the derivative, except at a single step.
+@pytest.mark.parametrize(
+    ("detach", "loss_at", "steps"), [(True, "each", 1), (False, "each", 2), (False, "last", 2)]
+)
+@pytest.mark.parametrize("form", ["residual", "quadratic", "linear"])
+def test_second_order_gradients_equal_finite_differences(
+    form: str, detach: bool, loss_at: str, steps: int
+) -> None:
+    model = ebt(form=form, detach=detach, loss_at=loss_at, training_steps=steps).double()
+    batch = clips(2, frames=4, dtype=torch.float64)
+    for part in model.training_losses(batch, 0):
+        part.backward()
+    step, generator = 1e-5, torch.Generator().manual_seed(0)
+    for name, parameter in model.named_parameters():
+        if parameter.grad is None:
+            assert name == "energy.energy_head.bias"  # a constant moves no candidate
+            continue
+        direction = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+        analytic = float((parameter.grad * direction).sum())
+        original, losses = parameter.detach().clone(), []
+        for sign in (1, -1):
+            parameter.data = original + sign * step * direction
+            losses.append(float(next(model.training_losses(batch, 0)).detach()))
+        parameter.data = original
+        numeric = (losses[0] - losses[1]) / (2 * step)
+        assert analytic == pytest.approx(numeric, rel=1e-4, abs=1e-8), name
+
+
+def test_step_by_step_backward_equals_one_backward_over_all_steps() -> None:
+    batch = clips(3)
+    stepwise = ebt(training_steps=3)
+    losses = []
+    for part in stepwise.training_losses(batch, 7):
+        part.backward()
+        losses.append(float(part.detach()))
+    reference = ebt(training_steps=3)
+    energy, target = reference.energy, batch.embeddings[:, 1:]
+    context, visible = energy.encode(batch.embeddings[:, :-1]), torch.arange(1, 6)
+    candidate = torch.randn(target.shape, generator=torch.Generator().manual_seed(7))
+    total = torch.zeros(())
+    for _ in range(3):
+        candidate = candidate.detach().requires_grad_()
+        value = energy(candidate, context, visible).sum()
+        (gradient,) = torch.autograd.grad(value, candidate, create_graph=True)
+        candidate = candidate - energy.step_size * gradient
+        total = total + F.smooth_l1_loss(candidate, target) / 3
+    total.backward()
+    assert sum(losses) == pytest.approx(float(total.detach()), rel=1e-5)
+    for (name, p), q in zip(stepwise.named_parameters(), reference.parameters(), strict=True):
+        if q.grad is not None:
+            assert torch.allclose(p.grad, q.grad, rtol=1e-4, atol=1e-7), name
+
+
+def test_bfloat16_keeps_candidates_and_energies_in_float32() -> None:
+    model, batch = ebt(), clips(2)
+    exact = model.predict(batch, {"steps": 2}, energies=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        trajectory = model.predict(batch, {"steps": 2}, energies=True)
+        for part in model.training_losses(batch, 0):
+            part.backward()
+    assert trajectory.candidates.dtype == torch.float32
+    assert trajectory.energies is not None
+    assert trajectory.energies.dtype == torch.float32
+    assert torch.allclose(trajectory.prediction, exact.prediction, atol=0.1)
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+def test_noise_depends_on_seed_key_and_frame_alone() -> None:
+    noise = start_noise(0, ["a", "b"], [1, 2, 3], PATCHES, DIM)
+    assert torch.equal(noise[1, 2], start_noise(0, ["b"], [3], PATCHES, DIM)[0, 0])
+    assert not torch.equal(noise[0, 0], noise[0, 1])
+    assert not torch.equal(noise[0, 0], start_noise(1, ["a"], [1], PATCHES, DIM)[0, 0])
+    many = start_noise(0, [str(i) for i in range(200)], [1], PATCHES, DIM)
+    assert abs(float(many.mean())) < 0.05
+    assert float(many.std()) == pytest.approx(1, abs=0.03)
+
+
+def test_a_start_from_the_last_frame_holds_no_noise() -> None:
+    model, batch = ebt(start_noise=0.0), clips(2)
+    start = model.predict(batch, {"steps": 1}).candidates[0]
+    assert torch.equal(start, batch.embeddings)
+
+
+def test_a_value_that_is_not_finite_names_step_and_clip() -> None:
+    model, batch = ebt(), clips(2)
+    batch.embeddings[1, 0] = float("nan")
+    with pytest.raises(NonFiniteError, match="thinking step 1, clip clip-1"):
+        model.predict(batch, {"steps": 2})
+    with pytest.raises(NonFiniteError, match="thinking step 1"):
+        list(model.training_losses(batch, 0))

@@ -1,0 +1,97 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.intervals import Bootstrap
+from benchmarks.metrics import embedding_errors, frame_quality
+from benchmarks.results import read_result, verdict
+from data_prep.errors import InputError
+
+
+def test_interval_covers_the_true_mean_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(200):
+        interval = Bootstrap(1, 40, 400).mean(rng.normal(3.0, 1.0, (1, 40)))
+        assert interval.low < interval.mean < interval.high
+        hits += interval.low <= 3.0 <= interval.high
+    assert 175 <= hits <= 198
+
+
+def test_interval_equals_a_slow_bootstrap() -> None:
+    values = np.random.default_rng(1).normal(0, 1, (1, 30))
+    rng = np.random.default_rng(2)
+    slow = [rng.choice(values[0], 30).mean() for _ in range(20000)]
+    interval = Bootstrap(1, 30, 20000).mean(values)
+    assert interval.mean == pytest.approx(values.mean())
+    assert [interval.low, interval.high] == pytest.approx(
+        np.percentile(slow, [2.5, 97.5]), abs=0.02
+    )
+
+
+def test_comparisons_are_paired_and_seeds_widen_an_interval() -> None:
+    rng = np.random.default_rng(0)
+    base = rng.normal(20, 5, (1, 50))
+    paired = Bootstrap(1, 50, 1000).difference(base + 0.5 + rng.normal(0, 0.1, (1, 50)), base)
+    assert 0.4 < paired.low < paired.high < 0.6
+    seeds = base + np.array([[-2.0], [0.0], [2.0]])
+    bootstrap = Bootstrap(3, 50, 1000)
+    wide = bootstrap.difference(seeds, base)
+    assert wide.low < -1
+    assert wide.high > 1
+
+
+def test_skill_is_zero_for_the_reference_and_absent_without_error() -> None:
+    error = np.random.default_rng(0).random((1, 20))
+    bootstrap = Bootstrap(1, 20, 200)
+    same, half = bootstrap.ratio_skill(error, error), bootstrap.ratio_skill(error / 2, error)
+    assert same is not None
+    assert half is not None
+    assert (same.mean, same.low, same.high) == (0, 0, 0)
+    assert (half.low, half.high) == (pytest.approx(0.5), pytest.approx(0.5))
+    assert bootstrap.ratio_skill(error, np.zeros((1, 20))) is None
+
+
+def test_verdict_names_the_better_or_nobody() -> None:
+    assert verdict("a", "b", 0.1, 0.2) == "a is better"
+    assert verdict("a", "b", -0.2, -0.1) == "b is better"
+    assert verdict("a", "b", -0.1, 0.1) == "no difference"
+
+
+def test_psnr_is_per_image_on_clipped_values_and_capped() -> None:
+    target = torch.rand(2, 3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(target.shape, generator=torch.Generator().manual_seed(1)) * 0.1
+    noise[1] *= 5
+    quality = frame_quality(target + noise, target)
+    mse = ((target + noise).clamp(0, 1) - target).square().mean((2, 3, 4))
+    assert torch.allclose(quality["psnr"], -10 * mse.log10(), atol=1e-3)
+    assert quality["ssim"].shape == (2, 3)
+    exact = frame_quality(target, target)
+    assert (exact["psnr"] == 100).all()
+    assert torch.allclose(exact["ssim"], torch.ones(2, 3))
+
+
+def test_embedding_errors_are_per_frame() -> None:
+    prediction = torch.zeros(2, 3, 4, 5)
+    target = torch.zeros(2, 3, 4, 5)
+    target[1, 2] = 2.0
+    errors = embedding_errors(prediction, target)
+    assert errors["mse"][1, 2] == 4
+    assert errors["smooth_l1"][1, 2] == 1.5
+    assert errors["mse"].sum() == 4
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "not a result"),
+        ('{"schema_version": 99}', "schema_version 99"),
+        ('{"schema_version": 1}', "not a result of this version"),
+    ],
+)
+def test_a_broken_result_is_named(tmp_path: Path, content: str, message: str) -> None:
+    (tmp_path / "results.json").write_text(content)
+    with pytest.raises(InputError, match=message):
+        read_result(tmp_path)

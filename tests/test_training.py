@@ -1,0 +1,107 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from baselines.config import TransformerPPConfig
+from baselines.transformer_pp import TransformerPP
+from data_prep.shards import ShardSet
+from worldmodel.config import BackboneConfig, EBTConfig, TrainingConfig
+from worldmodel.data import EmbeddingClips, Scaler
+from worldmodel.next_frame import NextFrameEBT
+from worldmodel.predictor import Predictor
+from worldmodel.training import CHECKPOINT, RECORD, WEIGHTS, TrainingData, train_predictor
+
+BACKBONE = BackboneConfig(layers=1, heads=2, width=64)
+CONFIG = TrainingConfig(steps=8, batch_size=3, warmup_steps=2, validate_every=3)
+
+
+def build(name: str) -> Predictor:
+    torch.manual_seed(0)
+    if name == "transformer_pp":
+        return TransformerPP(TransformerPPConfig(), BACKBONE, (4, 4), 63)
+    return NextFrameEBT(replace(EBTConfig(), form=name), BACKBONE, (4, 4), 63)
+
+
+def data(shards: ShardSet, config: TrainingConfig = CONFIG) -> TrainingData:
+    scaler = Scaler.of(shards)
+    train, validation = (EmbeddingClips(shards, s, scaler) for s in ("train", "validation"))
+    return TrainingData(train, validation, config, seed=0)
+
+
+def train(predictor: Predictor, shards: ShardSet, folder: Path) -> None:
+    train_predictor(predictor, data(shards), 3e-3, folder, "cpu", "test")
+
+
+def same_weights(a: Predictor, b: Predictor) -> bool:
+    pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    return all(torch.equal(x, y) for x, y in pairs)
+
+
+@pytest.mark.parametrize("name", ["transformer_pp", "linear"])
+@pytest.mark.parametrize("interrupted_at", [2, 4])
+def test_a_resumed_training_is_bit_identical(
+    name: str,
+    interrupted_at: int,
+    embedding_shards: ShardSet,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unbroken = build(name)
+    train(unbroken, embedding_shards, tmp_path / "unbroken")
+    broken = build(name)
+    original, calls = type(broken).training_losses, []
+
+    def interrupt(self, batch, seed):  # type: ignore[no-untyped-def]
+        calls.append(seed)
+        if len(calls) > interrupted_at:
+            raise KeyboardInterrupt
+        yield from original(self, batch, seed)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(broken), "training_losses", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(broken, embedding_shards, tmp_path / "broken")
+    assert (tmp_path / "broken" / CHECKPOINT).is_file()
+    assert not (tmp_path / "broken" / RECORD).exists()
+    resumed = build(name)
+    torch.nn.init.zeros_(next(resumed.parameters()))
+    train(resumed, embedding_shards, tmp_path / "broken")
+    assert same_weights(resumed, unbroken)
+
+
+def test_a_finished_training_is_loaded_not_repeated(
+    embedding_shards: ShardSet, tmp_path: Path
+) -> None:
+    trained = build("residual")
+    before = {name: value.clone() for name, value in trained.state_dict().items()}
+    train(trained, embedding_shards, tmp_path)
+    moved = [n for n, v in trained.state_dict().items() if not torch.equal(v, before[n])]
+    assert "energy.context.backbone.blocks.0.attention.query.weight" in moved
+    weights = (tmp_path / WEIGHTS).read_bytes()
+    loaded = build("residual")
+    train(loaded, embedding_shards, tmp_path)
+    assert same_weights(loaded, trained)
+    assert (tmp_path / WEIGHTS).read_bytes() == weights
+
+
+@pytest.mark.parametrize("name", ["transformer_pp", "residual", "quadratic", "linear"])
+def test_training_lowers_the_loss(name: str, embedding_shards: ShardSet, tmp_path: Path) -> None:
+    config = replace(CONFIG, steps=40, validate_every=40)
+    predictor = build(name)
+    module_data = data(embedding_shards, config)
+    record = train_predictor(predictor, module_data, 1e-2, tmp_path, "cpu", "test")
+    clips = next(iter(module_data.val_dataloader()))
+    with torch.no_grad():
+        untrained = build(name)
+        untrained.calibrate(clips)
+        start = untrained.predict(clips.frames(0, -1), untrained.trained_setting()).prediction
+    before = torch.nn.functional.smooth_l1_loss(start, clips.embeddings[:, 1:])
+    assert record.validation_loss < 0.8 * float(before)
+    assert record.seconds > 0
+
+
+def test_all_models_see_the_same_batches(embedding_shards: ShardSet) -> None:
+    first, second = (list(data(embedding_shards).train_dataloader()) for _ in range(2))
+    assert [b.keys for b in first] == [b.keys for b in second]
