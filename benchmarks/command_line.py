@@ -131,6 +131,9 @@ def main(arguments: list[str]) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except FloatingPointError as error:
+        print(f"error: {error}; lower the learning rate of this model", file=sys.stderr)
+        return 1
 
 
 def _report(folder: Path) -> int:
@@ -169,6 +172,7 @@ def _run_next_frame(
 
     console = Console(stderr=True)
     console.print(f"run: {out}", highlight=False)
+    os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # the memory profiler's own chatter
     with console.status("importing torch and lightning"):
         import torch
 

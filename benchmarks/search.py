@@ -17,8 +17,8 @@ from data_prep.shards import atomic_file, write_json
 
 # 16 trials each: the EBT has five forms and anchors at three learning rates and one more for the
 # published form; the transformers have two anchors at eight learning rates over the same range.
-COARSE_RATES = (5e-3, 1e-2, 2e-2)
-FINE_RATES = (2.5e-3, 3.5e-3, 5e-3, 7e-3, 1e-2, 1.4e-2, 2e-2, 2.8e-2)
+COARSE_RATES = (7e-3, 1.4e-2, 2.8e-2)
+FINE_RATES = (3.5e-3, 5e-3, 7e-3, 1e-2, 1.4e-2, 2e-2, 2.8e-2, 4e-2)
 FORMS = (
     ("residual", "zero"),
     ("residual", "last_frame"),
@@ -33,7 +33,7 @@ TRANSFORMER_TRIALS: list[dict[str, Any]] = [
 TRIALS: Mapping[str, list[dict[str, Any]]] = {
     "ebt": [
         {"form": form, "anchor": anchor, "learning_rate": rate}
-        for (form, anchor), rate in [*product(FORMS, COARSE_RATES), (FORMS[-1], 2.5e-3)]
+        for (form, anchor), rate in [*product(FORMS, COARSE_RATES), (FORMS[-1], 3.5e-3)]
     ],
     "transformer_pp": TRANSFORMER_TRIALS,
     "transformer_pp_equal_inference": TRANSFORMER_TRIALS,

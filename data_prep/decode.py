@@ -1,5 +1,6 @@
 """Frames at wanted times from a video file: decord first, PyAV where decord cannot."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,10 @@ import decord
 import numpy as np
 
 from data_prep.config import CorpusConfig
+
+# Both print to the terminal what they also raise.
+decord.logging.set_level(decord.logging.QUIET)
+av.logging.set_level(av.logging.PANIC)
 
 # A wanted time may differ from a frame's own by rounding; real frames lie 4 ms apart at the least.
 TIME_TOLERANCE = 1e-3
@@ -57,7 +62,7 @@ def read_clips(path: Path, config: CorpusConfig) -> list[DecodedClip]:
         except DecodeError as error:
             reasons.append(f"{name}: {error}")
         except Exception as error:  # decoders raise whatever their bindings give
-            reasons.append(f"{name}: {str(error).strip().splitlines()[-1][:200]}")
+            reasons.append(f"{name}: {_reason(error, path)}")
         else:
             needed = (config.frames - 1) * config.frame_interval
             raise DecodeError(
@@ -65,6 +70,13 @@ def read_clips(path: Path, config: CorpusConfig) -> list[DecodedClip]:
                 f"a clip needs {needed:.2f} s"
             )
     raise DecodeError("; ".join(reasons))
+
+
+def _reason(error: Exception, path: Path) -> str:
+    """A decoder's message in one short line, without this machine's paths and times."""
+    message = getattr(error, "strerror", None) or str(error).strip().splitlines()[-1]
+    message = re.sub(r"^\[[\d:]+\] \S+ ", "", message).replace(str(path), path.name).strip()
+    return message.split("Check failed: ")[-1][:160] or type(error).__name__
 
 
 def clip_indices(times: np.ndarray, config: CorpusConfig) -> np.ndarray:

@@ -12,9 +12,7 @@ from data_prep.synthetic import write_bouncing_balls
 BALLS = BouncingBallsConfig(train=6, validation=2, test=3, seconds=3.5)
 
 
-@pytest.fixture(autouse=True)
-def _two_threads() -> None:
-    torch.set_num_threads(2)
+torch.set_num_threads(2)
 
 
 @pytest.fixture(scope="session")

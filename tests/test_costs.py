@@ -92,3 +92,21 @@ def test_peak_memory_is_that_of_the_tensors_held_at_once() -> None:
 
     cost = measure_cost(call, None, 1, 1, "cpu")
     assert cost.peak_memory_bytes == pytest.approx(8_000_000, rel=0.01)
+
+
+def peak_of_training(steps: int, detach: bool) -> int:
+    config = EBTConfig(training_steps=steps, detach=detach)
+    model = NextFrameEBT(config, BACKBONE, GRID, DIM)
+    batch = Clips(torch.randn(4, FRAMES + 1, PATCHES, DIM), list("abcd"))
+
+    def step() -> None:
+        for loss in model.training_losses(batch, 0):
+            loss.backward()
+
+    step()  # gradients exist from now on
+    return measure_cost(step, None, 1, 1, "cpu").peak_memory_bytes
+
+
+def test_memory_of_a_detached_training_step_does_not_grow_with_thinking() -> None:
+    assert peak_of_training(6, detach=True) < 1.1 * peak_of_training(1, detach=True)
+    assert peak_of_training(6, detach=False) > 2 * peak_of_training(1, detach=False)

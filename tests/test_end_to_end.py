@@ -76,7 +76,7 @@ def test_a_run_writes_everything_it_promises(finished: Path) -> None:
                 "peak_memory_bytes",
             }
     steps = [r["setting"]["steps"] for r in models["ebt"]["rows"] if r["protocol"] == "rollout"]
-    assert sorted(steps) == [1, 1, 2, 2]
+    assert steps == [1, 2]
     two = next(
         r
         for r in models["ebt"]["rows"]
@@ -175,6 +175,7 @@ def test_ctrl_c_leaves_a_run_that_resumes(balls: Path, tmp_path: Path) -> None:
     while not checkpoint.is_file() and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.5)
+    time.sleep(3)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=120)
     assert process.returncode == 130

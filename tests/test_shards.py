@@ -109,6 +109,8 @@ def test_bad_files_are_recorded_and_skipped(balls: Path, tmp_path: Path) -> None
     rejected = {entry["source"]: entry["reason"] for entry in shards.manifest["rejected"]}
     assert sorted(rejected) == ["videos/train/00000.mp4", "videos/train/00001.mp4"]
     assert rejected["videos/train/00000.mp4"] == "empty file"
+    assert "decord: " in rejected["videos/train/00001.mp4"]
+    assert str(tmp_path) not in (shards.folder / "manifest.json").read_text()
     assert shards.manifest["samples"] == {"train": 4, "validation": 2, "test": 3}
 
 
@@ -127,7 +129,9 @@ def test_an_altered_or_missing_shard_is_named(frame_shards: ShardSet, tmp_path: 
     content[700] ^= 1
     tar.write_bytes(content)
     (folder / "train-000000.tar").unlink()
-    altered, missing = sorted(ShardSet(folder).problems(), key=lambda line: line.endswith("missing"))
+    altered, missing = sorted(
+        ShardSet(folder).problems(), key=lambda line: line.endswith("missing")
+    )
     assert "test-000000.tar: altered" in altered
     assert "train-000000.tar: missing" in missing
 

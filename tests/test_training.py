@@ -11,6 +11,7 @@ from worldmodel.config import BackboneConfig, EBTConfig, TrainingConfig
 from worldmodel.data import EmbeddingClips, Scaler
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Predictor
+from worldmodel.thinking import NonFiniteError
 from worldmodel.training import CHECKPOINT, RECORD, WEIGHTS, TrainingData, train_predictor
 
 BACKBONE = BackboneConfig(layers=1, heads=2, width=64)
@@ -105,3 +106,14 @@ def test_training_lowers_the_loss(name: str, embedding_shards: ShardSet, tmp_pat
 def test_all_models_see_the_same_batches(embedding_shards: ShardSet) -> None:
     first, second = (list(data(embedding_shards).train_dataloader()) for _ in range(2))
     assert [b.keys for b in first] == [b.keys for b in second]
+
+
+def test_a_loss_that_is_not_finite_names_step_and_clips(
+    embedding_shards: ShardSet, tmp_path: Path
+) -> None:
+    predictor = build("residual")
+    torch.nn.init.constant_(predictor.get_parameter("energy.residual_head.weight"), float("nan"))
+    with pytest.raises(
+        NonFiniteError, match=r"thinking step 1 of training step 0, clips train-000000-"
+    ):
+        train(predictor, embedding_shards, tmp_path)

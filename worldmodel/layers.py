@@ -47,8 +47,15 @@ class EncodedContext:
         keys, values = [leaf(k) for k in self.keys], [leaf(v) for v in self.values]
         return EncodedContext(keys, values, leaf(self.features), self.embeddings)
 
-    def tensors(self) -> list[Tensor]:
-        """All tensors through which a loss reaches the context."""
+    def backward(self, leaves: "EncodedContext") -> None:
+        """Back-propagate what `leaves`, made by `detached`, have gathered."""
+        pairs = zip(self._tensors(), leaves._tensors(), strict=True)
+        reached = [(tensor, leaf.grad) for tensor, leaf in pairs if leaf.grad is not None]
+        if reached:
+            tensors, gradients = zip(*reached, strict=True)
+            torch.autograd.backward(tensors, gradients)
+
+    def _tensors(self) -> list[Tensor]:
         return [*self.keys, *self.values, self.features]
 
 

@@ -11,7 +11,7 @@ from worldmodel.energy import EnergyTransformer
 from worldmodel.layers import EncodedContext
 from worldmodel.predictor import Clips, Predictor, Setting, Trajectory
 from worldmodel.rollout import cached_rollout
-from worldmodel.thinking import NonFiniteError, start_noise, think, thinking_step
+from worldmodel.thinking import start_noise, think, thinking_step
 
 
 class NextFrameEBT(Predictor):
@@ -74,39 +74,35 @@ class NextFrameEBT(Predictor):
         as leaves, so that memory does not grow with the number of steps; the context's own
         backward pass follows the last of them.
         """
-        config, target = self.config, batch.embeddings[:, 1:]
+        target = batch.embeddings[:, 1:]
         encoded = self.energy.encode(batch.embeddings[:, :-1])
-        context = encoded.detached() if config.detach else encoded
         visible = torch.arange(1, encoded.frames + 1, device=target.device)
         generator = torch.Generator().manual_seed(seed)
         noise = torch.randn(target.shape, generator=generator).to(target)
-        candidate = self._start(encoded, visible, noise).detach()
+        start = self._start(encoded, visible, noise).detach()
+        if self.config.detach:
+            leaves = encoded.detached()
+            yield from self._step_losses(leaves, visible, start, target)
+            encoded.backward(leaves)
+        else:
+            yield torch.stack(list(self._step_losses(encoded, visible, start, target))).sum()
 
-        def energy(candidate: Tensor) -> Tensor:
-            return self.energy(candidate, context, visible)
-
-        losses = []
+    def _step_losses(
+        self, context: EncodedContext, visible: Tensor, candidate: Tensor, target: Tensor
+    ) -> Iterator[Tensor]:
+        """The share of each judged thinking step in the training loss."""
+        config = self.config
         for step in range(1, config.training_steps + 1):
             judged = config.loss_at == "each" or step == config.training_steps
-            if config.detach:
-                candidate = candidate.detach()
-            candidate, value = thinking_step(
-                energy, candidate, self.energy.step_size, create_graph=judged or not config.detach
+            candidate, _ = thinking_step(
+                lambda candidate: self.energy(candidate, context, visible),
+                candidate.detach() if config.detach else candidate,
+                self.energy.step_size,
+                create_graph=judged or not config.detach,
             )
             if judged:
-                loss = F.smooth_l1_loss(candidate, target)
-                if not bool(loss.isfinite() & value.isfinite().all()):
-                    raise NonFiniteError(f"loss or energy not finite at thinking step {step}")
-                losses.append(loss)
-                if config.detach:
-                    yield losses.pop() / (config.training_steps if config.loss_at == "each" else 1)
-        if config.detach:
-            leaves = context.tensors()
-            reached = [(t, leaf.grad) for t, leaf in zip(encoded.tensors(), leaves, strict=True)]
-            tensors, gradients = zip(*[(t, g) for t, g in reached if g is not None], strict=True)
-            torch.autograd.backward(tensors, gradients)
-        else:
-            yield torch.stack(losses).mean()
+                share = config.training_steps if config.loss_at == "each" else 1
+                yield F.smooth_l1_loss(candidate, target) / share
 
     def _think(
         self,

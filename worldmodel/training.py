@@ -24,6 +24,7 @@ from data_prep.shards import write_json
 from worldmodel.config import TrainingConfig
 from worldmodel.data import EmbeddingClips, ordered_batches, training_batches
 from worldmodel.predictor import Clips, Predictor
+from worldmodel.thinking import NonFiniteError
 
 WEIGHTS, RECORD, CHECKPOINT = "weights.safetensors", "training.json", "resume.ckpt"
 
@@ -44,21 +45,36 @@ class PredictorTraining(L.LightningModule):
     back-propagated before the next is made.
     """
 
-    def __init__(self, predictor: Predictor, config: TrainingConfig, learning_rate: float):
+    def __init__(
+        self, predictor: Predictor, config: TrainingConfig, learning_rate: float, seed: int
+    ):
         super().__init__()
         self.automatic_optimization = False
-        self.predictor, self.config, self.learning_rate = predictor, config, learning_rate
+        self.predictor, self.config = predictor, config
+        self.learning_rate, self.seed = learning_rate, seed
         self.seconds, self.validation_loss = 0.0, math.nan
         self._started = 0.0
 
     def training_step(self, batch: Clips, batch_index: int) -> None:
-        """One optimiser step."""
+        """One optimiser step.
+
+        Raises:
+            NonFiniteError: a loss is not finite; names thinking step, training step and clips.
+        """
         optimizer: Any = self.optimizers()
         optimizer.zero_grad()
-        total = torch.zeros((), device=self.device)
-        for loss in self.predictor.training_losses(batch, seed=self.global_step):
+        losses = []
+        noise_seed = (self.seed << 32) + self.global_step
+        for loss in self.predictor.training_losses(batch, noise_seed):
             self.manual_backward(loss)
-            total += loss.detach()
+            losses.append(loss.detach())
+        total = torch.stack(losses).sum()
+        if not bool(total.isfinite()):
+            step = [bool(loss.isfinite()) for loss in losses].index(False) + 1
+            raise NonFiniteError(
+                f"loss not finite at thinking step {step} of training step {self.global_step}, "
+                f"clips {', '.join(batch.keys)}"
+            )
         self.clip_gradients(optimizer, self.config.clip_norm, "norm")
         optimizer.step()
         self.lr_schedulers().step()  # type: ignore[union-attr]
@@ -151,6 +167,7 @@ def train_predictor(
     a training that is finished there is loaded, an interrupted one is continued.
 
     Raises:
+        NonFiniteError: a loss is not finite.
         KeyboardInterrupt: the user interrupted; the checkpoint for resuming is written.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -161,7 +178,7 @@ def train_predictor(
     predictor.calibrate(
         next(iter(training_batches(data.train, config.batch_size, data.seed, 0, 1)))
     )
-    module = PredictorTraining(predictor, config, learning_rate)
+    module = PredictorTraining(predictor, config, learning_rate, data.seed)
     _quiet_lightning()
     trainer = L.Trainer(
         accelerator=device,
@@ -209,9 +226,17 @@ class _NamedProgressBar(TQDMProgressBar):
         super().__init__(refresh_rate=max(1, steps // (200 if sys.stdout.isatty() else 10)))
         self._description = description
 
+    def on_train_start(self, trainer: L.Trainer, *_: Any) -> None:
+        super().on_train_start(trainer)
+        self._describe(trainer)
+
     def on_train_epoch_start(self, trainer: L.Trainer, *_: Any) -> None:
         super().on_train_epoch_start(trainer)
+        self._describe(trainer)
+
+    def _describe(self, trainer: L.Trainer) -> None:
         self.train_progress_bar.set_description(self._description)
+        self.train_progress_bar.total = trainer.max_steps
 
     def init_validation_tqdm(self) -> Tqdm:
         return Tqdm(disable=True)
