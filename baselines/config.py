@@ -15,7 +15,7 @@ class TransformerPPConfig:
         anchor: what the prediction is a change from; `zero` predicts the frame itself.
     """
 
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-2
     anchor: Anchor = "zero"
 
     def __post_init__(self) -> None:

@@ -153,10 +153,15 @@ def _run(options: Namespace, config: NextFrameConfig) -> int:
         raise InputError(f"--data {data}: no such file or folder")
     started = time.strftime("%Y%m%d-%H%M%S")
     out = Path(options.resume or options.out or f"runs/{started}-{options.task}")
+    if options.resume is None and (out / "config.yaml").exists():
+        raise InputError(f"--out {out}: holds a run already; continue it with --resume {out}")
     out.mkdir(parents=True, exist_ok=True)
-    _write_config(options, out)
+    if options.resume is None:
+        _write_config(options, out)
     try:
-        return _run_next_frame(config, data, out, options)
+        code = _run_next_frame(config, data, out, options)
+        _write_config(options, out)  # what a resumed run was given besides
+        return code
     except KeyboardInterrupt:
         print(
             f"\ninterrupted; continue with: python benchmarks/run.py --resume {out}",

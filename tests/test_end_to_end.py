@@ -161,7 +161,7 @@ def test_ctrl_c_leaves_a_run_that_resumes(balls: Path, tmp_path: Path) -> None:
         str(RUN),
         *TINY,
         "--training.steps",
-        "100000",
+        "600",
         "--models",
         "ebt,copy_last",
     ]
@@ -182,10 +182,22 @@ def test_ctrl_c_leaves_a_run_that_resumes(balls: Path, tmp_path: Path) -> None:
     assert f"continue with: python benchmarks/run.py --resume {out}" in error.decode()
     assert "Traceback" not in error.decode()
     done = torch.load(checkpoint, weights_only=True)["global_step"]
-    assert main(["--resume", str(out), "--training.steps", str(done + 5)]) == 0
+    assert 3 <= done < 600
+    assert main(["--resume", str(out)]) == 0
     training = json.loads((out / "results.json").read_text())["models"][0]["training"]
-    assert training["steps"] == done + 5
+    assert training["steps"] == 600
     logs = sorted(
         path.parent.name for path in (out / "models/ebt/seed0/logs").glob("*/metrics.csv")
     )
     assert logs == ["version_0", "version_1"]
+
+
+def test_a_finished_run_is_neither_overwritten_nor_mixed_with_other_options(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*TINY, "--out", str(finished)]) == 2
+    assert "holds a run already" in capsys.readouterr().err
+    config = (finished / "config.yaml").read_text()
+    assert main(["--resume", str(finished), "--backbone.width", "96"]) == 2
+    assert "was trained with backbone.width 64" in capsys.readouterr().err
+    assert (finished / "config.yaml").read_text() == config

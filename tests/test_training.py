@@ -6,6 +6,7 @@ import torch
 
 from baselines.config import TransformerPPConfig
 from baselines.transformer_pp import TransformerPP
+from data_prep.errors import InputError
 from data_prep.shards import ShardSet
 from worldmodel.config import BackboneConfig, EBTConfig, TrainingConfig
 from worldmodel.data import EmbeddingClips, Scaler
@@ -32,7 +33,7 @@ def data(shards: ShardSet, config: TrainingConfig = CONFIG) -> TrainingData:
 
 
 def train(predictor: Predictor, shards: ShardSet, folder: Path) -> None:
-    train_predictor(predictor, data(shards), 3e-3, folder, "cpu", "test")
+    train_predictor(predictor, data(shards), 3e-3, folder, "cpu", "test", {"width": 64})
 
 
 def same_weights(a: Predictor, b: Predictor) -> bool:
@@ -85,6 +86,10 @@ def test_a_finished_training_is_loaded_not_repeated(
     train(loaded, embedding_shards, tmp_path)
     assert same_weights(loaded, trained)
     assert (tmp_path / WEIGHTS).read_bytes() == weights
+    with pytest.raises(InputError, match="was trained with width 64"):
+        train_predictor(
+            loaded, data(embedding_shards), 3e-3, tmp_path, "cpu", "test", {"width": 96}
+        )
 
 
 @pytest.mark.parametrize("name", ["transformer_pp", "residual", "quadratic", "linear"])
@@ -92,7 +97,7 @@ def test_training_lowers_the_loss(name: str, embedding_shards: ShardSet, tmp_pat
     config = replace(CONFIG, steps=40, validate_every=40)
     predictor = build(name)
     module_data = data(embedding_shards, config)
-    record = train_predictor(predictor, module_data, 1e-2, tmp_path, "cpu", "test")
+    record = train_predictor(predictor, module_data, 1e-2, tmp_path, "cpu", "test", {})
     clips = next(iter(module_data.val_dataloader()))
     with torch.no_grad():
         untrained = build(name)

@@ -19,9 +19,9 @@ class BackboneConfig:
         width: width of a token's features.
     """
 
-    layers: int = 3
-    heads: int = 4
-    width: int = 128
+    layers: int = 2
+    heads: int = 2
+    width: int = 64
 
     def __post_init__(self) -> None:
         for name in ("layers", "heads", "width"):
@@ -54,7 +54,7 @@ class EBTConfig:
         detach: whether a step's input is cut from the graph of the steps before it.
     """
 
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-2
     form: Literal["residual", "quadratic", "linear"] = "residual"
     anchor: Anchor = "zero"
     candidate_in_features: bool = True
@@ -96,7 +96,7 @@ class TrainingConfig:
         validate_every: steps between validations and checkpoints for resuming.
     """
 
-    steps: int = 1500
+    steps: int = 700
     batch_size: int = 8
     warmup_steps: int = 50
     final_learning_rate: float = 0.0
@@ -104,7 +104,7 @@ class TrainingConfig:
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     precision: Precision = "32-true"
-    validate_every: int = 250
+    validate_every: int = 100
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "validate_every"):

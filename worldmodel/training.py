@@ -20,13 +20,15 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from safetensors.torch import load_model, save_model
 from torch.utils.data import DataLoader
 
+from data_prep.errors import InputError
 from data_prep.shards import write_json
 from worldmodel.config import TrainingConfig
 from worldmodel.data import EmbeddingClips, ordered_batches, training_batches
 from worldmodel.predictor import Clips, Predictor
 from worldmodel.thinking import NonFiniteError
 
-WEIGHTS, RECORD, CHECKPOINT = "weights.safetensors", "training.json", "resume.ckpt"
+WEIGHTS, CHECKPOINT = "weights.safetensors", "resume.ckpt"
+PLAN, RECORD = "plan.json", "training.json"
 
 
 @dataclass(frozen=True)
@@ -160,18 +162,22 @@ def train_predictor(
     folder: Path,
     device: str,
     description: str,
+    plan: dict[str, Any],
 ) -> TrainingRecord:
     """Train `predictor` in place and return what it cost.
 
     The folder receives the weights (`weights.safetensors`), logs, and checkpoints for resuming;
-    a training that is finished there is loaded, an interrupted one is continued.
+    a training that is finished there is loaded, an interrupted one is continued. `plan` says what
+    is trained and how, as JSON-like values; it is kept beside the weights.
 
     Raises:
+        InputError: the folder holds a training of another plan.
         NonFiniteError: a loss is not finite.
         KeyboardInterrupt: the user interrupted; the checkpoint for resuming is written.
     """
     folder.mkdir(parents=True, exist_ok=True)
     config = data.config
+    _require_same_plan(folder, plan)
     if (folder / RECORD).is_file():
         load_model(predictor, folder / WEIGHTS)
         return TrainingRecord(**json.loads((folder / RECORD).read_text()))
@@ -218,6 +224,19 @@ def train_predictor(
     record = TrainingRecord(config.steps, module.seconds, module.validation_loss)
     write_json(folder / RECORD, asdict(record))
     return record
+
+
+def _require_same_plan(folder: Path, plan: dict[str, Any]) -> None:
+    path = folder / PLAN
+    if not path.is_file():
+        write_json(path, plan)
+        return
+    earlier = json.loads(path.read_text())
+    changed = [f"{name} {earlier.get(name)}" for name in plan if earlier.get(name) != plan[name]]
+    if changed:
+        raise InputError(
+            f"{folder}: was trained with {', '.join(changed)}, not as asked now; give another --out"
+        )
 
 
 class _NamedProgressBar(TQDMProgressBar):

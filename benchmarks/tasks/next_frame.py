@@ -17,6 +17,7 @@ from benchmarks.costs import count_flops
 from benchmarks.evaluation import Evaluator, Scores, compare, encoder_ceiling, score_rows
 from benchmarks.results import Model, Result, Training, describe_environment
 from benchmarks.tasks.next_frame_data import NextFrameData
+from data_prep.prepare import digest
 from worldmodel.data import training_batches
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Clips, Predictor
@@ -135,8 +136,27 @@ def train_model(
     training = replace(config.training, steps=spec.steps)
     batches = TrainingData(data.train, data.validation, training, seed)
     description = spec.name if len(config.seeds) == 1 else f"{spec.name} (seed {seed})"
-    record = train_predictor(predictor, batches, spec.learning_rate, folder, device, description)
+    plan = _plan(spec, config, data, seed)
+    record = train_predictor(
+        predictor, batches, spec.learning_rate, folder, device, description, plan
+    )
     return predictor.eval(), record
+
+
+def _plan(
+    spec: ModelSpec, config: NextFrameConfig, data: NextFrameData, seed: int
+) -> dict[str, Any]:
+    """What decides the weights of a model: option by option, and the data's checksum."""
+    names = ("backbone", "ebt", "transformer_pp", "transformer_pp_equal_inference", "training")
+    sections = {name: dataclasses.asdict(getattr(config, name)) for name in names}
+    del sections["ebt"]["inference_steps"]  # only read after training
+    options = {
+        f"{name}.{field}": value
+        for name, section in sections.items()
+        for field, value in section.items()
+    }
+    shards = data.embeddings.manifest["shards"]
+    return {"model": spec.name, "seed": seed, **options, "data": digest(shards)}
 
 
 def _train(
