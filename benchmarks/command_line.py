@@ -177,7 +177,7 @@ def _run_next_frame(
 
     console = Console(stderr=True)
     console.print(f"run: {out}", highlight=False)
-    os.environ.setdefault("KINETO_LOG_LEVEL", "5")  # the memory profiler's own chatter
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the memory profiler's own chatter
     with console.status("importing torch and lightning"):
         import torch
 

@@ -30,7 +30,7 @@ class EvaluationConfig:
 
     context_frames: int = 4
     horizon: int = 8
-    batch_size: int = 16
+    batch_size: int = 64
     bootstrap_samples: int = 2000
     latency_repeats: int = 20
     figure_clips: int = 3

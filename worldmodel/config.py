@@ -96,7 +96,7 @@ class TrainingConfig:
         validate_every: steps between validations and checkpoints for resuming.
     """
 
-    steps: int = 700
+    steps: int = 600
     batch_size: int = 8
     warmup_steps: int = 50
     final_learning_rate: float = 0.0
@@ -104,7 +104,7 @@ class TrainingConfig:
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     precision: Precision = "32-true"
-    validate_every: int = 100
+    validate_every: int = 200
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "validate_every"):
