@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import safetensors.numpy
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from benchmarks.results import Model, Result, Row
 
@@ -107,6 +108,10 @@ def _compute(result: Result) -> Figure:
                 cost = [getattr(row.cost, field) for row in rows]
                 axis.plot(cost, quality, "-o", ms=4, color=colour, label=model.name)
         axis.set(xscale="log", xlabel=label)
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.grid(alpha=0.3)
     axes[0].set_ylabel("teacher-forced PSNR (dB)")
     axes[2].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.tight_layout()

@@ -189,7 +189,7 @@ def _ranked(result: Result, protocol: str) -> list[tuple[Model, Row]]:
 def _sentence(result: Result, comparison: Comparison) -> str:
     selected = {model.name: (model, row) for model, row in _ranked(result, comparison.protocol)}
     (a_model, a), (b_model, b) = selected[comparison.a], selected[comparison.b]
-    where = PROTOCOL_TITLES[comparison.protocol]
+    where = PROTOCOL_TITLES[comparison.protocol].capitalize()
     interval = f"[{comparison.low:+.2f}, {comparison.high:+.2f}]"
     compute = ""
     if b.cost.forward_equivalents and a.cost.forward_equivalents:
@@ -214,7 +214,7 @@ def _floors(result: Result) -> list[str]:
     """Which trained models stand clear of every floor, intervals not touching."""
     sentences = []
     for protocol, title in PROTOCOL_TITLES.items():
-        ranked = _ranked(result, protocol)
+        ranked, where = _ranked(result, protocol), title.capitalize()
         floors = [row.metrics["psnr"].high for model, row in ranked if model.training is None]
         if not floors:
             continue
@@ -222,11 +222,11 @@ def _floors(result: Result) -> list[str]:
         failing = [name for name, row in trained if row.metrics["psnr"].low <= max(floors)]
         if failing:
             sentences.append(
-                f"{title}: not clear of every floor (PSNR intervals touch or lie below): "
+                f"{where}: not clear of every floor (PSNR intervals touch or lie below): "
                 f"{', '.join(failing)}."
             )
         elif trained:
-            sentences.append(f"{title}: every trained model is clear of every floor in PSNR.")
+            sentences.append(f"{where}: every trained model is clear of every floor in PSNR.")
     return sentences
 
 

@@ -48,31 +48,43 @@ def search(
     The validation loss at the last step decides; a trial that diverges counts as infinitely bad.
     `search.yaml` can be given to `--config` or copied into a preset.
     """
-    found, chosen = {}, {}
+    found: dict[str, list[dict[str, Any]]] = {}
     for name, trials in TRIALS.items():
         if name not in config.models:
             continue
         outcomes = []
         for index, trial in enumerate(trials):
-            changed = replace(config, models=[name])
-            setattr(changed, name, replace(getattr(config, name), **trial))
-            (spec,) = model_specs(changed, data)
-            folder = out / "search" / f"{name}-{index:02d}"
             console.print(f"{name}, trial {index + 1} of {len(trials)}: {trial}", highlight=False)
-            try:
-                _, record = train_model(spec, changed, data, folder, config.seeds[0], device)
-                loss = record.validation_loss
-            except FloatingPointError as error:
-                console.print(f"diverged: {error}")
-                loss = float("inf")
+            folder = out / "search" / f"{name}-{index:02d}"
+            loss = _validation_loss(name, trial, config, data, folder, device)
             outcomes.append({"trial": trial, "validation_loss": loss})
-        outcomes.sort(key=lambda outcome: outcome["validation_loss"])
-        found[name], chosen[name] = outcomes, outcomes[0]["trial"]
-        console.print(_ranking(name, outcomes))
+        found[name] = sorted(outcomes, key=lambda outcome: outcome["validation_loss"])
+        console.print(_ranking(name, found[name]))
         write_json(out / "search.json", found)
-        with atomic_file(out / "search.yaml") as file:
-            file.write(yaml.safe_dump(chosen, sort_keys=False).encode())
-    console.print(f"{out / 'search.yaml'}:\n{yaml.safe_dump(chosen, sort_keys=False)}")
+    best = {name: outcomes[0]["trial"] for name, outcomes in found.items()}
+    with atomic_file(out / "search.yaml") as file:
+        file.write(yaml.safe_dump(best, sort_keys=False).encode())
+    console.print(f"{out / 'search.yaml'}:\n{yaml.safe_dump(best, sort_keys=False)}")
+
+
+def _validation_loss(
+    name: str,
+    trial: dict[str, Any],
+    config: NextFrameConfig,
+    data: NextFrameData,
+    folder: Path,
+    device: str,
+) -> float:
+    # One validation, at the last step, decides.
+    training = replace(config.training, validate_every=config.training.steps)
+    changed = replace(config, models=[name], training=training)
+    setattr(changed, name, replace(getattr(config, name), **trial))
+    (spec,) = model_specs(changed, data)
+    try:
+        _, record = train_model(spec, changed, data, folder, config.seeds[0], device)
+    except FloatingPointError:
+        return float("inf")
+    return float(record.validation_loss)
 
 
 def _ranking(name: str, outcomes: list[dict[str, Any]]) -> Table:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.command_line import main
+from benchmarks import search
+from benchmarks.command_line import main, parse, to_config
 
 RUN = Path(__file__).parent.parent / "benchmarks" / "run.py"
 TINY = ["--task", "next_frame", "--preset", "smoke", "--device", "cpu"]
@@ -201,3 +202,19 @@ def test_a_finished_run_is_neither_overwritten_nor_mixed_with_other_options(
     assert main(["--resume", str(finished), "--backbone.width", "96"]) == 2
     assert "was trained with backbone.width 64" in capsys.readouterr().err
     assert (finished / "config.yaml").read_text() == config
+
+
+def test_a_search_gives_every_model_as_many_trials_and_a_file_for_config(
+    balls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert len({len(trials) for trials in search.TRIALS.values()}) == 1
+    few = {name: trials[:2] for name, trials in search.TRIALS.items() if name != "ebt"}
+    monkeypatch.setattr(search, "TRIALS", few)
+    arguments = ["--data", str(balls), "--out", str(tmp_path / "out"), "--cache-dir", str(tmp_path)]
+    assert main([*TINY, *arguments, "--search"]) == 0
+    found = json.loads((tmp_path / "out" / "search.json").read_text())
+    config = to_config(parse([*TINY, "--config", str(tmp_path / "out" / "search.yaml")]))
+    for name, outcomes in found.items():
+        losses = [outcome["validation_loss"] for outcome in outcomes]
+        assert losses == sorted(losses)
+        assert getattr(config, name).learning_rate == outcomes[0]["trial"]["learning_rate"]

@@ -33,7 +33,7 @@ PLAN, RECORD = "plan.json", "training.json"
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """What a training cost: optimiser steps, seconds of training, validation loss at the end."""
+    """What a training cost: optimiser steps and seconds; and the last validation loss."""
 
     steps: int
     seconds: float
@@ -277,6 +277,7 @@ def _quiet_lightning() -> None:
         ".*ended before the epoch ended and your dataloader is not resumable.*",
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*Trying to infer the `batch_size`.*",
+        ".*isinstance.treespec, LeafSpec.*",
         ".*ModelCheckpoint with manual optimization.*",
     ):
         warnings.filterwarnings("ignore", message=message)
