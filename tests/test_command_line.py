@@ -44,9 +44,14 @@ def test_the_readmes_commands_parse(tmp_path: Path) -> None:
     for command in commands:
         arguments = shlex.split(command, comments=True)
         arguments = arguments[arguments.index("benchmarks/run.py") + 1 :]
+        if "--config" in arguments:
+            (tmp_path / "mine.yaml").write_text("training:\n  steps: 5\n")
+            arguments[arguments.index("--config") + 1] = str(tmp_path / "mine.yaml")
         if "--resume" in arguments:
             (tmp_path / "config.yaml").write_text("task: next_frame\n")
             arguments[arguments.index("--resume") + 1] = str(tmp_path)
+        if "--print_config" in arguments:
+            arguments.remove("--print_config")  # prints and exits, as its own test shows
         options = parse(arguments)
         assert options.task or options.report
         to_config(options)

@@ -92,7 +92,7 @@ def first_update_rms(model: EnergyTransformer, candidate: Tensor, frames: Tensor
     candidate = candidate.clone().requires_grad_()
     energy = model(candidate, model.encode(frames), torch.arange(1, 4))
     (gradient,) = torch.autograd.grad(energy.sum(), candidate)
-    return float((model.step_size * gradient).square().mean().sqrt())
+    return float((model.step_size.detach() * gradient).square().mean().sqrt())
 
 
 def test_calibration_sets_the_first_update_once_and_is_kept_in_the_state() -> None:
