@@ -182,7 +182,7 @@ def score_rows(
             for name, value in values.items()
         }
         reference = copy_last.values[0, split, protocol]["mse"]
-        skill = bootstrap.ratio_skill(values["mse"], reference)
+        skill = bootstrap.skill(values["mse"], reference)
         if skill is not None:
             metrics["skill"] = _metric(skill, True)
         selected = index == scores.selected_index

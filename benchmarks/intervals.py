@@ -40,7 +40,7 @@ class Bootstrap:
         """Of `values [seeds, videos]`; a model without seeds gives `[1, videos]`."""
         return self._interval(lambda mean: mean(values))
 
-    def ratio_skill(self, error: np.ndarray, reference: np.ndarray) -> Interval | None:
+    def skill(self, error: np.ndarray, reference: np.ndarray) -> Interval | None:
         """1 - mean(error) / mean(reference); None where the reference makes no error at all."""
         if not reference.mean() > 0:
             return None

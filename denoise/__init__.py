@@ -1,1 +1,1 @@
-"""Image denoising with the energy-based transformer."""
+"""Image denoising with the energy transformer. Empty as yet."""

@@ -46,12 +46,12 @@ def test_comparisons_are_paired_and_seeds_widen_an_interval() -> None:
 def test_skill_is_zero_for_the_reference_and_absent_without_error() -> None:
     error = np.random.default_rng(0).random((1, 20))
     bootstrap = Bootstrap(1, 20, 200)
-    same, half = bootstrap.ratio_skill(error, error), bootstrap.ratio_skill(error / 2, error)
+    same, half = bootstrap.skill(error, error), bootstrap.skill(error / 2, error)
     assert same is not None
     assert half is not None
     assert (same.mean, same.low, same.high) == (0, 0, 0)
     assert (half.low, half.high) == (pytest.approx(0.5), pytest.approx(0.5))
-    assert bootstrap.ratio_skill(error, np.zeros((1, 20))) is None
+    assert bootstrap.skill(error, np.zeros((1, 20))) is None
 
 
 def test_verdict_names_the_better_or_nobody() -> None:
