@@ -100,13 +100,13 @@ def test_calibration_sets_the_first_update_once_and_is_kept_in_the_state() -> No
     frames, candidate = torch.randn(2, 3, PATCHES, DIM), torch.randn(2, 3, PATCHES, DIM)
     model.calibrate(candidate, model.encode(frames), torch.arange(1, 4))
     assert first_update_rms(model, candidate, frames) == pytest.approx(0.3, rel=1e-4)
-    step_size = float(model.step_size)
+    step_size = model.step_size.item()
     model.calibrate(candidate, model.encode(frames * 3), torch.arange(1, 4))
-    assert float(model.step_size) == step_size
+    assert model.step_size.item() == step_size
     restored = make("linear")
     restored.load_state_dict(model.state_dict())
     restored.calibrate(candidate, restored.encode(frames * 3), torch.arange(1, 4))
-    assert float(restored.step_size) == step_size
+    assert restored.step_size.item() == step_size
 
 
 def test_calibration_on_a_zero_gradient_is_an_error() -> None:

@@ -253,6 +253,10 @@ class _NamedProgressBar(TQDMProgressBar):
         super().on_train_epoch_start(trainer)
         self._describe(trainer)
 
+    def on_exception(self, *_: Any) -> None:
+        if self._train_progress_bar is not None:  # or it is drawn again when the program ends
+            self._train_progress_bar.close()
+
     def _describe(self, trainer: L.Trainer) -> None:
         self.train_progress_bar.set_description(self._description)
         self.train_progress_bar.total = trainer.max_steps
