@@ -1,1 +1,1 @@
-"""What the EBT is measured against: Transformer++ and the floors that every model must beat."""
+"""What the EBT is measured against: transformers, the DiT, classical methods and floors."""

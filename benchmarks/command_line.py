@@ -1,6 +1,8 @@
 """Parse and dispatch. Nothing heavy is imported before it is needed."""
 
 import difflib
+import importlib
+import itertools
 import os
 import re
 import sys
@@ -11,19 +13,19 @@ from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
-from benchmarks.config import NextFrameConfig
+from benchmarks.config import DenoiseConfig, Inputs, NextFrameConfig
 from data_prep.errors import InputError
 
 PRESETS = Path(__file__).parent / "presets"
-SECTIONS = {
-    f.name: f.type
-    for f in fields(NextFrameConfig)
-    if isinstance(f.type, type) and f.name not in ("models", "seeds")
-}
+RESERVED_NAMES = ("validation", "dead_leaves", "photographs")  # of the suite's own image sets
+TASKS: dict[str, type] = {"next_frame": NextFrameConfig, "denoise": DenoiseConfig}
 EXAMPLES = """\
+Add --task to see the options of a task.
+
 examples:
   python benchmarks/run.py --task next_frame
-  python benchmarks/run.py --task next_frame --preset smoke
+  python benchmarks/run.py --task denoise --preset smoke
+  python benchmarks/run.py --task denoise --data ~/photographs --test mine=~/holiday
   python benchmarks/run.py --task next_frame --data ~/videos --corpus.frame_interval 0.25
   python benchmarks/run.py --task next_frame --seeds 0,1,2 --training.steps 2000
   python benchmarks/run.py --resume runs/20261122-101500-next_frame
@@ -38,21 +40,33 @@ class _Parser(ArgumentParser):
         raise InputError(message)
 
 
-def build_parser(defaults: Path) -> ArgumentParser:
-    """The parser, with the values of the YAML file `defaults` as its defaults."""
+def sections_of(task: str) -> dict[str, type]:
+    """The configuration sections of a task, by name."""
+    return {f.name: f.type for f in fields(TASKS[task]) if isinstance(f.type, type)}
+
+
+def build_parser(task: str | None, defaults: Path | None) -> ArgumentParser:
+    """The parser of a task, with the values of the YAML file `defaults` as its defaults."""
     set_parsing_settings(docstring_parse_attribute_docstrings=False)
     parser = _Parser(
         prog="python benchmarks/run.py",
         description="Does an energy-based transformer predict better, and what does it cost?",
         epilog=EXAMPLES,
-        default_config_files=[str(defaults)],
+        default_config_files=[str(defaults)] if defaults is not None else [],
         allow_abbrev=False,
     )
-    parser.add_argument("--task", choices=["next_frame"], help="what to run")
-    parser.add_argument("--preset", default="cpu", help=f"sizes: {', '.join(preset_names())}")
+    parser.add_argument("--task", choices=list(TASKS), help="what to run")
+    names = ", ".join(preset_names(task)) if task else "cpu, smoke, gpu"
+    parser.add_argument("--preset", default="cpu", help=f"sizes: {names}")
     parser.add_argument(
-        "--data", type=str | None, help="folder of videos or shard set (default: embedded corpus)"
+        "--data",
+        type=str | None,
+        help="folder of videos or images, or a shard set (default: embedded corpus)",
     )
+    if task == "denoise":
+        parser.add_argument(
+            "--test", action="append", help="one more test set, NAME=FOLDER; repeatable"
+        )
     parser.add_argument(
         "--out", type=str | None, help="folder of the run (default: runs/TIME-TASK)"
     )
@@ -68,14 +82,14 @@ def build_parser(defaults: Path) -> ArgumentParser:
         "--search", action="store_true", help="search learning rates and forms on validation"
     )
     parser.add_argument("--config", action="config", help="YAML file of options")
-    for name, section in SECTIONS.items():
+    for name, section in sections_of(task).items() if task else ():
         parser.add_class_arguments(section, name)
     return parser
 
 
-def preset_names() -> list[str]:
-    """The shipped presets."""
-    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+def preset_names(task: str) -> list[str]:
+    """The shipped presets of a task."""
+    return sorted(path.stem for path in (PRESETS / task).glob("*.yaml"))
 
 
 def parse(arguments: list[str]) -> Namespace:
@@ -89,15 +103,17 @@ def parse(arguments: list[str]) -> Namespace:
     """
     arguments = _config_first(arguments)
     resumed, preset = _value(arguments, "--resume"), _value(arguments, "--preset") or "cpu"
+    defaults = None
     if resumed is not None:
         defaults = Path(resumed) / "config.yaml"
         if not defaults.is_file():
             raise InputError(f"--resume {resumed}: no config.yaml there; give the folder of a run")
-    else:
-        defaults = PRESETS / f"{preset}.yaml"
+    task = _value(arguments, "--task") or _task_of(_values(arguments, "--config"), defaults)
+    if task in TASKS and defaults is None:
+        defaults = PRESETS / task / f"{preset}.yaml"
         if not defaults.is_file():
-            raise InputError(f"--preset {preset}: {_did_you_mean(preset, preset_names())}")
-    parser = build_parser(defaults)
+            raise InputError(f"--preset {preset}: {_did_you_mean(preset, preset_names(task))}")
+    parser = build_parser(task if task in TASKS else None, defaults)
     try:
         return parser.parse_args(arguments)
     except InputError as error:
@@ -107,16 +123,18 @@ def parse(arguments: list[str]) -> Namespace:
         ) from None
 
 
-def to_config(options: Namespace) -> NextFrameConfig:
-    """The run's configuration from parsed options."""
-    sections = {name: section(**vars(options[name])) for name, section in SECTIONS.items()}
+def to_config(options: Namespace) -> Any:
+    """The run's configuration from parsed options: of the class that `TASKS` names."""
+    sections: dict[str, Any] = {
+        name: section(**vars(options[name])) for name, section in sections_of(options.task).items()
+    }
     if options.models is not None:
         sections["models"] = [name.strip() for name in options.models.split(",")]
     try:
         seeds = [int(seed) for seed in str(options.seeds).split(",")]
     except ValueError:
         raise InputError(f"--seeds {options.seeds}: give whole numbers, such as 0,1,2") from None
-    return NextFrameConfig(**sections, seeds=seeds)
+    return TASKS[options.task](**sections, seeds=seeds)
 
 
 def main(arguments: list[str]) -> int:
@@ -126,7 +144,9 @@ def main(arguments: list[str]) -> int:
         if options.report is not None:
             return _report(Path(options.report))
         if options.task is None:
-            raise InputError("--task is missing: give --task next_frame (or --report, --resume)")
+            raise InputError(
+                f"--task is missing: give --task {' or '.join(TASKS)} (or --report, --resume)"
+            )
         return _run(options, to_config(options))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -137,20 +157,18 @@ def main(arguments: list[str]) -> int:
 
 
 def _report(folder: Path) -> int:
-    from benchmarks.report import print_report, write_report
     from benchmarks.results import read_result
 
     result = read_result(folder)
-    write_report(folder, result)
-    print_report(_terminal(), result)
+    report = importlib.import_module(f"benchmarks.tasks.{result.task}.report")
+    report.write_report(folder, result)
+    report.print_report(_terminal(), result)
     print(f"report: {folder / 'report.md'}")
     return 0
 
 
-def _run(options: Namespace, config: NextFrameConfig) -> int:
-    data = Path(options.data) if options.data else None
-    if data is not None and not data.exists():
-        raise InputError(f"--data {data}: no such file or folder")
+def _run(options: Namespace, config: Any) -> int:
+    inputs = _inputs(options)
     started = time.strftime("%Y%m%d-%H%M%S")
     out = Path(options.resume or options.out or f"runs/{started}-{options.task}")
     if options.resume is None and (out / "config.yaml").exists():
@@ -159,7 +177,7 @@ def _run(options: Namespace, config: NextFrameConfig) -> int:
     if options.resume is None:
         _write_config(options, out)
     try:
-        code = _run_next_frame(config, data, out, options)
+        code = _run_task(config, inputs, out, options)
         _write_config(options, out)  # what a resumed run was given besides
         return code
     except KeyboardInterrupt:
@@ -170,9 +188,7 @@ def _run(options: Namespace, config: NextFrameConfig) -> int:
         return 130
 
 
-def _run_next_frame(
-    config: NextFrameConfig, data_path: Path | None, out: Path, options: Namespace
-) -> int:
+def _run_task(config: Any, inputs: Inputs, out: Path, options: Namespace) -> int:
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -181,20 +197,19 @@ def _run_next_frame(
     with console.status("importing torch and lightning"):
         import torch
 
-        from benchmarks.report import print_report, write_report
         from benchmarks.results import write_result
-        from benchmarks.tasks.next_frame import run
-        from benchmarks.tasks.next_frame_data import prepare_data
+
+        task = importlib.import_module(f"benchmarks.tasks.{options.task}.run")
     if options.device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: torch sees no GPU here; use --device cpu")
     device = options.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    data = prepare_data(config, data_path, _cache_folder(options))
+    data = task.prepare_data(config, inputs)
     described = data.describe()
     console.print(
         f"data: {described['corpus']}, clips {described['clips']}, "
-        f"{len(described['rejected'])} videos rejected",
+        f"{len(described['rejected'])} files rejected",
         highlight=False,
     )
     for entry in described["rejected"][:5]:
@@ -204,12 +219,13 @@ def _run_next_frame(
     if options.search:
         from benchmarks.search import search
 
-        search(config, data, out, device, console)
+        search(options.task, config, data, out, device, console)
         return 0
-    result = run(config, data, out, device)
+    result = task.run(config, data, out, device)
+    report = importlib.import_module(f"benchmarks.tasks.{options.task}.report")
     write_result(out, result)
-    write_report(out, result)
-    print_report(_terminal(), result)
+    report.write_report(out, result)
+    report.print_report(_terminal(), result)
     print(f"report: {out / 'report.md'}")
     return 0
 
@@ -220,6 +236,23 @@ def _terminal() -> Any:
 
     console = Console()
     return console if console.is_terminal else Console(width=120)
+
+
+def _inputs(options: Namespace) -> Inputs:
+    data = Path(options.data) if options.data else None
+    if data is not None and not data.exists():
+        raise InputError(f"--data {data}: no such file or folder")
+    test_sets: dict[str, Path] = {}
+    for given in options.get("test") or []:
+        name, separator, folder = given.partition("=")
+        if not (name and separator and folder):
+            raise InputError(f"--test {given}: give NAME=FOLDER")
+        if name in test_sets or name in RESERVED_NAMES:
+            raise InputError(f"--test {given}: the name {name} is taken; give another")
+        if not Path(folder).expanduser().exists():
+            raise InputError(f"--test {given}: no such file or folder")
+        test_sets[name] = Path(folder).expanduser()
+    return Inputs(data, test_sets, _cache_folder(options))
 
 
 def _cache_folder(options: Namespace) -> Path:
@@ -238,6 +271,9 @@ def _write_config(options: Namespace, out: Path) -> None:
         kept.pop(name, None)
     for name in ("data", "cache_dir"):  # so that a run can be resumed from any folder
         kept[name] = str(Path(kept[name]).resolve()) if kept[name] else None
+    if kept.get("test"):
+        pairs = [given.split("=", 1) for given in kept["test"]]
+        kept["test"] = [f"{name}={Path(folder).expanduser().resolve()}" for name, folder in pairs]
     (out / "config.yaml").write_text(yaml.safe_dump(kept, sort_keys=False))
 
 
@@ -258,12 +294,25 @@ def _config_first(arguments: list[str]) -> list[str]:
     return first + rest
 
 
+def _values(arguments: list[str], option: str) -> list[str]:
+    following = itertools.pairwise(arguments)
+    spaced = [value for argument, value in following if argument == option]
+    return spaced + [a.split("=", 1)[1] for a in arguments if a.startswith(f"{option}=")]
+
+
 def _value(arguments: list[str], option: str) -> str | None:
-    for position, argument in enumerate(arguments):
-        if argument == option and position + 1 < len(arguments):
-            return arguments[position + 1]
-        if argument.startswith(f"{option}="):
-            return argument.split("=", 1)[1]
+    return next(iter(_values(arguments, option)), None)
+
+
+def _task_of(files: list[str], resumed: Path | None) -> str | None:
+    """The task that a file of options names; broken files are reported when they are parsed."""
+    import yaml
+
+    for path in [*map(Path, files), *([resumed] if resumed else [])]:
+        try:
+            return str(yaml.safe_load(path.read_text())["task"])
+        except (OSError, yaml.YAMLError, KeyError, TypeError):
+            continue
     return None
 
 

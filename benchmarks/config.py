@@ -1,18 +1,58 @@
 """The composed configuration of a run. Imports nothing heavy, so that help stays instant."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from baselines.config import TransformerPPConfig
-from data_prep.config import BouncingBallsConfig, CorpusConfig, EncoderConfig, require
+from baselines.config import DirectConfig, DiTConfig, TransformerPPConfig
+from data_prep.config import (
+    BouncingBallsConfig,
+    CorpusConfig,
+    DeadLeavesConfig,
+    EncoderConfig,
+    ImagesConfig,
+    require,
+)
+from denoise.config import CorruptionConfig, EBTDenoiserConfig
 from worldmodel.config import BackboneConfig, EBTConfig, TrainingConfig
 
-TRAINED_MODELS = (
+NEXT_FRAME_MODELS = (
     "ebt",
     "transformer_pp",
     "transformer_pp_equal_training",
     "transformer_pp_equal_inference",
+    "copy_last",
+    "linear_extrapolation",
+    "mean_frame",
 )
-FLOORS = ("copy_last", "linear_extrapolation", "mean_frame")
+DENOISE_MODELS = (
+    "ebt",
+    "ebt_without_context",
+    "ebt_linear",
+    "dit",
+    "dit_equal_training",
+    "dit_full_range",
+    "dit_single_level",
+    "direct",
+    "direct_equal_training",
+    "direct_multi_level",
+    "bm3d",
+    "non_local_means",
+    "wavelet",
+    "gaussian_blur",
+    "identity",
+)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Where a run's data comes from, and the folder of what is made from it.
+
+    `data` is None for the embedded corpus; `test_sets` are further test sets by name.
+    """
+
+    data: Path | None
+    test_sets: dict[str, Path]
+    cache: Path
 
 
 @dataclass
@@ -60,22 +100,96 @@ class NextFrameConfig:
     transformer_pp_equal_inference: TransformerPPConfig
     training: TrainingConfig
     evaluation: EvaluationConfig
-    models: list[str] = field(default_factory=lambda: [*TRAINED_MODELS, *FLOORS])
+    models: list[str] = field(default_factory=lambda: list(NEXT_FRAME_MODELS))
     seeds: list[int] = field(default_factory=lambda: [0])
 
     def __post_init__(self) -> None:
-        for name in self.models:
-            require(
-                name in (*TRAINED_MODELS, *FLOORS),
-                f"models: {name!r} is none of {', '.join((*TRAINED_MODELS, *FLOORS))}",
-            )
-        require(len(self.models) > 0, "models: name at least one model")
-        require(len(set(self.models)) == len(self.models), "models: a model is named twice")
-        require(len(self.seeds) > 0, "--seeds: give at least one seed")
-        require(len(set(self.seeds)) == len(self.seeds), "--seeds: a seed is given twice")
+        _require_names(self.models, NEXT_FRAME_MODELS)
+        _require_seeds(self.seeds)
         wanted = self.evaluation.context_frames + self.evaluation.horizon
         require(
             wanted <= self.corpus.frames,
             f"corpus.frames is {self.corpus.frames}, but evaluation.context_frames + horizon "
             f"need {wanted}: raise the first or lower one of the others",
         )
+
+
+@dataclass
+class DenoiseEvaluationConfig:
+    """How denoisers are judged.
+
+    Args:
+        few: numbers of steps and passes evaluated where not all are.
+        batch_size: images evaluated at once.
+        bm3d_images: images of each test set that BM3D denoises, at the swept levels; it takes
+            more than a second for each.
+        bootstrap_samples: resamples behind each 95 % interval.
+        latency_repeats: timed calls behind each median latency, after 3 warm-ups.
+        figure_images: images of each test set shown in the figures.
+    """
+
+    few: list[int] = field(default_factory=lambda: [1, 10])
+    batch_size: int = 64
+    bm3d_images: int = 48
+    bootstrap_samples: int = 2000
+    latency_repeats: int = 20
+    figure_images: int = 3
+
+    def __post_init__(self) -> None:
+        require(1 in self.few, "evaluation.few must hold 1")
+        for name in (
+            "batch_size",
+            "bm3d_images",
+            "bootstrap_samples",
+            "latency_repeats",
+            "figure_images",
+        ):
+            require(getattr(self, name) >= 1, f"evaluation.{name} must be at least 1")
+
+
+@dataclass
+class DenoiseConfig:
+    """Everything that decides a denoising run."""
+
+    images: ImagesConfig
+    dead_leaves: DeadLeavesConfig
+    encoder: EncoderConfig
+    corruption: CorruptionConfig
+    backbone: BackboneConfig
+    ebt: EBTDenoiserConfig
+    ebt_without_context: EBTDenoiserConfig
+    ebt_linear: EBTDenoiserConfig
+    direct: DirectConfig
+    direct_multi_level: DirectConfig
+    dit: DiTConfig
+    dit_full_range: DiTConfig
+    dit_single_level: DiTConfig
+    training: TrainingConfig
+    evaluation: DenoiseEvaluationConfig
+    models: list[str] = field(default_factory=lambda: list(DENOISE_MODELS))
+    seeds: list[int] = field(default_factory=lambda: [0])
+
+    def __post_init__(self) -> None:
+        _require_names(self.models, DENOISE_MODELS)
+        _require_seeds(self.seeds)
+        require(
+            self.encoder.frequencies is None,
+            "encoder.frequencies must be null for denoising: what the encoder drops is neither "
+            "noisy nor restored",
+        )
+        require(
+            self.images.size <= self.dead_leaves.size,
+            f"images.size is {self.images.size}: at most dead_leaves.size {self.dead_leaves.size}",
+        )
+
+
+def _require_names(models: list[str], known: tuple[str, ...]) -> None:
+    for name in models:
+        require(name in known, f"models: {name!r} is none of {', '.join(known)}")
+    require(len(models) > 0, "models: name at least one model")
+    require(len(set(models)) == len(models), "models: a model is named twice")
+
+
+def _require_seeds(seeds: list[int]) -> None:
+    require(len(seeds) > 0, "--seeds: give at least one seed")
+    require(len(set(seeds)) == len(seeds), "--seeds: a seed is given twice")

@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 WARM_UPS = 3
+LONGEST_TIMING = 5.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Cost:
     forward_passes: int | None
     input_gradient_passes: int | None
     forward_equivalents: float | None
-    flops: int
+    flops: int | None
     latency_ms: float
     peak_memory_bytes: int
 
@@ -69,7 +70,7 @@ def _counted_passes(backbone: nn.Module | None) -> Iterator[dict[str, int]]:
 
     def on_forward(module: nn.Module, inputs: object, output: Any) -> None:
         passes["forward"] += 1
-        features = output[0] if isinstance(output, tuple) else output
+        features = output if isinstance(output, torch.Tensor) else output[0]
         if features.requires_grad:
             features.register_hook(on_gradient)
 
@@ -90,25 +91,27 @@ def measure_cost(
 ) -> Cost:
     """Cost of `call`, a prediction at batch 1.
 
-    Latency is the median of `repeats` calls after 3 warm-ups; `unit_flops` are the FLOPs of one
-    forward pass of the run's plain baseline.
+    Latency is the median of `repeats` calls after 3 warm-ups; long calls are repeated until five
+    seconds are spent. `unit_flops` are the FLOPs of one forward pass of
+    the run's plain baseline. Passes and FLOPs of methods without a backbone are not defined.
     """
     with _counted_passes(backbone) as passes:
         flops = count_flops(call)
-    times = []
-    for repeat in range(WARM_UPS + repeats):
+    times: list[float] = []
+    for _ in range(WARM_UPS + repeats):
         _synchronise(device)
         start = time.perf_counter()
         call()
         _synchronise(device)
-        if repeat >= WARM_UPS:
-            times.append(time.perf_counter() - start)
+        times.append(time.perf_counter() - start)
+        if len(times) > WARM_UPS and sum(times) > LONGEST_TIMING:
+            break
     return Cost(
         forward_passes=passes["forward"] if backbone is not None else None,
         input_gradient_passes=passes["gradient"] if backbone is not None else None,
-        forward_equivalents=flops / unit_flops,
-        flops=flops,
-        latency_ms=statistics.median(times) * 1e3,
+        forward_equivalents=flops / unit_flops if backbone is not None else None,
+        flops=flops if backbone is not None else None,
+        latency_ms=statistics.median(times[WARM_UPS:]) * 1e3,
         peak_memory_bytes=_peak_memory(call, device),
     )
 

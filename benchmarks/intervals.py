@@ -46,6 +46,10 @@ class Bootstrap:
             return None
         return self._interval(lambda mean: 1 - mean(error) / np.maximum(mean(reference), 1e-12))
 
+    def pooled_psnr(self, mse: np.ndarray) -> Interval:
+        """PSNR in dB of the mean of squared errors in [0, 1]: pooled over all images."""
+        return self._interval(lambda mean: -10 * np.log10(np.maximum(mean(mse), 1e-10)))
+
     def difference(self, a: np.ndarray, b: np.ndarray) -> Interval:
         """mean(a) - mean(b), paired by video and seed."""
         return self._interval(lambda mean: mean(a) - mean(b))

@@ -16,7 +16,7 @@ from benchmarks.costs import Cost
 from data_prep.errors import InputError
 from data_prep.shards import write_json
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 RESULTS = "results.json"
 PACKAGES = (
     "torch",
@@ -32,7 +32,7 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class Metric:
-    """A mean over `n` videos with its 95 % interval."""
+    """A mean over `n` videos or images with its 95 % interval."""
 
     mean: float
     low: float
@@ -64,20 +64,24 @@ class Training:
 
 @dataclass(frozen=True)
 class Model:
-    """A model's parameters, training cost and rows."""
+    """A model's parameters, training cost and rows; whether it is told how strong the noise is."""
 
     name: str
     parameters: int
     training: Training | None
     rows: list[Row]
+    told_noise: bool = False
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Paired difference a - b of a metric on the test split, at the selected settings."""
+    """Paired difference a - b of a metric, each at its setting."""
 
     a: str
     b: str
+    a_setting: dict[str, Any]
+    b_setting: dict[str, Any]
+    split: str
     protocol: str
     metric: str
     difference: float
@@ -163,7 +167,8 @@ def _model(content: dict[str, Any]) -> Model:
         for row in content["rows"]
     ]
     training = Training(**content["training"]) if content["training"] else None
-    return Model(content["name"], content["parameters"], training, rows)
+    told_noise = bool(content["told_noise"])
+    return Model(content["name"], content["parameters"], training, rows, told_noise)
 
 
 def _commit() -> str | None:

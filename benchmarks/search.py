@@ -1,5 +1,6 @@
-"""Search of learning rates, forms and anchors on validation: the same number of trials for all."""
+"""Search of learning rates and forms on validation: the same number of trials for all models."""
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
@@ -10,53 +11,74 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.config import NextFrameConfig
-from benchmarks.tasks.next_frame import model_specs, train_model
-from benchmarks.tasks.next_frame_data import NextFrameData
+from benchmarks.models import ModelSpec, train_model
 from data_prep.shards import atomic_file, write_json
 
-# 16 trials each: the EBT has five forms and anchors at three learning rates and one more for the
-# published form; the transformers have two anchors at eight learning rates over the same range.
+Trials = list[dict[str, Any]]
+
+
+def _combinations(**choices: tuple[Any, ...]) -> Trials:
+    return [dict(zip(choices, values, strict=True)) for values in product(*choices.values())]
+
+
 COARSE_RATES = (7e-3, 1.4e-2, 2.8e-2)
 FINE_RATES = (3.5e-3, 5e-3, 7e-3, 1e-2, 1.4e-2, 2e-2, 2.8e-2, 4e-2)
-FORMS = (
-    ("residual", "zero"),
-    ("residual", "last_frame"),
-    ("quadratic", "zero"),
-    ("quadratic", "last_frame"),
-    ("linear", "zero"),  # the linear form has no anchor
-)
-TRANSFORMER_TRIALS: list[dict[str, Any]] = [
-    {"anchor": anchor, "learning_rate": rate}
-    for anchor, rate in product(("zero", "last_frame"), FINE_RATES)
-]
-TRIALS: Mapping[str, list[dict[str, Any]]] = {
-    "ebt": [
-        {"form": form, "anchor": anchor, "learning_rate": rate}
-        for (form, anchor), rate in [*product(FORMS, COARSE_RATES), (FORMS[-1], 3.5e-3)]
-    ],
-    "transformer_pp": TRANSFORMER_TRIALS,
-    "transformer_pp_equal_inference": TRANSFORMER_TRIALS,
+
+# Next frame, 16 trials each: the EBT has five forms and anchors at three learning rates and one
+# more for the published form; the transformers have two anchors at eight rates of the same range.
+TRANSFORMER_TRIALS = _combinations(anchor=("zero", "last_frame"), learning_rate=FINE_RATES)
+# Denoising, 8 trials each: eight learning rates, or fewer where the form is searched as well.
+RATE_TRIALS = _combinations(learning_rate=FINE_RATES)
+TRIALS: Mapping[str, Mapping[str, Trials]] = {
+    "next_frame": {
+        "ebt": [
+            *_combinations(
+                form=("residual", "quadratic"),
+                anchor=("zero", "last_frame"),
+                learning_rate=COARSE_RATES,
+            ),
+            *_combinations(
+                form=("linear",), anchor=("zero",), learning_rate=(3.5e-3, *COARSE_RATES)
+            ),
+        ],
+        "transformer_pp": TRANSFORMER_TRIALS,
+        "transformer_pp_equal_inference": TRANSFORMER_TRIALS,
+    },
+    "denoise": {
+        "ebt": [
+            *_combinations(form=("residual",), learning_rate=(1e-2, 1.4e-2, 2e-2, 2.8e-2)),
+            *_combinations(form=("quadratic", "linear"), learning_rate=(7e-3, 1.4e-2)),
+        ],
+        "ebt_without_context": [
+            *_combinations(form=("residual",), anchor=("zero",), learning_rate=(7e-3, 1.4e-2)),
+            *_combinations(form=("residual", "quadratic"), learning_rate=(1.4e-2, 2.8e-2)),
+            *_combinations(form=("linear",), learning_rate=(7e-3, 1.4e-2)),
+        ],
+        "ebt_linear": RATE_TRIALS,
+        "direct": RATE_TRIALS,
+        "direct_multi_level": RATE_TRIALS,
+        "dit": RATE_TRIALS,
+        "dit_full_range": RATE_TRIALS,
+        "dit_single_level": RATE_TRIALS,
+    },
 }
 
 
-def search(
-    config: NextFrameConfig, data: NextFrameData, out: Path, device: str, console: Console
-) -> None:
+def search(task: str, config: Any, data: Any, out: Path, device: str, console: Console) -> None:
     """Train every trial, print the ranking, and write `search.json` and `search.yaml`.
 
     The validation loss at the last step decides; a trial that diverges counts as infinitely bad.
     `search.yaml` can be given to `--config` or copied into a preset.
     """
     found: dict[str, list[dict[str, Any]]] = {}
-    for name, trials in TRIALS.items():
+    for name, trials in TRIALS[task].items():
         if name not in config.models:
             continue
         outcomes = []
         for index, trial in enumerate(trials):
             console.print(f"{name}, trial {index + 1} of {len(trials)}: {trial}", highlight=False)
             folder = out / "search" / f"{name}-{index:02d}"
-            loss = _validation_loss(name, trial, config, data, folder, device)
+            loss = _validation_loss(task, name, trial, config, data, folder, device)
             outcomes.append({"trial": trial, "validation_loss": loss})
         found[name] = sorted(outcomes, key=lambda outcome: outcome["validation_loss"])
         console.print(_ranking(name, found[name]))
@@ -68,18 +90,20 @@ def search(
 
 
 def _validation_loss(
+    task: str,
     name: str,
     trial: dict[str, Any],
-    config: NextFrameConfig,
-    data: NextFrameData,
+    config: Any,
+    data: Any,
     folder: Path,
     device: str,
 ) -> float:
     # One validation, at the last step, decides.
     training = replace(config.training, validate_every=config.training.steps)
-    changed = replace(config, models=[name], training=training)
-    setattr(changed, name, replace(getattr(config, name), **trial))
-    (spec,) = model_specs(changed, data)
+    section = replace(getattr(config, name), **trial)
+    changed = replace(config, models=[name], training=training, **{name: section})
+    spec: ModelSpec
+    (spec,) = importlib.import_module(f"benchmarks.tasks.{task}.run").model_specs(changed, data)
     try:
         _, record = train_model(spec, changed, data, folder, config.seeds[0], device)
     except FloatingPointError:

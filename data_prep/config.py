@@ -79,6 +79,67 @@ class BouncingBallsConfig:
 
 
 @dataclass
+class ImagesConfig:
+    """How images become square crops and splits.
+
+    Args:
+        size: height and width of a crop in pixels.
+        resize: pixels to which the shorter side is resized before cropping (null: not resized).
+        crops: crops of each training image, at random places.
+        held_out_crops: crops of each image for validation and testing.
+        splits: csv with columns name, split and optionally group and label (null: a split.csv or
+            splits.csv in the folder is used when there is one).
+        validation_fraction: share of the groups for validation where the csv names none.
+        test_fraction: share of the groups for testing where there is no csv.
+        sources_per_shard: images in a shard.
+    """
+
+    size: int = 32
+    resize: int | None = None
+    crops: int = 12
+    held_out_crops: int = 4
+    splits: str | None = None
+    validation_fraction: float = 0.1
+    test_fraction: float = 0.1
+    sources_per_shard: int = 100
+
+    def __post_init__(self) -> None:
+        require(self.size >= 8, f"images.size is {self.size}: at least 8 pixels are needed")
+        require(
+            self.resize is None or self.resize >= self.size,
+            f"images.resize must be at least images.size = {self.size}",
+        )
+        for name in ("crops", "held_out_crops", "sources_per_shard"):
+            require(getattr(self, name) >= 1, f"images.{name} must be at least 1")
+        require(0 < self.validation_fraction < 1, "images.validation_fraction must be in (0, 1)")
+        require(0 < self.test_fraction < 1, "images.test_fraction must be in (0, 1)")
+
+
+@dataclass
+class DeadLeavesConfig:
+    """The embedded image corpus: leaves of all sizes that cover one another.
+
+    Args:
+        train: canvases for training.
+        validation: canvases for validation; one crop of each is used.
+        test: canvases for testing; one crop of each is used.
+        size: height and width of a canvas in pixels.
+        seed: of the corpus; each canvas has its own seed made from it.
+    """
+
+    train: int = 800
+    validation: int = 32
+    test: int = 64
+    size: int = 192
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for split in ("train", "validation", "test"):
+            require(getattr(self, split) >= 1, f"dead_leaves.{split} must be at least 1 canvas")
+        require(self.size >= 16, "dead_leaves.size must be at least 16 pixels")
+
+
+@dataclass
 class EncoderConfig:
     """The frozen encoder.
 

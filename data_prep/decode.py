@@ -10,6 +10,7 @@ import decord
 import numpy as np
 
 from data_prep.config import CorpusConfig
+from data_prep.errors import DecodeError
 
 # Both print to the terminal what they also raise.
 decord.logging.set_level(decord.logging.QUIET)
@@ -17,10 +18,6 @@ av.logging.set_level(av.logging.PANIC)
 
 # A wanted time may differ from a frame's own by rounding; real frames lie 4 ms apart at the least.
 TIME_TOLERANCE = 1e-3
-
-
-class DecodeError(Exception):
-    """A video that cannot give a clip; the message is the reason in plain words."""
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,13 @@
-"""Make shard sets: videos to clips of frames, clips of frames to embeddings."""
+"""Make shard sets: videos or images to clips of frames, clips of frames to embeddings."""
 
 import dataclasses
+import functools
 import hashlib
 import importlib.metadata
 import json
+import multiprocessing
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +15,13 @@ import numpy as np
 import torch
 from rich.progress import track
 
-from data_prep.config import CorpusConfig, EncoderConfig
-from data_prep.corpus import SPLITS, Source, list_sources
-from data_prep.decode import DecodeError, read_clips
-from data_prep.encoders import build_encoder
-from data_prep.errors import InputError
+from data_prep.config import CorpusConfig, DeadLeavesConfig, EncoderConfig, ImagesConfig
+from data_prep.corpus import IMAGES, SPLITS, Source, list_sources
+from data_prep.dead_leaves import render_dead_leaves
+from data_prep.decode import DecodedClip, read_clips
+from data_prep.encoders import Encoder, build_encoder
+from data_prep.errors import DecodeError, InputError
+from data_prep.images import random_crops, read_crops
 from data_prep.shards import (
     EMBEDDINGS,
     FRAMES,
@@ -45,41 +50,73 @@ def prepare_frames(corpus: Path, cache: Path, config: CorpusConfig) -> ShardSet:
         InputError: no usable video, or a split without a clip.
     """
     sources = list_sources(corpus, config)
-    splits_file = Path(config.splits).read_text() if config.splits else None
-    files = [(corpus / source.path).stat() for source in sources]
-    fingerprint = digest(
-        [str(corpus.resolve()), splits_file, _made_with("av", "decord", "numpy")],
-        [dataclasses.astuple(source) for source in sources],
-        [(file.st_size, file.st_mtime_ns) for file in files],
-        dataclasses.asdict(config),
-    )
-    out = cache / "shards" / fingerprint / "frames"
-    plans: dict[str, list[Source]] = {}
-    for split in SPLITS:
-        of_split = [source for source in sources if source.split == split]
-        for start in range(0, len(of_split), config.sources_per_shard):
-            name = f"{split}-{start // config.sources_per_shard:06d}"
-            plans[name] = of_split[start : start + config.sources_per_shard]
 
-    def make(name: str) -> tuple[Iterator[Sample], Callable[[], dict]]:
-        rejected: list[dict[str, str]] = []
-        return _clip_samples(corpus, name, plans[name], config, rejected), lambda: {
-            "rejected": rejected
-        }
+    def read(source: Source) -> list[DecodedClip]:
+        return read_clips(corpus / source.path, config)
 
-    content = {
+    return _prepare_sources(corpus, sources, cache, config, read, ("av", "decord", "numpy"))
+
+
+def prepare_images(
+    corpus: Path, cache: Path, config: ImagesConfig, sources: list[Source] | None = None
+) -> ShardSet:
+    """Shards of crops of readable images below `corpus`, each a clip of one frame.
+
+    `sources` names the images; all of them, dealt into the three splits, if it is not given.
+
+    Raises:
+        InputError: no usable image, or a split without one.
+    """
+    if sources is None:
+        sources = list_sources(corpus, config, IMAGES)
+
+    def read(source: Source) -> list[DecodedClip]:
+        return read_crops(corpus, source, config)
+
+    return _prepare_sources(corpus, sources, cache, config, read, ("pillow", "numpy"))
+
+
+def prepare_dead_leaves(cache: Path, config: DeadLeavesConfig, images: ImagesConfig) -> ShardSet:
+    """Shards of crops of rendered canvases, in the cache; canvases are rendered on all cores.
+
+    A training canvas gives `images.crops` crops, a held-out one gives one.
+    """
+    made_with = _made_with("numpy")
+    arguments = dataclasses.asdict(config) | {"size": images.size, "crops": images.crops}
+    fingerprint = digest(dataclasses.asdict(config), images.size, images.crops, made_with)
+    plans: dict[str, list[tuple[int, int]]] = {}
+    for index, split in enumerate(SPLITS):
+        for start in range(0, getattr(config, split), images.sources_per_shard):
+            stop = min(start + images.sources_per_shard, getattr(config, split))
+            name = f"{split}-{start // images.sources_per_shard:06d}"
+            plans[name] = [(index, number) for number in range(start, stop)]
+    content: dict[str, Any] = {
         "kind": "frames",
-        # A csv of splits is named by its content: its path belongs to this machine alone.
-        "arguments": dataclasses.asdict(config) | {"splits": splits_file and digest(splits_file)},
-        "versions": _made_with("av", "decord", "numpy"),
+        "arguments": arguments,
+        "versions": made_with,
         "encoder": None,
+        "rejected": [],
     }
-    plan_lists = {
-        name: [dataclasses.asdict(source) for source in plan] for name, plan in plans.items()
-    }
-    shards = _make_shards(out, "videos to shards", plan_lists, make, content, _gather_rejected)
-    _require_clips(shards, corpus, len(sources))
-    return shards
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+
+        def make(name: str) -> tuple[Iterator[Sample], Callable[[], dict]]:
+            count = images.crops if name.startswith("train-") else 1
+            render = functools.partial(render_dead_leaves, config=config)
+            canvases = pool.map(render, plans[name], chunksize=4)
+
+            def samples() -> Iterator[Sample]:
+                for (_, number), canvas in zip(plans[name], canvases, strict=True):
+                    source = f"{name.split('-')[0]}/{number:05d}"
+                    for index, crop in enumerate(random_crops(canvas, count, images.size, source)):
+                        metadata = encode_metadata({"source": source, "times": [0.0]})
+                        members = {FRAMES: encode_frames(crop[None]), METADATA: metadata}
+                        yield Sample(f"{name}-{number:05d}-{index:03d}", source, members)
+
+            return samples(), dict
+
+        out = cache / "dead_leaves" / fingerprint
+        plan_lists = {name: [list(canvas) for canvas in plan] for name, plan in plans.items()}
+        return _make_shards(out, "dead leaves", plan_lists, make, content, lambda *_: {})
 
 
 def prepare_embeddings(frames: ShardSet, cache: Path, config: EncoderConfig) -> ShardSet:
@@ -127,6 +164,57 @@ def prepare_embeddings(frames: ShardSet, cache: Path, config: EncoderConfig) -> 
     return _make_shards(out, "frames to embeddings", plans, make, content, _gather_statistics)
 
 
+def encoder_of(embeddings: ShardSet) -> Encoder:
+    """The encoder that made a shard set of embeddings."""
+    described = embeddings.manifest["encoder"]
+    fields = {field.name for field in dataclasses.fields(EncoderConfig)}
+    config = EncoderConfig(**{k: v for k, v in described.items() if k in fields})
+    return build_encoder(config, int(embeddings.manifest["arguments"]["size"]))
+
+
+def _prepare_sources(
+    corpus: Path,
+    sources: list[Source],
+    cache: Path,
+    config: CorpusConfig | ImagesConfig,
+    read: Callable[[Source], list[DecodedClip]],
+    packages: tuple[str, ...],
+) -> ShardSet:
+    splits_file = Path(config.splits).read_text() if config.splits else None
+    files = [(corpus / source.path).stat() for source in sources]
+    fingerprint = digest(
+        [str(corpus.resolve()), splits_file, _made_with(*packages)],
+        [dataclasses.astuple(source) for source in sources],
+        [(file.st_size, file.st_mtime_ns) for file in files],
+        dataclasses.asdict(config),
+    )
+    out = cache / "shards" / fingerprint / "frames"
+    plans: dict[str, list[Source]] = {}
+    for split in SPLITS:
+        of_split = [source for source in sources if source.split == split]
+        for start in range(0, len(of_split), config.sources_per_shard):
+            name = f"{split}-{start // config.sources_per_shard:06d}"
+            plans[name] = of_split[start : start + config.sources_per_shard]
+
+    def make(name: str) -> tuple[Iterator[Sample], Callable[[], dict]]:
+        rejected: list[dict[str, str]] = []
+        return _clip_samples(name, plans[name], read, rejected), lambda: {"rejected": rejected}
+
+    content = {
+        "kind": "frames",
+        # A csv of splits is named by its content: its path belongs to this machine alone.
+        "arguments": dataclasses.asdict(config) | {"splits": splits_file and digest(splits_file)},
+        "versions": _made_with(*packages),
+        "encoder": None,
+    }
+    plan_lists = {
+        name: [dataclasses.asdict(source) for source in plan] for name, plan in plans.items()
+    }
+    shards = _make_shards(out, corpus.name, plan_lists, make, content, _gather_rejected)
+    _require_clips(shards, corpus, sources)
+    return shards
+
+
 def _make_shards(
     out: Path,
     description: str,
@@ -147,16 +235,15 @@ def _make_shards(
 
 
 def _clip_samples(
-    corpus: Path,
     name: str,
     sources: list[Source],
-    config: CorpusConfig,
+    read: Callable[[Source], list[DecodedClip]],
     rejected: list[dict[str, str]],
 ) -> Iterator[Sample]:
     count = 0
     for source in sources:
         try:
-            clips = read_clips(corpus / source.path, config)
+            clips = read(source)
         except (DecodeError, OSError) as error:
             rejected.append({"source": source.path, "reason": str(error)})
             continue
@@ -199,16 +286,16 @@ def _gather_statistics(folder: Path, names: list[str]) -> dict[str, Any]:
     }
 
 
-def _require_clips(shards: ShardSet, corpus: Path, sources: int) -> None:
+def _require_clips(shards: ShardSet, corpus: Path, sources: list[Source]) -> None:
     rejected = shards.manifest["rejected"]
-    for split in SPLITS:
+    for split in sorted({source.split for source in sources}):
         if shards.manifest["samples"][split] == 0:
             first = (
                 f"; the first: {rejected[0]['source']}: {rejected[0]['reason']}" if rejected else ""
             )
             raise InputError(
-                f"--data {corpus}: no readable clip for the {split} split "
-                f"({len(rejected)} of {sources} videos rejected{first})"
+                f"{corpus}: nothing readable for the {split} split "
+                f"({len(rejected)} of {len(sources)} files rejected{first})"
             )
 
 

@@ -212,6 +212,13 @@ class ShardSet:
         return found
 
 
+def require_whole(shards: ShardSet) -> None:
+    """Raise InputError if a shard is missing or altered."""
+    problems = shards.problems()
+    if problems:
+        raise InputError(f"{problems[0]} ({len(problems)} shards in all); make the shards again")
+
+
 def encode_frames(frames: np.ndarray) -> bytes:
     """Frames uint8 `[T, H, W, 3]` as the bytes of a .npy file."""
     buffer = io.BytesIO()

@@ -1,1 +1,1 @@
-"""Image denoising with the energy transformer. Empty as yet."""
+"""Image denoising: the noise, the pairs of noisy and clean images, and the EBT as a denoiser."""

@@ -60,7 +60,7 @@ def test_csv_with_validation_and_groups_is_taken_as_it_is(tmp_path: Path) -> Non
     [
         ("file,split\na.mp4,train\n", "no column name"),
         ("name,split\na.mp4,trian\n", r"split.csv:2: split 'trian' is none of"),
-        ("name,split\nz.mp4,train\n", r"split.csv:2: 'z.mp4' is no video"),
+        ("name,split\nz.mp4,train\n", r"split.csv:2: 'z.mp4' is no file"),
         ("name,split\na.mp4,train\na.mp4,test\n", r"split.csv:3: 'a.mp4' is listed twice"),
         (
             "name,split\na.mp4,train\nb.mp4,train\n",

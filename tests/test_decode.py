@@ -3,9 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_prep.bouncing_balls import render_bouncing_balls, write_video
 from data_prep.config import BouncingBallsConfig, CorpusConfig
 from data_prep.decode import DecodeError, clip_indices, read_clips
-from data_prep.synthetic import render_bouncing_balls, write_video
 
 
 def test_a_wanted_time_takes_the_last_frame_at_or_before_it() -> None:

@@ -10,7 +10,7 @@ from baselines.trivial import CopyLast, LinearExtrapolation, MeanFrame
 from worldmodel.config import BackboneConfig, EBTConfig
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Clips, Predictor
-from worldmodel.thinking import NonFiniteError, start_noise
+from worldmodel.thinking import NonFiniteError, keyed_noise
 
 BACKBONE = BackboneConfig(layers=2, heads=2, width=32)
 GRID, PATCHES, DIM = (2, 2), 4, 12
@@ -178,11 +178,11 @@ def test_bfloat16_keeps_candidates_and_energies_in_float32() -> None:
 
 
 def test_noise_depends_on_seed_key_and_frame_alone() -> None:
-    noise = start_noise(0, ["a", "b"], [1, 2, 3], PATCHES, DIM)
-    assert torch.equal(noise[1, 2], start_noise(0, ["b"], [3], PATCHES, DIM)[0, 0])
+    noise = keyed_noise(0, ["a", "b"], [1, 2, 3], PATCHES, DIM)
+    assert torch.equal(noise[1, 2], keyed_noise(0, ["b"], [3], PATCHES, DIM)[0, 0])
     assert not torch.equal(noise[0, 0], noise[0, 1])
-    assert not torch.equal(noise[0, 0], start_noise(1, ["a"], [1], PATCHES, DIM)[0, 0])
-    many = start_noise(0, [str(i) for i in range(200)], [1], PATCHES, DIM)
+    assert not torch.equal(noise[0, 0], keyed_noise(1, ["a"], [1], PATCHES, DIM)[0, 0])
+    many = keyed_noise(0, [str(i) for i in range(200)], [1], PATCHES, DIM)
     assert abs(float(many.mean())) < 0.05
     assert float(many.std()) == pytest.approx(1, abs=0.03)
 

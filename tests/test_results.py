@@ -88,7 +88,7 @@ def test_embedding_errors_are_per_frame() -> None:
     [
         ("{", "not a result"),
         ('{"schema_version": 99}', "schema_version 99"),
-        ('{"schema_version": 1}', "not a result of this version"),
+        ('{"schema_version": 2}', "not a result of this version"),
     ],
 )
 def test_a_broken_result_is_named(tmp_path: Path, content: str, message: str) -> None:

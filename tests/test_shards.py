@@ -117,7 +117,7 @@ def test_bad_files_are_recorded_and_skipped(balls: Path, tmp_path: Path) -> None
 def test_a_corpus_without_a_readable_video_is_an_error(tmp_path: Path) -> None:
     for name in ("a", "b", "c", "d"):
         (tmp_path / f"{name}.mp4").write_text("not a video")
-    with pytest.raises(InputError, match=r"4 of 4 videos rejected; the first: .\.mp4: "):
+    with pytest.raises(InputError, match=r"4 of 4 files rejected; the first: .\.mp4: "):
         prepare_frames(tmp_path, tmp_path / "cache", CorpusConfig())
 
 

@@ -45,6 +45,7 @@ class EBTConfig:
         learning_rate: peak learning rate.
         form: of the energy; `residual` 1/2|y-r-Wh|^2+wh+b, `quadratic` 1/2|y-r|^2+wh, `linear` wh.
         anchor: r in the form, where the energy's quadratic part is centred.
+        context: whether h sees the context; without it the energy judges the candidate alone.
         candidate_in_features: whether h sees the candidate; without it the energy is a regressor
             in disguise (ablation).
         start_noise: where a candidate starts; 1 is noise, 0 the last frame, between them a mix.
@@ -57,6 +58,7 @@ class EBTConfig:
     learning_rate: float = 1e-2
     form: Literal["residual", "quadratic", "linear"] = "residual"
     anchor: Anchor = "zero"
+    context: bool = True
     candidate_in_features: bool = True
     start_noise: float = 1.0
     training_steps: int = 2
@@ -77,6 +79,10 @@ class EBTConfig:
             self.candidate_in_features or self.form == "residual",
             "ebt.candidate_in_features false is defined for ebt.form residual only: in the other "
             "forms the candidate would not depend on the context",
+        )
+        require(
+            self.candidate_in_features or self.context,
+            "ebt.context and ebt.candidate_in_features cannot both be false: h would see nothing",
         )
 
 

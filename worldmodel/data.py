@@ -57,16 +57,15 @@ class EmbeddingClips(Dataset[tuple[str, Tensor]]):
         embeddings = torch.from_numpy(self.shards.read_embeddings(sample).astype(np.float32))
         return sample.key, self.scaler.scale_embeddings(embeddings)
 
-
-def collate(samples: list[tuple[str, Tensor]]) -> Clips:
-    """Samples to a batch."""
-    keys, embeddings = zip(*samples, strict=True)
-    return Clips(torch.stack(embeddings), list(keys))
+    def collate(self, samples: list[tuple[str, Tensor]]) -> Clips:
+        """Samples to a batch."""
+        keys, embeddings = zip(*samples, strict=True)
+        return Clips(torch.stack(embeddings), list(keys))
 
 
 def ordered_batches(clips: EmbeddingClips, batch_size: int) -> DataLoader[Any]:
     """All clips in their order, in batches; the last may be smaller."""
-    return DataLoader(clips, batch_size, collate_fn=collate)
+    return DataLoader(clips, batch_size, collate_fn=clips.collate)
 
 
 def training_batches(
@@ -78,7 +77,7 @@ def training_batches(
     resumed training continues exactly.
     """
     order = _StepBatches(len(clips), batch_size, seed, start, stop)
-    return DataLoader(clips, batch_sampler=order, collate_fn=collate)
+    return DataLoader(clips, batch_sampler=order, collate_fn=clips.collate)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from worldmodel.config import BackboneConfig, EBTConfig
 from worldmodel.layers import ContextEncoder, EncodedContext, initialise
 
 HEAD_STD = 0.02
-CALIBRATED_RMS = 0.3  # of the first update, or of the learned part's first gradient
+CALIBRATED_RMS = 0.3  # of the first update, or of the learned part's gradient, in start noise
 
 
 class EnergyTransformer(nn.Module):
@@ -35,7 +35,9 @@ class EnergyTransformer(nn.Module):
         super().__init__()
         self.form, self.anchor = config.form, config.anchor
         self.context = ContextEncoder(backbone, grid, dim)
-        self.embed_last = nn.Linear(backbone.width, backbone.width, bias=False)
+        self.embed_last = (
+            nn.Linear(backbone.width, backbone.width, bias=False) if config.context else None
+        )
         self.embed_candidate = (
             nn.Linear(dim, backbone.width, bias=False) if config.candidate_in_features else None
         )
@@ -66,7 +68,13 @@ class EnergyTransformer(nn.Module):
         return self.log_step_size.exp()
 
     def encode(self, embeddings: Tensor, past: EncodedContext | None = None) -> EncodedContext:
-        """Encode observed frames `[B, F, P, D]` that follow `past`."""
+        """Encode observed frames `[B, F, P, D]` that follow `past`.
+
+        Where the energy judges the candidate alone, nothing is computed: the frames remain as the
+        anchor only.
+        """
+        if self.embed_last is None:
+            return self.context.unseen(embeddings, past)
         return self.context(embeddings, past)
 
     def forward(self, candidate: Tensor, context: EncodedContext, visible: Tensor) -> Tensor:
@@ -87,12 +95,14 @@ class EnergyTransformer(nn.Module):
             energy = offset.square().sum(-1) / 2 + self.log_gain.exp() * learned
             return energy.sum(-1)
 
-    def calibrate(self, candidate: Tensor, context: EncodedContext, visible: Tensor) -> None:
+    def calibrate(
+        self, candidate: Tensor, context: EncodedContext, visible: Tensor, noise: float = 1.0
+    ) -> None:
         """Set, once, the one free scale of the form on a batch of start candidates.
 
-        `linear`: the step size, so that the first update has an RMS of 0.3. `quadratic`: the gain
-        of the learned part, so that its gradient has. `residual` has nothing to set. Kept in the
-        state, so a loaded model is never calibrated again.
+        `linear`: the step size, so that the first update has an RMS of 0.3 of the start's `noise`.
+        `quadratic`: the gain of the learned part, so that its gradient has. `residual` has nothing
+        to set. Kept in the state, so a loaded model is never calibrated again.
 
         Raises:
             FloatingPointError: the gradient at the start is zero or not finite.
@@ -108,14 +118,16 @@ class EnergyTransformer(nn.Module):
             raise FloatingPointError(f"the energy's gradient at the start has an RMS of {rms}")
         scale = self.log_step_size if self.form == "linear" else self.log_gain
         with torch.no_grad():
-            scale.fill_(math.log(CALIBRATED_RMS / rms))
+            scale.fill_(math.log(CALIBRATED_RMS * noise / rms))
             self.calibrated.fill_(True)
 
     def _features(self, candidate: Tensor, context: EncodedContext, visible: Tensor) -> Tensor:
-        last = context.features.index_select(1, visible - 1)  # [B, C, P, W]
-        tokens = self.embed_last(last) + self.context.position
+        tokens = self.context.position
+        if self.embed_last is not None:
+            last = context.features.index_select(1, visible - 1)  # [B, C, P, W]
+            tokens = tokens + self.embed_last(last)
         if self.embed_candidate is not None:
-            tokens = tokens + self.embed_candidate(candidate)
+            tokens = tokens + self.embed_candidate(candidate)  # [B, C, P, W]
         features, _, _ = self.context.backbone(tokens, context, visible)
         return features
 

@@ -50,7 +50,11 @@ class EncodedContext:
     def backward(self, leaves: "EncodedContext") -> None:
         """Back-propagate what `leaves`, made by `detached`, have gathered."""
         pairs = zip(self._tensors(), leaves._tensors(), strict=True)
-        reached = [(tensor, leaf.grad) for tensor, leaf in pairs if leaf.grad is not None]
+        reached = [
+            (tensor, leaf.grad)
+            for tensor, leaf in pairs
+            if leaf.grad is not None and tensor.requires_grad
+        ]
         if reached:
             tensors, gradients = zip(*reached, strict=True)
             torch.autograd.backward(tensors, gradients)
@@ -220,6 +224,7 @@ class Transformer(nn.Module):
         super().__init__()
         blocks = [Block(config) for _ in range(config.layers)]
         self.blocks = nn.ModuleList(blocks)
+        self.heads = config.heads
         self.norm = RMSNorm(config.width)
         self.rotary = Rotary(config.width // config.heads, grid)
         self.apply(initialise)
@@ -244,7 +249,7 @@ class Transformer(nn.Module):
         patches = tokens.shape[2]
         rotation = self.rotary(visible)
         hidden = None
-        if bool((visible < context.frames).any()):
+        if context.keys[0].shape[2] and bool((visible < context.frames).any()):
             unseen = frames[None] >= visible[:, None]  # [C, F]
             hidden = torch.zeros(unseen.shape, dtype=context.keys[0].dtype, device=tokens.device)
             hidden = hidden.masked_fill(unseen, float("-inf"))
@@ -299,6 +304,16 @@ class ContextEncoder(nn.Module):
             features = torch.cat([past.features, features], dim=1)
             embeddings = torch.cat([past.embeddings, embeddings], dim=1)
         return EncodedContext(keys, values, features, embeddings)
+
+    def unseen(self, embeddings: Tensor, past: EncodedContext | None = None) -> EncodedContext:
+        """Frames `[B, F, P, D]` after `past` without keys or features: nothing attends to them."""
+        if past is not None:
+            embeddings = torch.cat([past.embeddings, embeddings], dim=1)
+        heads, width = self.backbone.heads, self.backbone.norm.weight.shape[0]
+        nothing = embeddings.new_zeros(len(embeddings), heads, 0, width // heads)
+        layers = len(self.backbone.blocks)
+        features = embeddings.new_zeros(*embeddings.shape[:3], 0)
+        return EncodedContext([nothing] * layers, [nothing] * layers, features, embeddings)
 
 
 def initialise(module: nn.Module) -> None:

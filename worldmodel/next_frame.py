@@ -11,7 +11,7 @@ from worldmodel.energy import EnergyTransformer
 from worldmodel.layers import EncodedContext
 from worldmodel.predictor import Clips, Predictor, Setting, Trajectory
 from worldmodel.rollout import cached_rollout
-from worldmodel.thinking import start_noise, think, thinking_step
+from worldmodel.thinking import keyed_noise, think, thinking_step
 
 
 class NextFrameEBT(Predictor):
@@ -59,13 +59,13 @@ class NextFrameEBT(Predictor):
             embeddings = context.embeddings.clone()
             return cached_rollout(self.energy.encode, next_frame, embeddings, horizon)
 
-    def calibrate(self, batch: Clips) -> None:
-        """Calibrate the energy on the starts of a batch."""
+    def calibrate(self, batch: Clips, noise: float = 1.0) -> None:
+        """Calibrate the energy on the starts of a batch, whose noise has this deviation."""
         with torch.no_grad():
             encoded = self.energy.encode(batch.embeddings[:, :-1])
             visible = torch.arange(1, encoded.frames + 1, device=encoded.features.device)
             start = self._start(encoded, visible, self._keyed_noise(encoded, visible, batch.keys))
-        self.energy.calibrate(start, encoded, visible)
+        self.energy.calibrate(start, encoded, visible, noise)
 
     def training_losses(self, batch: Clips, seed: int) -> Iterator[Tensor]:
         """Smooth-L1 on the candidates after the thinking steps, through the steps.
@@ -124,7 +124,7 @@ class NextFrameEBT(Predictor):
 
     def _keyed_noise(self, encoded: EncodedContext, visible: Tensor, keys: Sequence[str]) -> Tensor:
         patches, dim = encoded.embeddings.shape[2:]
-        noise = start_noise(0, keys, visible.tolist(), patches, dim)
+        noise = keyed_noise(0, keys, visible.tolist(), patches, dim)
         return noise.to(encoded.embeddings)
 
     def _start(self, encoded: EncodedContext, visible: Tensor, noise: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -16,11 +17,11 @@ class Clips:
     embeddings: Tensor
     keys: list[str]
 
-    def frames(self, start: int, stop: int | None) -> "Clips":
+    def frames(self, start: int, stop: int | None) -> Self:
         """The clips' frames from `start` to before `stop`."""
         return replace(self, embeddings=self.embeddings[:, start:stop])
 
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> "Clips":
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
         """The clips on another device."""
         return replace(self, embeddings=self.embeddings.to(device, non_blocking=non_blocking))
 
@@ -43,7 +44,12 @@ class Trajectory:
 
 
 class Predictor(nn.Module):
-    """A model that predicts the next frame after each frame of a context."""
+    """A model that predicts the next frame after each frame of a context.
+
+    `told_noise` says whether it reads how strong the noise of an image is.
+    """
+
+    told_noise = False
 
     @property
     def backbone(self) -> nn.Module | None:

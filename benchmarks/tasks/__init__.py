@@ -1,1 +1,1 @@
-"""One file per task: data, models and metrics to results."""
+"""One package per task: its data, its models, how they are judged, its report."""

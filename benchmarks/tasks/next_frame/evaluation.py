@@ -12,10 +12,17 @@ from torch import Tensor
 
 from benchmarks.config import EvaluationConfig
 from benchmarks.costs import Cost, count_flops, measure_cost
-from benchmarks.intervals import Bootstrap, Interval
-from benchmarks.metrics import embedding_errors, frame_quality, higher_is_better
-from benchmarks.results import Comparison, Metric, Row, verdict
-from benchmarks.tasks.next_frame_data import NextFrameData
+from benchmarks.metrics import embedding_errors, frame_quality
+from benchmarks.results import Comparison, Row, verdict
+from benchmarks.scores import (
+    Values,
+    bootstrap_of,
+    cheapest_near_best,
+    mean_by_source,
+    means,
+    metric,
+)
+from benchmarks.tasks.next_frame.data import NextFrameData
 from data_prep.shards import atomic_file
 from worldmodel.data import ordered_batches
 from worldmodel.predictor import Clips, Predictor, Setting
@@ -25,10 +32,7 @@ PROTOCOLS = ("teacher_forced", "rollout")
 EVALUATED = (("validation", "teacher_forced"), ("test", "teacher_forced"), ("test", "rollout"))
 # Linear extrapolation needs two frames, so the third frame is the first that all models predict.
 FIRST_TARGET = 2
-SELECTION_TOLERANCE = 0.02  # dB; further thinking for less is not worth its price
 PREDICTIONS = "predictions.safetensors"
-
-Values = dict[str, np.ndarray]  # metric name to [seeds, videos]
 
 
 @dataclass(frozen=True)
@@ -46,13 +50,12 @@ class Scores:
     @property
     def selected_index(self) -> int:
         """Index of the selected setting; settings come cheapest first."""
-        means = np.array(
+        return cheapest_near_best(
             [
-                self.values[i, "validation", "teacher_forced"]["psnr"].mean()
+                float(self.values[i, "validation", "teacher_forced"]["psnr"].mean())
                 for i in range(len(self.settings))
             ]
         )
-        return int(np.argmax(means >= means.max() - SELECTION_TOLERANCE))
 
 
 class Evaluator:
@@ -86,7 +89,7 @@ class Evaluator:
             parts.append(judge(predictor, setting, batch.to(self.device), truth))
         sources = [sample.source for sample in clips.samples]
         return {
-            name: _mean_by_video(torch.cat([part[name] for part in parts]), sources)
+            name: mean_by_source(torch.cat([part[name] for part in parts]), sources)
             for name in parts[0]
         }
 
@@ -176,15 +179,12 @@ def score_rows(
     """A row with intervals for each setting, split and protocol."""
     rows = []
     for (index, split, protocol), values in scores.values.items():
-        bootstrap = _bootstrap(values, config)
-        metrics = {
-            name: _metric(bootstrap.mean(value), higher_is_better(name))
-            for name, value in values.items()
-        }
+        bootstrap = bootstrap_of(values, config.bootstrap_samples)
+        metrics = means(values, bootstrap)
         reference = copy_last.values[0, split, protocol]["mse"]
         skill = bootstrap.skill(values["mse"], reference)
         if skill is not None:
-            metrics["skill"] = _metric(skill, True)
+            metrics["skill"] = metric(skill, True)
         selected = index == scores.selected_index
         setting = dict(scores.settings[index])
         rows.append(Row(setting, split, protocol, selected, metrics, costs[index, protocol]))
@@ -201,12 +201,24 @@ def compare(
         a = scores[first].values[scores[first].selected_index, "test", protocol]
         for other in names[1:]:
             b = scores[other].values[scores[other].selected_index, "test", protocol]
-            interval = _bootstrap(a, config).difference(a["psnr"], b["psnr"])
+            bootstrap = bootstrap_of(a, config.bootstrap_samples)
+            interval = bootstrap.difference(a["psnr"], b["psnr"])
             low, high = interval.low, interval.high
             said = verdict(first, other, low, high)
             comparisons.append(
                 Comparison(
-                    first, other, protocol, "psnr", interval.mean, low, high, interval.n, said
+                    a=first,
+                    b=other,
+                    a_setting=dict(scores[first].selected),
+                    b_setting=dict(scores[other].selected),
+                    split="test",
+                    protocol=protocol,
+                    metric="psnr",
+                    difference=interval.mean,
+                    low=low,
+                    high=high,
+                    n=interval.n,
+                    verdict=said,
                 )
             )
     return comparisons
@@ -223,24 +235,9 @@ def encoder_ceiling(data: NextFrameData, config: EvaluationConfig) -> dict[str, 
     embeddings = torch.stack([clips[i][1] for i in range(len(clips))])[:, FIRST_TARGET:]
     sources = [sample.source for sample in clips.samples]
     quality = frame_quality(data.decode(embeddings), truth)
-    values = {name: _mean_by_video(v.mean(1), sources)[None] for name, v in quality.items()}
-    bootstrap = _bootstrap(values, config)
-    return {name: asdict(_metric(bootstrap.mean(v), True)) for name, v in values.items()}
-
-
-def _bootstrap(values: Values, config: EvaluationConfig) -> Bootstrap:
-    seeds, videos = values["psnr"].shape
-    return Bootstrap(seeds, videos, config.bootstrap_samples)
-
-
-def _metric(interval: Interval, higher_is_better: bool | None) -> Metric:
-    return Metric(interval.mean, interval.low, interval.high, interval.n, higher_is_better)
-
-
-def _mean_by_video(values: Tensor, sources: list[str]) -> np.ndarray:
-    """Mean over the clips of each video `[videos]`: videos are the independent samples."""
-    _, inverse = np.unique(sources, return_inverse=True)
-    return np.bincount(inverse, values.double().cpu().numpy()) / np.bincount(inverse)
+    values = {name: mean_by_source(v.mean(1), sources)[None] for name, v in quality.items()}
+    bootstrap = bootstrap_of(values, config.bootstrap_samples)
+    return {name: asdict(metric) for name, metric in means(values, bootstrap).items()}
 
 
 def _to_bytes(frames: Tensor) -> Tensor:

@@ -2,20 +2,19 @@
 
 import dataclasses
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks.config import NextFrameConfig
-from data_prep.config import BouncingBallsConfig, EncoderConfig
+from benchmarks.config import Inputs, NextFrameConfig
+from data_prep.bouncing_balls import write_bouncing_balls
+from data_prep.config import BouncingBallsConfig
 from data_prep.corpus import SPLITS
-from data_prep.encoders import Encoder, build_encoder
+from data_prep.encoders import Encoder
 from data_prep.errors import InputError
-from data_prep.prepare import digest, prepare_embeddings, prepare_frames
-from data_prep.shards import MANIFEST, ShardSet
-from data_prep.synthetic import write_bouncing_balls
+from data_prep.prepare import digest, encoder_of, prepare_embeddings, prepare_frames
+from data_prep.shards import MANIFEST, ShardSet, require_whole
 from worldmodel.data import EmbeddingClips, Scaler
 
 
@@ -41,6 +40,11 @@ class NextFrameData:
     def validation(self) -> EmbeddingClips:
         """Validation clips."""
         return self.clips("validation")
+
+    @property
+    def fingerprint(self) -> str:
+        """Name of the embeddings: the same data, the same name."""
+        return digest(self.embeddings.manifest["shards"])
 
     def clips(self, split: str) -> EmbeddingClips:
         """The clips of a split."""
@@ -83,12 +87,13 @@ class NextFrameData:
         }
 
 
-def prepare_data(config: NextFrameConfig, data: Path | None, cache: Path) -> NextFrameData:
-    """Make or reuse the shards of `data`: a folder of videos or a shard set; None: embedded.
+def prepare_data(config: NextFrameConfig, inputs: Inputs) -> NextFrameData:
+    """Make or reuse the shards of a folder of videos, a shard set, or the embedded corpus.
 
     Raises:
         InputError: the data cannot be used, or its clips are too short for the evaluation.
     """
+    data, cache = inputs.data, inputs.cache
     if data is None:
         balls = write_bouncing_balls(
             cache / "bouncing_balls" / _balls_name(config.balls), config.balls
@@ -97,28 +102,19 @@ def prepare_data(config: NextFrameConfig, data: Path | None, cache: Path) -> Nex
         name = "bouncing balls (embedded)"
     elif (data / MANIFEST).is_file():
         given = ShardSet(data)
-        _require_whole(given)
+        require_whole(given)
         frames = given if given.kind == "frames" else None
         name = data.name
     else:
         frames, name = prepare_frames(data, cache, config.corpus), data.resolve().name
     embeddings = prepare_embeddings(frames, cache, config.encoder) if frames else given
-    described = embeddings.manifest["encoder"]
-    fields = {field.name for field in dataclasses.fields(EncoderConfig)}
-    encoder_config = EncoderConfig(**{k: v for k, v in described.items() if k in fields})
     _require_long_enough(embeddings, config)
-    encoder = build_encoder(encoder_config, int(embeddings.manifest["arguments"]["size"]))
+    encoder = encoder_of(embeddings)
     return NextFrameData(name, frames, embeddings, encoder, Scaler.of(embeddings))
 
 
 def _balls_name(config: BouncingBallsConfig) -> str:
     return digest(dataclasses.asdict(config))
-
-
-def _require_whole(shards: ShardSet) -> None:
-    problems = shards.problems()
-    if problems:
-        raise InputError(f"{problems[0]} ({len(problems)} shards in all); make the shards again")
 
 
 def _require_long_enough(embeddings: ShardSet, config: NextFrameConfig) -> None:

@@ -1,0 +1,102 @@
+"""Denoisers without training: the noisy image itself, a blur, and classics that know the noise."""
+
+import importlib.util
+
+import numpy as np
+import torch
+from skimage.restoration import denoise_nl_means, denoise_wavelet
+from torch import Tensor
+
+from data_prep.encoders import Encoder
+from denoise.corruption import blurred, signal_and_noise
+from denoise.data import NoisyImages
+from worldmodel.predictor import Clips, Predictor, Setting, Trajectory
+
+BLUR_WIDTHS = (50, 75, 100, 150, 200)  # hundredths of a pixel; validation selects
+
+
+class Identity(Predictor):
+    """The noisy image."""
+
+    def predict(self, context: Clips, setting: Setting, energies: bool = False) -> Trajectory:
+        """Give back what is given."""
+        return Trajectory(context.embeddings[None])
+
+
+class ClassicalDenoiser(Predictor):
+    """A method on pixels that is told the standard deviation of the noise."""
+
+    told_noise = True
+
+    def __init__(self, encoder: Encoder):
+        super().__init__()
+        self.encoder = encoder
+
+    def predict(self, context: Clips, setting: Setting, energies: bool = False) -> Trajectory:
+        """Denoise the images, their clean part brought back to full contrast."""
+        assert isinstance(context, NoisyImages)
+        noisy = self.encoder.decode(context.embeddings[:, 0] / context.signal)  # [B, 3, H, W]
+        signal, noise = signal_and_noise(context.step)
+        clean = self.denoise(noisy, noise / signal / 2, setting)  # pixels span 1, not 2
+        prediction = self.encoder.encode(clean.to(noisy))[:, None]
+        return Trajectory(torch.stack([context.embeddings, prediction]))
+
+    def denoise(self, images: Tensor, noise: float, setting: Setting) -> Tensor:
+        """Images `[B, 3, H, W]` of range [0, 1] with noise of the given standard deviation."""
+        arrays = images.permute(0, 2, 3, 1).cpu().double().numpy()
+        denoised = np.stack([self.denoise_image(image, noise) for image in arrays])
+        return torch.from_numpy(denoised).permute(0, 3, 1, 2)
+
+    def denoise_image(self, image: np.ndarray, noise: float) -> np.ndarray:
+        """One image `[H, W, 3]`."""
+        raise NotImplementedError
+
+
+class GaussianBlur(ClassicalDenoiser):
+    """A Gaussian blur; validation selects its width."""
+
+    def settings(self) -> list[Setting]:
+        """A setting for each width, in hundredths of a pixel."""
+        return [{"width": width} for width in BLUR_WIDTHS]
+
+    def denoise(self, images: Tensor, noise: float, setting: Setting) -> Tensor:
+        """Blur all images."""
+        return blurred(images, int(setting["width"]) / 100)
+
+
+class Wavelet(ClassicalDenoiser):
+    """Soft thresholds on wavelets chosen by BayesShrink (Chang et al., 2000)."""
+
+    def denoise_image(self, image: np.ndarray, noise: float) -> np.ndarray:
+        """One image `[H, W, 3]`."""
+        denoised: np.ndarray = denoise_wavelet(
+            image, sigma=noise, channel_axis=2, convert2ycbcr=True, rescale_sigma=True
+        )
+        return denoised
+
+
+class NonLocalMeans(ClassicalDenoiser):
+    """Means over similar patches (Buades et al., 2005)."""
+
+    def denoise_image(self, image: np.ndarray, noise: float) -> np.ndarray:
+        """One image `[H, W, 3]`."""
+        denoised: np.ndarray = denoise_nl_means(
+            image, h=0.6 * noise, sigma=noise, channel_axis=2, patch_size=5, patch_distance=6
+        )
+        return denoised
+
+
+class BM3D(ClassicalDenoiser):
+    """Block matching and 3D filtering (Dabov et al., 2007), by the optional package bm3d."""
+
+    @staticmethod
+    def available() -> bool:
+        """Whether the package is installed."""
+        return importlib.util.find_spec("bm3d") is not None
+
+    def denoise_image(self, image: np.ndarray, noise: float) -> np.ndarray:
+        """One image `[H, W, 3]`."""
+        import bm3d
+
+        denoised: np.ndarray = bm3d.bm3d_rgb(image, noise)
+        return denoised

@@ -1,0 +1,55 @@
+"""The direct regressor: the EBT's own backbone, denoising in one pass."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from baselines.config import DirectConfig, TransformerPPConfig
+from baselines.transformer_pp import TransformerPP
+from denoise.model import Denoiser
+from worldmodel.config import BackboneConfig
+from worldmodel.predictor import Clips, Setting, Trajectory
+
+
+class DirectDenoiser(Denoiser):
+    """Predict the clean image as a change of the noisy one.
+
+    The setting `passes` is how often it is applied to its own output; it is trained for one.
+    """
+
+    def __init__(
+        self, config: DirectConfig, backbone: BackboneConfig, grid: tuple[int, int], dim: int
+    ):
+        super().__init__(config.levels)
+        self.passes = config.passes
+        regressor = TransformerPPConfig(config.learning_rate, anchor="last_frame")
+        self.regressor = TransformerPP(regressor, backbone, grid, dim)
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The stack."""
+        return self.regressor.backbone
+
+    def settings(self) -> list[Setting]:
+        """A setting for each number of passes."""
+        return [{"passes": passes} for passes in self.passes]
+
+    def trained_setting(self) -> Setting:
+        """One pass."""
+        return {"passes": 1}
+
+    def predict(self, context: Clips, setting: Setting, energies: bool = False) -> Trajectory:
+        """Denoise `setting["passes"]` times."""
+        candidates = [context.embeddings]
+        for _ in range(int(setting["passes"])):
+            noisy = Clips(candidates[-1], context.keys)
+            candidates.append(self.regressor.predict(noisy, {}).prediction)
+        return Trajectory(torch.stack(candidates))
+
+    def denoising_losses(
+        self, clean: Tensor, noisy: Tensor, noise: Tensor, step: Tensor, seed: int
+    ) -> Iterator[Tensor]:
+        """Smooth-L1 of one pass."""
+        pairs = Clips(torch.cat([noisy, clean], dim=1), [""] * len(clean))
+        yield from self.regressor.training_losses(pairs, seed)

@@ -1,0 +1,161 @@
+"""The Diffusion Transformer of diffusers, as a denoiser of images at a known noise level."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from diffusers.models.transformers.dit_transformer_2d import DiTTransformer2DModel
+from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
+from torch import Tensor, nn
+
+from baselines.config import DiTConfig
+from data_prep.errors import InputError
+from denoise.config import STEPS, TRAINED_LEVEL, step_of
+from denoise.corruption import FIRST_BETA, LAST_BETA, cumulative_alphas, signal_and_noise
+from denoise.data import NoisyImages
+from denoise.model import Denoiser
+from worldmodel.config import BackboneConfig
+from worldmodel.layers import at_least_float32
+from worldmodel.predictor import Clips, Setting, Trajectory
+
+PredictNoise = Callable[[Tensor, int], Tensor]
+SAMPLERS = ("ddim", "dpm_solver++")
+PUBLISHED_PASSES = 100
+
+
+class DiTDenoiser(Denoiser):
+    """DiT (Peebles and Xie, 2023) predicting the noise, with as many blocks as the EBT.
+
+    Settings: `sampler` and `passes`, started at the step that the noisy images name; one pass is
+    the x0 prediction, whatever the sampler. Sampler `published` always starts at t = 99 with 100
+    DDIM passes and takes its output for a noisy image again, `recursions` times in all.
+    """
+
+    told_noise = True
+
+    def __init__(
+        self, config: DiTConfig, backbone: BackboneConfig, grid: tuple[int, int], dim: int
+    ):
+        super().__init__(config.levels)
+        if grid[0] != grid[1]:
+            raise InputError(f"dit: images of {grid[0]}x{grid[1]} patches; they must be square")
+        self.config, self.grid = config, grid
+        self.dit = DiTTransformer2DModel(
+            num_attention_heads=backbone.heads,
+            attention_head_dim=backbone.width // backbone.heads,
+            in_channels=dim,
+            out_channels=dim,
+            num_layers=backbone.layers,
+            sample_size=grid[0],
+            patch_size=1,  # a patch embedding is one token
+            num_embeds_ada_norm=1,  # no classes
+        )
+        zero_initialise(self.dit)
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The whole network."""
+        return self.dit
+
+    def settings(self) -> list[Setting]:
+        """Every number of passes with each sampler, then the published protocol.
+
+        A model that was trained on a single level has no other to pass through: its x0 prediction
+        alone.
+        """
+        if self.first_step == self.last_step:
+            return [{"sampler": "x0", "passes": 1}]
+        more = [passes for passes in self.config.passes if passes > 1]
+        settings: list[Setting] = [{"sampler": "x0", "passes": 1}]
+        settings += [{"sampler": s, "passes": passes} for passes in more for s in SAMPLERS]
+        published = [PUBLISHED_PASSES * times for times in self.config.recursions]
+        return settings + [{"sampler": "published", "passes": passes} for passes in published]
+
+    def trained_setting(self) -> Setting:
+        """The x0 prediction, which needs no sampler."""
+        return {"sampler": "x0", "passes": 1}
+
+    def predict(self, context: Clips, setting: Setting, energies: bool = False) -> Trajectory:
+        """Sample from the noise level that `context` names; the steps between are not kept."""
+        assert isinstance(context, NoisyImages)
+        passes, sampler = int(setting["passes"]), setting["sampler"]
+        # An image whose clean part was not shrunk, as diffusion shrinks it, is shrunk here.
+        signal, _ = signal_and_noise(context.step)
+        noisy = context.embeddings * (signal / context.signal)
+        with torch.no_grad():
+            if sampler == "published":
+                prediction = noisy
+                for _ in range(passes // PUBLISHED_PASSES):
+                    start = step_of(TRAINED_LEVEL)
+                    prediction = ddim(self.predict_noise, prediction, start, PUBLISHED_PASSES)
+            elif sampler == "dpm_solver++":
+                prediction = dpm_solver(self.predict_noise, noisy, context.step, passes)
+            else:
+                prediction = ddim(self.predict_noise, noisy, context.step, passes)
+        return Trajectory(torch.stack([context.embeddings, prediction]))
+
+    def predict_noise(self, noisy: Tensor, step: Tensor | int) -> Tensor:
+        """The noise in `noisy [B, 1, P, D]` at one diffusion step, or at steps `[B]`."""
+        batch = len(noisy)
+        steps = torch.as_tensor(step, device=noisy.device).expand(batch)
+        image = noisy[:, 0].transpose(1, 2).unflatten(2, self.grid)  # [B, D, h, w]
+        classes = torch.zeros(batch, dtype=torch.long, device=noisy.device)
+        noise = self.dit(image, steps, class_labels=classes).sample
+        return at_least_float32(noise.flatten(2).transpose(1, 2)[:, None])  # [B, 1, P, D]
+
+    def denoising_losses(
+        self, clean: Tensor, noisy: Tensor, noise: Tensor, step: Tensor, seed: int
+    ) -> Iterator[Tensor]:
+        """Mean squared error of the predicted noise (Ho et al., 2020, equation 14)."""
+        yield F.mse_loss(self.predict_noise(noisy, step), noise)
+
+    def train(self, mode: bool = True) -> "DiTDenoiser":
+        """The DiT itself stays in eval mode: in train mode it would drop its class labels."""
+        super().train(mode)
+        self.dit.eval()
+        return self
+
+
+def zero_initialise(dit: DiTTransformer2DModel) -> None:
+    """adaLN-Zero (Peebles and Xie, 2023, section 3.2), which diffusers leaves to the caller.
+
+    Every block starts as the identity and the output at zero.
+    """
+    blocks: Any = dit.transformer_blocks
+    for layer in (*(block.norm1.linear for block in blocks), dit.proj_out_1, dit.proj_out_2):
+        for parameter in layer.parameters():
+            nn.init.zeros_(parameter)
+
+
+def sampling_steps(start: int, passes: int) -> list[int]:
+    """Diffusion steps from `start` down, evenly spaced: 99 in 10 passes is 99, 89, ..., 9."""
+    return [round((start + 1) * (1 - index / passes)) - 1 for index in range(passes)]
+
+
+def ddim(predict_noise: PredictNoise, noisy: Tensor, start: int, passes: int) -> Tensor:
+    """DDIM without noise (Song et al., 2021, equation 12) from any step to the clean image."""
+    alphas = [*cumulative_alphas()[sampling_steps(start, passes)].tolist(), 1.0]
+    for index, step in enumerate(sampling_steps(start, passes)):
+        alpha, following = alphas[index], alphas[index + 1]
+        noise = predict_noise(noisy, step)
+        clean = (noisy - (1 - alpha) ** 0.5 * noise) / alpha**0.5
+        noisy = following**0.5 * clean + (1 - following) ** 0.5 * noise
+    return noisy
+
+
+def dpm_solver(predict_noise: PredictNoise, noisy: Tensor, start: int, passes: int) -> Tensor:
+    """DPM-Solver++ of second order (Lu et al., 2022) from any step to the clean image."""
+    scheduler = DPMSolverMultistepScheduler(
+        num_train_timesteps=STEPS,
+        beta_start=FIRST_BETA,
+        beta_end=LAST_BETA,
+        beta_schedule="linear",
+        algorithm_type="dpmsolver++",
+        final_sigmas_type="zero",
+    )
+    scheduler.set_timesteps(timesteps=sampling_steps(start, passes), device=noisy.device)
+    for step in scheduler.timesteps:
+        noise = predict_noise(noisy, int(step))
+        noisy = scheduler.step(noise, step, noisy).prev_sample
+    return noisy

@@ -1,0 +1,207 @@
+"""The data of a denoising run: images to train on, and the sets that the models are tested on."""
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+import skimage.data
+import torch
+from torch import Tensor
+
+from benchmarks.config import DenoiseConfig, Inputs
+from data_prep.config import ImagesConfig
+from data_prep.corpus import IMAGES, SPLITS, Source, list_test_sources
+from data_prep.encoders import Encoder
+from data_prep.errors import InputError
+from data_prep.prepare import (
+    digest,
+    encoder_of,
+    prepare_dead_leaves,
+    prepare_embeddings,
+    prepare_images,
+)
+from data_prep.shards import MANIFEST, ShardSet, require_whole
+from denoise.config import TRAINED_LEVEL, CorruptionConfig
+from denoise.corruption import Corruption, corruptions
+from denoise.data import CleanImages, NoisyPairs
+
+# The photographs that scikit-image carries; its drawings, test patterns and scans are left out.
+PHOTOGRAPHS = (
+    "astronaut.png",
+    "brick.png",
+    "camera.png",
+    "chelsea.png",
+    "coffee.png",
+    "coins.png",
+    "grass.png",
+    "gravel.png",
+    "hubble_deep_field.jpg",
+    "ihc.png",
+    "moon.png",
+    "motorcycle_left.png",
+    "retina.jpg",
+    "rocket.jpg",
+)
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Clean frames `[N, 3, H, W]` in [0, 1], each with its key and the image that it comes from.
+
+    Frames of one source follow one another, sources in name order.
+    """
+
+    frames: Tensor
+    keys: list[str]
+    sources: list[str]
+
+    @classmethod
+    def of(cls, shards: ShardSet, split: str) -> "ImageSet":
+        """The first frame of every clip of a split."""
+        samples = sorted(shards.samples(split), key=lambda sample: (sample.source, sample.key))
+        pixels = [torch.from_numpy(shards.read_frames(sample)[0]) for sample in samples]
+        frames = torch.stack(pixels).permute(0, 3, 1, 2) / 255
+        return cls(frames, [s.key for s in samples], [s.source for s in samples])
+
+    def first(self, count: int) -> "ImageSet":
+        """At most `count` images, all of each source that is kept; at least one source."""
+        of_source = list(Counter(self.sources).values())
+        sums = list(accumulate(of_source))
+        count = max([total for total in sums if total <= count], default=sums[0])
+        return ImageSet(self.frames[:count], self.keys[:count], self.sources[:count])
+
+
+@dataclass(frozen=True)
+class DenoiseData:
+    """Clean images to train on, and the sets on which the models are judged, by name.
+
+    The first test set is the held-out part of the training corpus.
+    """
+
+    name: str
+    frames: ShardSet
+    embeddings: ShardSet
+    encoder: Encoder
+    corruption: CorruptionConfig
+    test_sets: dict[str, ImageSet]
+    rejected: list[dict[str, str]]
+
+    @property
+    def train(self) -> CleanImages:
+        """Clean training images."""
+        return CleanImages(self.embeddings, "train")
+
+    @property
+    def validation(self) -> NoisyPairs:
+        """Validation images with noise of the trained level."""
+        images = ImageSet.of(self.frames, "validation")
+        order = {key: index for index, key in enumerate(images.keys)}
+        samples = self.embeddings.samples("validation")
+        chosen = [order[sample.key] for sample in samples]
+        noisy = self.trained_corruption.apply(
+            images.frames[chosen], [s.key for s in samples], self.encoder, self.corruption.seed
+        )
+        return NoisyPairs(self.embeddings, "validation", noisy)
+
+    @cached_property
+    def validation_set(self) -> ImageSet:
+        """Validation images as a set."""
+        return ImageSet.of(self.frames, "validation")
+
+    @property
+    def corruptions(self) -> list[Corruption]:
+        """What is done to the images of every set."""
+        return corruptions(self.corruption)
+
+    @property
+    def trained_corruption(self) -> Corruption:
+        """Noise of the trained level."""
+        return next(c for c in self.corruptions if c.level == TRAINED_LEVEL)
+
+    @property
+    def fingerprint(self) -> str:
+        """Name of the embeddings: the same data, the same name."""
+        return digest(self.embeddings.manifest["shards"])
+
+    def decode(self, embeddings: Tensor) -> Tensor:
+        """Embeddings `[B, 1, P, D]` to frames `[B, 3, H, W]`, not clipped."""
+        return self.encoder.decode(embeddings[:, 0])
+
+    def describe(self) -> dict[str, Any]:
+        """What the data is, for the result."""
+        return {
+            "corpus": self.name,
+            "clips": {split: len(self.embeddings.samples(split)) for split in SPLITS},
+            "test_sets": {
+                name: {"images": len(images.keys), "sources": len(set(images.sources))}
+                for name, images in self.test_sets.items()
+            },
+            "rejected": self.rejected,
+            "encoder": self.embeddings.manifest["encoder"],
+            "arguments": self.frames.manifest["arguments"],
+        }
+
+
+def prepare_data(config: DenoiseConfig, inputs: Inputs) -> DenoiseData:
+    """Make or reuse the shards of a folder of images, a shard set, or the embedded corpus.
+
+    Raises:
+        InputError: a folder holds nothing that can be used.
+    """
+    cache = inputs.cache
+    if inputs.data is None:
+        name, frames = "dead_leaves", prepare_dead_leaves(cache, config.dead_leaves, config.images)
+    elif (inputs.data / MANIFEST).is_file():
+        name, frames = inputs.data.name, _frames_of(inputs.data, config.images)
+    else:
+        name = inputs.data.resolve().name
+        frames = prepare_images(inputs.data, cache, config.images)
+    if name == "photographs":
+        name = "corpus"  # not to be mistaken for the bundled ones
+    photographs = [
+        Source(file, "test", file)
+        for file in PHOTOGRAPHS
+        if (Path(skimage.data.data_dir) / file).is_file()
+    ]
+    shards = {
+        name: frames,
+        "photographs": prepare_images(
+            Path(skimage.data.data_dir), cache, config.images, photographs
+        ),
+    }
+    for test_name, folder in inputs.test_sets.items():
+        if test_name in shards:
+            raise InputError(f"--test {test_name}={folder}: the name is taken; give another")
+        shards[test_name] = _test_set(test_name, folder, cache, config.images)
+    embeddings = prepare_embeddings(frames, cache, config.encoder)
+    return DenoiseData(
+        name,
+        frames,
+        embeddings,
+        encoder_of(embeddings),
+        config.corruption,
+        {test_name: ImageSet.of(part, "test") for test_name, part in shards.items()},
+        [entry for part in shards.values() for entry in part.manifest["rejected"]],
+    )
+
+
+def _test_set(name: str, folder: Path, cache: Path, config: ImagesConfig) -> ShardSet:
+    if (folder / MANIFEST).is_file():
+        return _frames_of(folder, config)
+    sources = list_test_sources(folder, IMAGES, f"--test {name}={folder}")
+    return prepare_images(folder, cache, config, sources)
+
+
+def _frames_of(folder: Path, config: ImagesConfig) -> ShardSet:
+    """A shard set given by the user: frames, of the size asked for."""
+    shards = ShardSet(folder)
+    require_whole(shards)
+    if shards.kind != "frames":
+        raise InputError(f"{folder}: holds {shards.kind}; denoising needs a shard set of frames")
+    size = int(shards.manifest["arguments"]["size"])
+    if size != config.size:
+        raise InputError(f"{folder}: frames of {size} pixels; give --images.size {size}")
+    return shards

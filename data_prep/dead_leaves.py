@@ -1,0 +1,103 @@
+"""The embedded image corpus: dead leaves, the classic model of natural images.
+
+Leaves of power-law sizes cover one another (Lee, Mumford and Huang, 2001, section 2), which gives
+edges and flat parts at all scales; textures of 1/f spectrum and shading fill them.
+"""
+
+import numpy as np
+
+from data_prep.config import DeadLeavesConfig
+
+SUPERSAMPLING = 2
+SMALLEST, LARGEST = 4.0, 0.6  # radius in pixels, and in canvas sizes
+LEAVES = 2000  # at most; by then next to nothing is left bare
+BARE = 0.002  # share of a canvas that the background may fill
+
+
+def render_dead_leaves(canvas: tuple[int, int], config: DeadLeavesConfig) -> np.ndarray:
+    """One canvas, uint8 `[H, W, 3]`, decided by the seed of `config` and (split, number)."""
+    rng = np.random.default_rng([config.seed, *canvas])
+    side = config.size * SUPERSAMPLING
+    grain = _one_over_f(rng, side)
+    picture = np.empty((side, side, 3), np.float32)
+    bare = np.ones((side, side), bool)
+    left_bare = side * side
+    for radius, x, y in _leaves(rng, side):
+        top, bottom = max(0, int(y - radius)), min(side, int(y + radius) + 2)
+        left, right = max(0, int(x - radius)), min(side, int(x + radius) + 2)
+        window = (slice(top, bottom), slice(left, right))
+        visible = bare[window]
+        if not visible.any():
+            continue
+        down = np.arange(top, bottom, dtype=np.float32)[:, None] - y
+        across = np.arange(left, right, dtype=np.float32)[None] - x
+        covered = visible & _shape(rng, down, across, radius)
+        picture[window][covered] = _paint(rng, down, across, radius, grain, covered)
+        visible &= ~covered  # a view of `bare`: front to back, what is covered stays
+        left_bare -= int(covered.sum())
+        if left_bare < BARE * side * side:
+            break
+    picture[bare] = rng.uniform(0, 1, 3)
+    shape = (config.size, SUPERSAMPLING, config.size, SUPERSAMPLING, 3)
+    small = _soften(picture.reshape(shape).mean((1, 3)), rng.uniform(0, 0.8))
+    return (np.clip(small, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def _leaves(rng: np.random.Generator, side: int) -> np.ndarray:
+    """Radius and centre `[LEAVES, 3]` of leaves with radii of density r^-3, in small pixels."""
+    smallest, largest = SMALLEST * SUPERSAMPLING, LARGEST * side
+    u = rng.uniform(0, 1, LEAVES)
+    radius = (smallest**-2 + u * (largest**-2 - smallest**-2)) ** -0.5
+    return np.stack([radius, *rng.uniform(0, side, (2, LEAVES))], axis=1).astype(np.float32)
+
+
+def _shape(
+    rng: np.random.Generator, down: np.ndarray, across: np.ndarray, radius: np.float32
+) -> np.ndarray:
+    """A disc, an ellipse or a square, turned by any angle."""
+    kind, angle = rng.integers(3), rng.uniform(0, np.pi)
+    cosine, sine = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    along, beside = across * cosine + down * sine, down * cosine - across * sine
+    if kind == 0:
+        return along**2 + beside**2 <= radius**2
+    if kind == 1:
+        return along**2 + (beside / np.float32(rng.uniform(0.3, 0.8))) ** 2 <= radius**2
+    return np.maximum(np.abs(along), np.abs(beside)) <= radius * np.float32(0.5**0.5)
+
+
+def _paint(
+    rng: np.random.Generator,
+    down: np.ndarray,
+    across: np.ndarray,
+    radius: np.float32,
+    grain: np.ndarray,
+    covered: np.ndarray,
+) -> np.ndarray:
+    """Colours `[N, 3]` of a leaf's covered pixels: one colour, shaded, with a grain of its own."""
+    brightness, tint = rng.uniform(0.05, 0.95), rng.normal(0, 0.1, 3)
+    slope = rng.normal(0, 0.15, 2) / radius
+    shade = (slope[0] * down + slope[1] * across)[covered]
+    rows, columns = np.nonzero(covered)
+    offset, roughness = rng.integers(0, len(grain), 2), rng.exponential(0.06)
+    texture = grain[(rows + offset[0]) % len(grain), (columns + offset[1]) % len(grain)]
+    return (brightness + shade + roughness * texture)[:, None] + tint
+
+
+def _one_over_f(rng: np.random.Generator, side: int) -> np.ndarray:
+    """A field `[side, side]` of unit variance and amplitude spectrum 1/f, periodic."""
+    vertical, horizontal = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None]
+    frequency = np.hypot(vertical, horizontal)
+    frequency[0, 0] = np.inf
+    field = np.fft.irfft2(np.fft.rfft2(rng.normal(size=(side, side))) / frequency, (side, side))
+    normalised: np.ndarray = (field / field.std()).astype(np.float32)
+    return normalised
+
+
+def _soften(picture: np.ndarray, width: float) -> np.ndarray:
+    """Blur `[H, W, 3]` by a Gaussian of `width` pixels, periodic at the borders."""
+    side = len(picture)
+    vertical, horizontal = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None]
+    squared = (2 * np.pi * width) ** 2 * (vertical**2 + horizontal**2)
+    spectrum = np.fft.rfft2(picture, axes=(0, 1)) * np.exp(-squared / 2)[..., None]
+    blurred: np.ndarray = np.fft.irfft2(spectrum, (side, side), axes=(0, 1))
+    return blurred

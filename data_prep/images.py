@@ -1,0 +1,69 @@
+"""Photographs as square crops: any image file to RGB, cropped at places that its name decides."""
+
+import hashlib
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from data_prep.config import ImagesConfig
+from data_prep.corpus import Source
+from data_prep.decode import DecodedClip
+from data_prep.errors import DecodeError
+
+
+def read_crops(root: Path, source: Source, config: ImagesConfig) -> list[DecodedClip]:
+    """Crops of an image, each as a clip of one frame.
+
+    Raises:
+        DecodeError: the file is no image, is damaged, or is smaller than a crop.
+    """
+    image = read_image(root / source.path, config.resize)
+    count = config.crops if source.split == "train" else config.held_out_crops
+    crops = random_crops(image, count, config.size, seed=source.path)
+    return [DecodedClip(crop[None], times=[0.0], repeated=0, decoder="pillow") for crop in crops]
+
+
+def read_image(path: Path, resize: int | None) -> np.ndarray:
+    """An image as RGB, uint8 `[H, W, 3]`, upright; greyscale, palette, CMYK and 16 bit too.
+
+    Transparency is dropped. With `resize` the shorter side is resized to so many pixels.
+
+    Raises:
+        DecodeError: the file is no image or is damaged.
+    """
+    try:
+        with warnings.catch_warnings(), Image.open(path) as file:
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = ImageOps.exif_transpose(file)
+            if image.mode.startswith("I"):  # 16 bit greyscale, which convert() would clip
+                image = Image.fromarray((np.asarray(image) / 257 + 0.5).astype(np.uint8))
+            image = image.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombWarning) as error:
+        raise DecodeError(
+            f"no readable image: {str(error).replace(str(path), path.name)}"
+        ) from None
+    if resize is not None:
+        scale = resize / min(image.size)
+        width, height = (max(resize, round(side * scale)) for side in image.size)
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(image)
+
+
+def random_crops(image: np.ndarray, count: int, size: int, seed: str) -> list[np.ndarray]:
+    """Square crops of an image `[H, W, 3]` at places drawn from `seed`.
+
+    Raises:
+        DecodeError: the image is smaller than a crop.
+    """
+    height, width = image.shape[:2]
+    if min(height, width) < size:
+        raise DecodeError(f"{width}x{height} pixels, smaller than a crop of {size}x{size}")
+    entropy = hashlib.blake2b(seed.encode(), digest_size=8).digest()
+    rng = np.random.default_rng(int.from_bytes(entropy))
+    crops = []
+    for _ in range(count):
+        top, left = rng.integers(height - size + 1), rng.integers(width - size + 1)
+        crops.append(np.ascontiguousarray(image[top : top + size, left : left + size]))
+    return crops

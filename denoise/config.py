@@ -1,0 +1,87 @@
+"""Configuration of noise and denoisers. Imports nothing heavy."""
+
+from dataclasses import dataclass, field
+
+from data_prep.config import require
+from worldmodel.config import Anchor, EBTConfig
+
+STEPS = 1000  # of the diffusion schedule; a level is a fraction of them
+TRAINED_LEVEL = 0.1
+
+
+def step_of(level: float) -> int:
+    """The diffusion step of a level: 0.1 is t = 99 of 0 to 999."""
+    return round(level * STEPS) - 1
+
+
+def require_levels(levels: list[float], option: str) -> None:
+    """Raise InputError unless `levels` are the lowest and the highest level of a range."""
+    require(
+        len(levels) == 2 and 1 / STEPS <= levels[0] <= levels[1] <= 1,
+        f"{option} must be a lowest and a highest level between {1 / STEPS} and 1",
+    )
+
+
+@dataclass
+class EBTDenoiserConfig(EBTConfig):
+    """The EBT as a denoiser: the noisy image is the frame before the clean one.
+
+    Args:
+        learning_rate: peak learning rate.
+        form: of the energy; `residual` 1/2|y-r-Wh|^2+wh+b, `quadratic` 1/2|y-r|^2+wh, `linear` wh.
+        anchor: r in the form; `last_frame` is the noisy image.
+        context: whether h sees the noisy image; without, it sees the candidate alone (published).
+        candidate_in_features: whether h sees the candidate; without it the energy is a regressor
+            in disguise (ablation).
+        start_noise: where a candidate starts; 0 is the noisy image, 1 is noise.
+        training_steps: thinking steps in training.
+        inference_steps: numbers of thinking steps evaluated, a row each.
+        loss_at: whether the loss is taken after each thinking step or after the last.
+        detach: whether a step's input is cut from the graph of the steps before it.
+        levels: lowest and highest level of the noise in training.
+    """
+
+    anchor: Anchor = "last_frame"
+    start_noise: float = 0.0
+    inference_steps: list[int] = field(default_factory=lambda: list(range(1, 11)))
+    levels: list[float] = field(default_factory=lambda: [TRAINED_LEVEL, TRAINED_LEVEL])
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_levels(self.levels, "levels")
+
+
+@dataclass
+class CorruptionConfig:
+    """What is done to test images.
+
+    Args:
+        levels: of Gaussian noise by forward diffusion, as fractions of 1000 steps.
+        swept_levels: levels at which every number of steps and passes is evaluated.
+        poisson_peak: photons of a white pixel.
+        salt_and_pepper: share of the pixels that become black or white.
+        jpeg_quality: of JPEG, 1 to 100.
+        blur: standard deviation of a Gaussian blur in pixels.
+        seed: of the noise.
+    """
+
+    levels: list[float] = field(default_factory=lambda: [0.05, 0.1, 0.2, 0.3])
+    swept_levels: list[float] = field(default_factory=lambda: [0.1, 0.2])
+    poisson_peak: float = 10.0
+    salt_and_pepper: float = 0.1
+    jpeg_quality: int = 10
+    blur: float = 1.5
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for level in self.levels:
+            require(1 / STEPS <= level <= 1, f"corruption.levels: {level} is not in [0.001, 1]")
+        require(TRAINED_LEVEL in self.levels, f"corruption.levels must hold {TRAINED_LEVEL}")
+        require(
+            TRAINED_LEVEL in self.swept_levels and set(self.swept_levels) <= set(self.levels),
+            f"corruption.swept_levels must be among corruption.levels and hold {TRAINED_LEVEL}",
+        )
+        require(self.poisson_peak > 0, "corruption.poisson_peak must be above 0")
+        require(0 < self.salt_and_pepper < 1, "corruption.salt_and_pepper must be in (0, 1)")
+        require(1 <= self.jpeg_quality <= 100, "corruption.jpeg_quality must be 1 to 100")
+        require(self.blur > 0, "corruption.blur must be above 0")

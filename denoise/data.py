@@ -1,0 +1,54 @@
+"""Images as clips of one frame: clean ones to train on, noisy and clean pairs to validate on."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from data_prep.shards import ShardSet
+from worldmodel.data import EmbeddingClips, Scaler
+from worldmodel.predictor import Clips
+
+
+@dataclass(frozen=True)
+class NoisyImages(Clips):
+    """Noisy images `[B, 1, P, D]`, or pairs `[B, 2, P, D]` of noisy and clean.
+
+    `step` is the diffusion step of the noise and `signal` what the clean image was multiplied by:
+    known to the models that are told the level, ignored by the others.
+    """
+
+    step: int
+    signal: float
+
+
+class CleanImages(EmbeddingClips):
+    """The first frames of the clips of a split, `[1, P, D]`; not scaled.
+
+    Diffusion is defined on pixels in [-1, 1] and on an isometric transform of them alike.
+    """
+
+    def __init__(self, embeddings: ShardSet, split: str):
+        dim = int(embeddings.manifest["encoder"]["dim"])
+        super().__init__(embeddings, split, Scaler(torch.zeros(dim), torch.ones(dim)))
+
+    def __getitem__(self, index: int) -> tuple[str, Tensor]:
+        key, embeddings = super().__getitem__(index)
+        return key, embeddings[:1]
+
+
+class NoisyPairs(CleanImages):
+    """Noisy and clean frames `[2, P, D]` of a split, under one corruption, as batches."""
+
+    def __init__(self, embeddings: ShardSet, split: str, noisy: NoisyImages):
+        super().__init__(embeddings, split)
+        self.noisy = noisy
+
+    def __getitem__(self, index: int) -> tuple[str, Tensor]:
+        key, clean = super().__getitem__(index)
+        return key, torch.cat([self.noisy.embeddings[index], clean])
+
+    def collate(self, samples: list[tuple[str, Tensor]]) -> Clips:
+        """Pairs to a batch that knows its noise."""
+        pairs = super().collate(samples)
+        return NoisyImages(pairs.embeddings, pairs.keys, self.noisy.step, self.noisy.signal)

@@ -1,0 +1,91 @@
+"""Denoisers: predictors whose observed frame is the noisy image and whose next is the clean one."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from denoise.config import EBTDenoiserConfig, step_of
+from denoise.corruption import diffuse, signal_and_noise
+from worldmodel.config import BackboneConfig
+from worldmodel.next_frame import NextFrameEBT
+from worldmodel.predictor import Clips, Predictor, Setting, Trajectory
+
+
+class Denoiser(Predictor):
+    """A predictor that is trained on clean images, to which it adds noise of its levels.
+
+    Args:
+        levels: lowest and highest level of the noise; each image draws a diffusion step between.
+    """
+
+    def __init__(self, levels: list[float]):
+        super().__init__()
+        self.first_step, self.last_step = (step_of(level) for level in levels)
+
+    def training_losses(self, batch: Clips, seed: int) -> Iterator[Tensor]:
+        """Losses on the clean images `[B, 1, P, D]` of a batch."""
+        clean = batch.embeddings
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn(clean.shape, generator=generator).to(clean)
+        step = torch.randint(
+            self.first_step, self.last_step + 1, (len(clean),), generator=generator
+        ).to(clean.device)
+        yield from self.denoising_losses(clean, diffuse(clean, step, noise), noise, step, seed)
+
+    def denoising_losses(
+        self, clean: Tensor, noisy: Tensor, noise: Tensor, step: Tensor, seed: int
+    ) -> Iterator[Tensor]:
+        """Losses of noisy images `[B, 1, P, D]` made from clean ones at diffusion steps `[B]`."""
+        raise NotImplementedError
+
+
+class EBTDenoiser(Denoiser):
+    """Denoise by descending E(context, candidate) from the noisy image (arXiv 2507.02092, 4.3).
+
+    It is next-frame prediction after one observed frame, the noisy image. The setting `steps` is
+    the number of thinking steps.
+    """
+
+    def __init__(
+        self,
+        config: EBTDenoiserConfig,
+        backbone: BackboneConfig,
+        grid: tuple[int, int],
+        dim: int,
+    ):
+        super().__init__(config.levels)
+        self.ebt = NextFrameEBT(config, backbone, grid, dim)
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The stack of both streams."""
+        return self.ebt.backbone
+
+    def settings(self) -> list[Setting]:
+        """A setting for each number of thinking steps."""
+        return self.ebt.settings()
+
+    def trained_setting(self) -> Setting:
+        """As many thinking steps as in training."""
+        return self.ebt.trained_setting()
+
+    def predict(self, context: Clips, setting: Setting, energies: bool = False) -> Trajectory:
+        """Think about the clean images, `setting["steps"]` steps."""
+        return self.ebt.predict(context, setting, energies)
+
+    def calibrate(self, batch: Clips) -> None:
+        """Calibrate the energy on a batch of clean images, at the highest level."""
+        clean = batch.embeddings
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.randn(clean.shape, generator=generator).to(clean)
+        step = torch.full((len(clean),), self.last_step, device=clean.device)
+        pairs = torch.cat([diffuse(clean, step, noise), clean], dim=1)
+        self.ebt.calibrate(Clips(pairs, batch.keys), signal_and_noise(self.last_step)[1])
+
+    def denoising_losses(
+        self, clean: Tensor, noisy: Tensor, noise: Tensor, step: Tensor, seed: int
+    ) -> Iterator[Tensor]:
+        """Smooth-L1 after the thinking steps, through the steps."""
+        pairs = Clips(torch.cat([noisy, clean], dim=1), [""] * len(clean))
+        yield from self.ebt.training_losses(pairs, seed)
