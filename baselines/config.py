@@ -50,6 +50,7 @@ class DiTConfig:
     Args:
         learning_rate: peak learning rate.
         levels: lowest and highest level of the noise in training.
+        min_snr: gamma of the Min-SNR weights of the loss (null: all steps alike, as published).
         passes: numbers of sampling passes, a row each for DDIM and for DPM-Solver++; one pass is
             the x0 prediction.
         recursions: how often the published protocol applies its 100 DDIM passes, a row each.
@@ -57,6 +58,7 @@ class DiTConfig:
 
     learning_rate: float = 1e-2
     levels: list[float] = field(default_factory=lambda: [1 / STEPS, TRAINED_LEVEL])
+    min_snr: float | None = 5.0
     passes: list[int] = field(default_factory=lambda: [1, 2, 5, 10, 20, 50, 100])
     recursions: list[int] = field(default_factory=lambda: [1, 3])
 
@@ -64,6 +66,7 @@ class DiTConfig:
         require(self.learning_rate > 0, "dit: learning_rate must be above 0")
         require_levels(self.levels, "dit: levels")
         require_counts(self.passes, "dit: passes")
+        require(self.min_snr is None or self.min_snr > 0, "dit: min_snr must be above 0")
         require(1 in self.passes, "dit: passes must hold 1, the x0 prediction")
         require(not self.recursions or min(self.recursions) >= 1, "dit: recursions start at 1")
 

@@ -107,8 +107,17 @@ class DiTDenoiser(Denoiser):
     def denoising_losses(
         self, clean: Tensor, noisy: Tensor, noise: Tensor, step: Tensor, seed: int
     ) -> Iterator[Tensor]:
-        """Mean squared error of the predicted noise (Ho et al., 2020, equation 14)."""
-        yield F.mse_loss(self.predict_noise(noisy, step), noise)
+        """Mean squared error of the predicted noise (Ho et al., 2020, equation 14).
+
+        With `min_snr` weighted by min(SNR, gamma) / SNR (Hang et al., 2023, equation 8): the steps
+        of little noise, where it can hardly be predicted, would drown the others.
+        """
+        error = F.mse_loss(self.predict_noise(noisy, step), noise, reduction="none").mean((1, 2, 3))
+        if self.config.min_snr is not None:
+            alpha = cumulative_alphas().to(error)[step]
+            ratio = alpha / (1 - alpha)  # [B]
+            error = error * ratio.clamp_max(self.config.min_snr) / ratio
+        yield error.mean()
 
     def train(self, mode: bool = True) -> "DiTDenoiser":
         """The DiT itself stays in eval mode: in train mode it would drop its class labels."""

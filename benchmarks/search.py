@@ -27,8 +27,9 @@ FINE_RATES = (3.5e-3, 5e-3, 7e-3, 1e-2, 1.4e-2, 2e-2, 2.8e-2, 4e-2)
 # Next frame, 16 trials each: the EBT has five forms and anchors at three learning rates and one
 # more for the published form; the transformers have two anchors at eight rates of the same range.
 TRANSFORMER_TRIALS = _combinations(anchor=("zero", "last_frame"), learning_rate=FINE_RATES)
-# Denoising, 8 trials each: eight learning rates, or fewer where the form is searched as well.
+# Denoising, 8 trials each: eight learning rates, or fewer where a form is searched as well.
 RATE_TRIALS = _combinations(learning_rate=FINE_RATES)
+DIT_TRIALS = _combinations(min_snr=(5.0, None), learning_rate=(7e-3, 1e-2, 1.4e-2, 2e-2))
 TRIALS: Mapping[str, Mapping[str, Trials]] = {
     "next_frame": {
         "ebt": [
@@ -57,9 +58,9 @@ TRIALS: Mapping[str, Mapping[str, Trials]] = {
         "ebt_linear": RATE_TRIALS,
         "direct": RATE_TRIALS,
         "direct_multi_level": RATE_TRIALS,
-        "dit": RATE_TRIALS,
-        "dit_full_range": RATE_TRIALS,
-        "dit_single_level": RATE_TRIALS,
+        "dit": DIT_TRIALS,
+        "dit_full_range": DIT_TRIALS,
+        "dit_single_level": RATE_TRIALS,  # its weights would all be one
     },
 }
 

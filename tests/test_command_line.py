@@ -24,7 +24,7 @@ def test_help_imports_nothing_heavy(task: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "HEAVY []" in done.stdout
-    assert f"--{list(sections_of(task))[0]}." in done.stdout
+    assert f"--{next(iter(sections_of(task)))}." in done.stdout
 
 
 def test_help_without_a_task_names_the_tasks(capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,7 +94,10 @@ def test_precedence_is_option_then_config_then_preset(tmp_path: Path) -> None:
         (["--task", "next_frame", "--config", "/nowhere.yaml"], "/nowhere.yaml"),
         (["--task", "next_frame", "--test", "a=/b"], "unrecognized arguments: --test a=/b"),
         (["--task", "denoise", "--test", "here"], "--test here: give NAME=FOLDER"),
-        (["--task", "denoise", "--test", "a=/nowhere"], "--test a=/nowhere: no such file or folder"),
+        (
+            ["--task", "denoise", "--test", "a=/nowhere"],
+            "--test a=/nowhere: no such file or folder",
+        ),
         (["--task", "denoise", "--test", "photographs=."], "the name photographs is taken"),
         (["--task", "denoise", "--corpus.size", "8"], "unrecognized arguments: --corpus.size 8"),
         (["--task", "denoise", "--models", "transformer_pp"], "'transformer_pp' is none of"),

@@ -1,0 +1,454 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import DDIMScheduler
+from torch import Tensor
+
+from baselines.classical import GaussianBlur, Identity, NonLocalMeans, Wavelet
+from baselines.config import DirectConfig, DiTConfig
+from baselines.direct import DirectDenoiser
+from baselines.dit import DiTDenoiser, ddim, dpm_solver, sampling_steps
+from benchmarks.costs import measure_cost
+from data_prep.config import require
+from data_prep.encoders import BlockDCT
+from data_prep.errors import InputError
+from denoise.config import CorruptionConfig, EBTDenoiserConfig, step_of
+from denoise.corruption import (
+    Corruption,
+    corruptions,
+    cumulative_alphas,
+    diffuse,
+    matching_step,
+    signal_and_noise,
+)
+from denoise.data import NoisyImages
+from denoise.model import Denoiser, EBTDenoiser
+from worldmodel.config import BackboneConfig
+from worldmodel.predictor import Clips, Predictor
+
+BACKBONE = BackboneConfig(layers=2, heads=2, width=48)
+ENCODER = BlockDCT(16, 4)
+GRID, DIM = ENCODER.grid, ENCODER.dim
+CONFIG = CorruptionConfig()
+
+
+def pictures(count: int = 3, size: int = 16) -> Tensor:
+    """Smooth colourful images in [0, 1]."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(count, 3, 4, 4, generator=generator)
+    return torch.nn.functional.interpolate(coarse, size, mode="bilinear").clamp(0, 1)
+
+
+def keys(count: int = 3) -> list[str]:
+    return [f"image-{index}" for index in range(count)]
+
+
+def at_level(level: float) -> Corruption:
+    return Corruption(f"level {level}", level)
+
+
+def noisy_and_clean(level: float = 0.1) -> tuple[NoisyImages, Tensor]:
+    noisy = at_level(level).apply(pictures(), keys(), ENCODER, seed=0)
+    return noisy, ENCODER.encode(pictures())[:, None]
+
+
+def ebt(**options: object) -> EBTDenoiser:
+    torch.manual_seed(0)
+    return EBTDenoiser(EBTDenoiserConfig(**options), BACKBONE, GRID, DIM).eval()  # type: ignore[arg-type]
+
+
+def dit(**options: object) -> DiTDenoiser:
+    torch.manual_seed(0)
+    return DiTDenoiser(DiTConfig(**options), BACKBONE, GRID, DIM).eval()  # type: ignore[arg-type]
+
+
+def direct() -> DirectDenoiser:
+    torch.manual_seed(0)
+    return DirectDenoiser(DirectConfig(), BACKBONE, GRID, DIM).eval()
+
+
+def awake(model: DiTDenoiser) -> DiTDenoiser:
+    """A DiT whose zero-initialised layers are not zero any more."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if not parameter.any():
+                parameter.normal_(std=0.05)
+    return model
+
+
+# The noise
+
+
+def test_the_schedule_is_the_published_one() -> None:
+    betas = torch.linspace(1e-4, 2e-2, 1000, dtype=torch.float64)
+    product, alphas = 1.0, cumulative_alphas()
+    for step, beta in enumerate(betas.tolist()):
+        product *= 1 - beta
+        assert float(alphas[step]) == pytest.approx(product, rel=1e-5)
+    assert step_of(0.1) == 99
+    assert signal_and_noise(99)[1] == pytest.approx(0.321, abs=1e-3)
+    assert signal_and_noise(199)[1] == pytest.approx(0.584, abs=1e-3)
+
+
+def test_noise_on_pixels_has_the_statistics_of_the_schedule() -> None:
+    frames = pictures(40, 32)
+    encoder = BlockDCT(32, 4)
+    for level in (0.05, 0.1, 0.2, 0.3):
+        noisy = at_level(level).apply(frames, keys(40), encoder, seed=0)
+        signal, std = signal_and_noise(step_of(level))
+        pixels = encoder.decode(noisy.embeddings[:, 0]) * 2 - 1
+        noise = pixels - signal * (frames * 2 - 1)
+        assert float(noise.mean()) == pytest.approx(0, abs=0.01)
+        assert float(noise.std()) == pytest.approx(std, rel=0.02)
+        kurtosis = float((noise / noise.std()).pow(4).mean())
+        assert kurtosis == pytest.approx(3, abs=0.1)
+        neighbours = (noise[..., 1:] * noise[..., :-1]).mean() / noise.var()
+        assert float(neighbours) == pytest.approx(0, abs=0.02)
+
+
+@pytest.mark.parametrize("corruption", corruptions(CONFIG), ids=lambda c: c.name)
+def test_noise_depends_on_image_and_seed_alone(corruption: Corruption) -> None:
+    whole = corruption.apply(pictures(), keys(), ENCODER, seed=0)
+    alone = corruption.apply(pictures()[2:], keys()[2:], ENCODER, seed=0)
+    assert torch.allclose(whole.embeddings[2:], alone.embeddings, atol=1e-6)
+    other = corruption.apply(pictures(), keys(), ENCODER, seed=1)
+    random = corruption.name not in ("jpeg", "blur")
+    assert torch.equal(whole.embeddings, other.embeddings) != random
+    assert not torch.allclose(whole.embeddings, ENCODER.encode(pictures())[:, None], atol=1e-2)
+
+
+def test_other_kinds_do_what_they_are_called() -> None:
+    frames = pictures(20, 32)
+    encoder = BlockDCT(32, 4)
+    made = {
+        c.name: encoder.decode(c.apply(frames, keys(20), encoder, 0).embeddings[:, 0])
+        for c in corruptions(CONFIG)
+        if c.level is None
+    }
+    photons = made["poisson"] * CONFIG.poisson_peak
+    assert torch.allclose(photons, photons.round(), atol=1e-3)
+    ratio = (made["poisson"] - frames).square().mean() / (frames.mean() / CONFIG.poisson_peak)
+    assert float(ratio) == pytest.approx(1, abs=0.05)
+    changed = ((made["salt and pepper"] - frames).abs() > 1e-4).any(dim=1)
+    assert float(changed.float().mean()) == pytest.approx(CONFIG.salt_and_pepper, abs=0.01)
+    grains = made["salt and pepper"].permute(0, 2, 3, 1)[changed]
+    assert torch.allclose(grains, grains.round(), atol=1e-4)
+    assert float(made["blur"].var()) < float(frames.var())
+    assert float((made["jpeg"] - frames).abs().mean()) < 0.1
+
+
+def test_the_matching_step_has_the_same_strength() -> None:
+    for step in (10, 99, 500):
+        signal, noise = signal_and_noise(step)
+        assert matching_step(noise / signal) == step
+    noisy = next(c for c in corruptions(CONFIG) if c.name == "poisson").apply(
+        pictures(), keys(), ENCODER, 0
+    )
+    assert noisy.signal == 1
+    assert 50 < noisy.step < 300
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"levels": [0.1, 2.0]}, "corruption.levels: 2.0 is not in"),
+        ({"swept_levels": [0.1, 0.15]}, "corruption.swept_levels must be among"),
+        ({"jpeg_quality": 0}, "corruption.jpeg_quality"),
+        ({"salt_and_pepper": 1.0}, "corruption.salt_and_pepper"),
+    ],
+)
+def test_impossible_corruptions_are_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        CorruptionConfig(**options)  # type: ignore[arg-type]
+    require(True, "unused")
+
+
+# DiT and its samplers
+
+
+def oracle(clean: Tensor) -> object:
+    """The noise that is really there."""
+
+    def predict_noise(noisy: Tensor, step: int) -> Tensor:
+        signal, noise = signal_and_noise(step)
+        return (noisy - signal * clean) / noise
+
+    return predict_noise
+
+
+@pytest.mark.parametrize("sampler", [ddim, dpm_solver])
+@pytest.mark.parametrize(
+    ("level", "passes"), [(0.1, 1), (0.1, 10), (0.2, 7), (0.05, 50), (1.0, 20)]
+)
+def test_an_oracle_is_denoised_exactly(sampler, level: float, passes: int) -> None:  # type: ignore[no-untyped-def]
+    noisy, clean = noisy_and_clean(level)
+    prediction = sampler(oracle(clean), noisy.embeddings, noisy.step, passes)
+    assert torch.allclose(prediction, clean, atol=5e-4 if level == 1 else 5e-5)
+
+
+def test_one_pass_is_the_closed_form_x0() -> None:
+    model = awake(dit())
+    noisy, _ = noisy_and_clean()
+    prediction = model.predict(noisy, {"sampler": "x0", "passes": 1}).prediction
+    signal, noise = signal_and_noise(99)
+    with torch.no_grad():
+        expected = (noisy.embeddings - noise * model.predict_noise(noisy.embeddings, 99)) / signal
+    assert torch.allclose(prediction, expected, atol=1e-5)
+    assert not torch.allclose(prediction, noisy.embeddings / signal, atol=1e-3)
+    for sampler in (ddim, dpm_solver):
+        with torch.no_grad():
+            same = sampler(model.predict_noise, noisy.embeddings, 99, 1)
+        assert torch.allclose(same, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("passes", [2, 5, 10, 50])
+def test_ddim_equals_diffusers_scheduler_where_that_applies(passes: int) -> None:
+    model = awake(dit())
+    noisy, _ = noisy_and_clean()
+    scheduler = DDIMScheduler(
+        beta_start=1e-4,
+        beta_end=2e-2,
+        beta_schedule="linear",
+        clip_sample=False,
+        set_alpha_to_one=True,
+        timestep_spacing="trailing",
+    )
+    scheduler.set_timesteps(10 * passes)
+    last = scheduler.timesteps[-passes:]
+    assert last.tolist() == sampling_steps(99, passes)
+    expected = noisy.embeddings
+    with torch.no_grad():
+        for step in last:
+            noise = model.predict_noise(expected, int(step))
+            expected = scheduler.step(noise, step, expected).prev_sample
+        found = ddim(model.predict_noise, noisy.embeddings, 99, passes)
+    assert torch.allclose(found, expected, atol=1e-5)
+
+
+def test_sampling_steps_begin_at_the_noise_and_end_near_the_image() -> None:
+    assert sampling_steps(99, 10) == [99, 89, 79, 69, 59, 49, 39, 29, 19, 9]
+    assert sampling_steps(199, 1) == [199]
+    for start in (49, 99, 130, 999):
+        for passes in (1, 2, 5, 10, 20, 50):
+            steps = sampling_steps(start, passes)
+            assert steps[0] == start
+            assert len(set(steps)) == passes
+            assert steps == sorted(steps, reverse=True)
+            assert min(steps) >= 0
+
+
+def test_dpm_solver_is_nearer_than_ddim_on_a_known_gaussian() -> None:
+    """Where the score is known, the exact answer of the probability flow is too."""
+    variance = 0.25
+    noisy = torch.randn(
+        64, 1, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64
+    )
+
+    def predict_noise(x: Tensor, step: int) -> Tensor:
+        alpha = cumulative_alphas()[step].double()
+        return (1 - alpha).sqrt() * x / (alpha * variance + 1 - alpha)
+
+    alpha = cumulative_alphas()[499].double()
+    exact = noisy * (variance / (alpha * variance + 1 - alpha)) ** 0.5
+    errors = [
+        float((sampler(predict_noise, noisy, 499, 10) - exact).abs().mean())
+        for sampler in (ddim, dpm_solver)
+    ]
+    assert errors[1] < errors[0] / 3
+
+
+def test_a_new_dit_predicts_no_noise() -> None:
+    model = dit()
+    noisy, _ = noisy_and_clean()
+    with torch.no_grad():
+        assert not model.predict_noise(noisy.embeddings, 99).any()
+    gates = [block.norm1.linear for block in model.dit.transformer_blocks]
+    assert all(not layer.weight.any() and not layer.bias.any() for layer in gates)
+
+
+def test_min_snr_weighs_each_step_by_its_signal() -> None:
+    """At the start the error is that of the noise itself, so the weights show."""
+    clean = noisy_and_clean()[1]
+    plain, weighted = dit(min_snr=None), dit(min_snr=5.0)
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
+    step = torch.tensor([5, 99, 800])
+    (loss,) = plain.denoising_losses(clean, diffuse(clean, step, noise), noise, step, 0)
+    squares = noise.square().mean((1, 2, 3))
+    assert torch.allclose(loss, squares.mean())
+    alphas = cumulative_alphas()[step]
+    weights = torch.minimum(alphas / (1 - alphas), torch.tensor(5.0)) * (1 - alphas) / alphas
+    assert weights[2] == pytest.approx(1)
+    (loss,) = weighted.denoising_losses(clean, diffuse(clean, step, noise), noise, step, 0)
+    assert torch.allclose(loss, (weights * squares).mean())
+
+
+def test_dit_reads_the_level_that_it_is_told_and_the_others_do_not() -> None:
+    noisy, _ = noisy_and_clean()
+    told = NoisyImages(noisy.embeddings, noisy.keys, step=50, signal=noisy.signal)
+    for model in (ebt(), direct(), awake(dit())):
+        setting = model.trained_setting()
+        same = torch.equal(
+            model.predict(noisy, setting).prediction, model.predict(told, setting).prediction
+        )
+        assert same != model.told_noise
+
+
+def test_the_published_protocol_starts_at_the_trained_level_whatever_the_noise() -> None:
+    model = awake(dit())
+    noisy, _ = noisy_and_clean(0.2)
+    once = model.predict(noisy, {"sampler": "published", "passes": 100}).prediction
+    twice = model.predict(noisy, {"sampler": "published", "passes": 200}).prediction
+    with torch.no_grad():
+        expected = ddim(model.predict_noise, noisy.embeddings, 99, 100)
+        again = ddim(model.predict_noise, expected, 99, 100)
+    assert torch.allclose(once, expected, atol=1e-5)
+    assert torch.allclose(twice, again, atol=1e-5)
+
+
+# All denoisers
+
+
+def models() -> list[Denoiser]:
+    return [
+        ebt(),
+        ebt(context=False, form="linear", training_steps=1),
+        ebt(context=False, form="residual", anchor="zero"),
+        direct(),
+        dit(),
+    ]
+
+
+@pytest.mark.parametrize("model", models(), ids=lambda m: type(m).__name__)
+def test_a_prediction_does_not_depend_on_its_batch(model: Denoiser) -> None:
+    noisy, clean = noisy_and_clean()
+    model.calibrate(Clips(clean, keys()))
+    alone = NoisyImages(noisy.embeddings[1:2], noisy.keys[1:2], noisy.step, noisy.signal)
+    for setting in model.settings():
+        whole = model.predict(noisy, setting).prediction
+        assert whole.shape == clean.shape
+        assert torch.allclose(whole[1:2], model.predict(alone, setting).prediction, atol=1e-4)
+
+
+@pytest.mark.parametrize("model", models(), ids=lambda m: type(m).__name__)
+def test_counted_passes_are_the_real_calls(model: Denoiser) -> None:
+    noisy, _ = noisy_and_clean()
+    calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    backbone = model.backbone
+    assert backbone is not None
+    for setting in model.settings():
+        if int(setting.get("passes", 0)) > 10:
+            continue
+        calls = 0
+        handle = backbone.register_forward_pre_hook(count)
+        model.predict(noisy, setting)
+        handle.remove()
+        cost = measure_cost(lambda s=setting: model.predict(noisy, s), backbone, 1, 1, "cpu")
+        assert cost.forward_passes == calls
+        if isinstance(model, EBTDenoiser):
+            with_context = model.ebt.config.context
+            assert calls == int(setting["steps"]) + with_context
+            assert cost.input_gradient_passes == setting["steps"]
+        else:
+            assert calls == setting["passes"]
+            assert cost.input_gradient_passes == 0
+
+
+def test_all_models_train_on_the_same_noise() -> None:
+    """The same batch and seed make the same noisy images for every model of the same levels."""
+    seen: list[tuple[Tensor, Tensor]] = []
+    clean = noisy_and_clean()[1]
+    for model in models():
+        model.first_step, model.last_step = 20, 80
+
+        def record(
+            clean: Tensor, noisy: Tensor, noise: Tensor, step: Tensor, seed: int
+        ) -> list[Tensor]:
+            seen.append((noisy, step))
+            return [noisy.sum()]
+
+        model.denoising_losses = record  # type: ignore[method-assign, assignment]
+        list(model.training_losses(Clips(clean, keys()), seed=5))
+    for noisy, step in seen[1:]:
+        assert torch.equal(noisy, seen[0][0])
+        assert torch.equal(step, seen[0][1])
+        assert int(step.min()) >= 20
+        assert int(step.max()) <= 80
+
+
+@pytest.mark.parametrize("model", models(), ids=lambda m: type(m).__name__)
+def test_a_denoiser_learns_to_denoise(model: Denoiser) -> None:
+    torch.manual_seed(0)
+    noisy, clean = noisy_and_clean()
+    model.train().calibrate(Clips(clean, keys()))
+    optimizer = torch.optim.AdamW(model.parameters(), 5e-3)
+    for step in range(60):
+        optimizer.zero_grad()
+        for loss in model.training_losses(Clips(clean, keys()), seed=step):
+            loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+    prediction = model.eval().predict(noisy, model.trained_setting()).prediction
+    before = (noisy.embeddings - clean).square().mean()
+    assert float((prediction - clean).square().mean()) < 0.6 * float(before)
+
+
+def test_without_context_the_energy_is_blind_to_the_noisy_image() -> None:
+    blind, sighted = ebt(context=False, form="linear"), ebt(form="linear")
+    noisy, clean = noisy_and_clean()
+    visible = torch.tensor([1])
+    for model, expected in ((blind, True), (sighted, False)):
+        energies = [
+            model.ebt.energy(clean, model.ebt.energy.encode(context), visible)
+            for context in (noisy.embeddings, clean * 0.5)
+        ]
+        assert torch.equal(energies[0], energies[1]) == expected
+
+
+def test_direct_is_applied_to_its_own_output() -> None:
+    model = direct()
+    noisy, _ = noisy_and_clean()
+    once = model.predict(noisy, {"passes": 1}).prediction
+    again = model.predict(Clips(once, noisy.keys), {"passes": 1}).prediction
+    trajectory = model.predict(noisy, {"passes": 2}).candidates
+    assert torch.equal(trajectory[0], noisy.embeddings)
+    assert torch.allclose(trajectory[2], again)
+
+
+@pytest.mark.parametrize("model", [GaussianBlur, Wavelet, NonLocalMeans])
+def test_classics_denoise(model: type[Predictor]) -> None:
+    encoder = BlockDCT(32, 4)
+    frames = pictures(3, 32)
+    clean = encoder.encode(frames)[:, None]
+    for level in (0.1, 0.3):
+        noisy = at_level(level).apply(frames, keys(), encoder, seed=0)
+        classic = model(encoder)  # type: ignore[call-arg]
+        prediction = classic.predict(noisy, classic.settings()[-1]).prediction
+        floor = Identity().predict(noisy, {}).prediction
+        error, before = ((p - clean).square().mean() for p in (prediction, floor))
+        assert float(error) < 0.4 * float(before)
+
+
+def test_a_denoisers_weights_come_back(tmp_path: Path) -> None:
+    from safetensors.torch import load_model, save_model
+
+    noisy, clean = noisy_and_clean()
+    for index, (model, fresh) in enumerate(zip(models(), models(), strict=True)):
+        model.calibrate(Clips(clean, keys()))
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(0.01)
+        save_model(model, str(tmp_path / f"{index}.safetensors"))
+        load_model(fresh, tmp_path / f"{index}.safetensors")
+        setting = model.trained_setting()
+        assert torch.equal(
+            model.predict(noisy, setting).prediction, fresh.predict(noisy, setting).prediction
+        )
+    assert json.dumps([dict(s) for s in models()[-1].settings()])

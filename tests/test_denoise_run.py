@@ -1,0 +1,246 @@
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from baselines.classical import BM3D
+from benchmarks.command_line import main
+from benchmarks.config import DENOISE_MODELS
+from benchmarks.metrics import LPIPS_WEIGHTS, lpips, lpips_weights, pixel_mse
+from data_prep.config import DeadLeavesConfig
+from data_prep.dead_leaves import render_dead_leaves
+
+TINY = ["--task", "denoise", "--preset", "smoke", "--device", "cpu", "--images.size", "16"]
+TINY += ["--images.crops", "2", "--training.steps", "6", "--training.validate_every", "3"]
+TINY += ["--backbone.width", "48", "--evaluation.latency_repeats", "1"]
+TINY += ["--models", ",".join(DENOISE_MODELS)]
+
+
+def write_pictures(folder: Path, count: int, first: int = 0) -> Path:
+    """A folder of small pictures, and some files that are none."""
+    folder.mkdir()
+    config = DeadLeavesConfig(size=32)
+    for number in range(first, first + count):
+        picture = Image.fromarray(render_dead_leaves((0, number), config))
+        picture.save(folder / f"{number:03d}.png")
+    (folder / "text.jpg").write_text("not an image")
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(folder / "tiny.png")
+    Image.fromarray(render_dead_leaves((1, first), config)).convert("L").save(folder / "grey.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny run over a user's folders, with two training seeds."""
+    folder = tmp_path_factory.mktemp("denoise")
+    corpus = write_pictures(folder / "my pictures", 24)
+    mine = write_pictures(folder / "holiday", 3, first=100)
+    out = folder / "out"
+    arguments = ["--data", str(corpus), "--test", f"mine={mine}", "--out", str(out)]
+    arguments += ["--cache-dir", str(folder / "cache"), "--seeds", "0,1"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BM3D, "available", lambda: False)
+        assert main([*TINY, *arguments]) == 0
+    return out
+
+
+def rows_of(result: dict[str, Any], model: str, **wanted: str) -> list[dict[str, Any]]:
+    rows = next(m["rows"] for m in result["models"] if m["name"] == model)
+    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+
+
+def test_a_run_judges_every_model_on_the_same_images(finished: Path) -> None:
+    result = json.loads((finished / "results.json").read_text())
+    assert result["task"] == "denoise"
+    assert [m["name"] for m in result["models"]] == [n for n in DENOISE_MODELS if n != "bm3d"]
+    assert any(line.startswith("bm3d: not installed") for line in result["files"]["skipped"])
+    names = [entry["name"] for entry in result["data"]["corruptions"]]
+    assert names[:2] == ["level 0.05", "level 0.1"]
+    assert result["data"]["corruptions"][1]["step"] == 99
+    assert result["data"]["corruptions"][1]["noise_std"] == pytest.approx(0.321, abs=1e-3)
+    assert list(result["data"]["test_sets"]) == ["my pictures", "photographs", "mine"]
+    assert result["data"]["test_sets"]["mine"] == {"images": 16, "sources": 4}
+    reasons = {entry["source"]: entry["reason"] for entry in result["data"]["rejected"]}
+    assert set(reasons) == {"text.jpg", "tiny.png"}
+    for model in result["models"]:
+        combinations = {(r["split"], r["protocol"], str(r["setting"])) for r in model["rows"]}
+        assert len(combinations) == len(model["rows"])
+        for split in ("validation", *result["data"]["test_sets"]):
+            for name in names:
+                chosen = rows_of(result, model["name"], split=split, protocol=name)
+                assert sum(row["selected"] for row in chosen) == 1
+        for row in model["rows"]:
+            assert {"psnr", "psnr_pooled", "ssim", "mse"} <= set(row["metrics"])
+            for metric in row["metrics"].values():
+                assert metric["low"] <= metric["mean"] <= metric["high"]
+            assert row["metrics"]["psnr"]["n"] == {"mine": 4, "photographs": 14}.get(
+                row["split"], row["metrics"]["psnr"]["n"]
+            )
+
+
+def test_passes_are_swept_where_asked_and_never_beyond_the_noise(finished: Path) -> None:
+    result = json.loads((finished / "results.json").read_text())
+
+    def settings(model: str, split: str, protocol: str) -> set[tuple[Any, ...]]:
+        rows = rows_of(result, model, split=split, protocol=protocol)
+        return {tuple(row["setting"].values()) for row in rows}
+
+    everything = {("x0", 1), ("published", 100)}
+    everything |= {(s, n) for s in ("ddim", "dpm_solver++") for n in (10, 100)}
+    assert settings("dit", "my pictures", "level 0.1") == everything
+    assert settings("dit", "validation", "level 0.2") == everything - {("published", 100)}
+    assert ("ddim", 100) not in settings("dit", "my pictures", "level 0.05")
+    assert settings("dit", "mine", "level 0.1") == {("x0", 1), ("ddim", 10), ("dpm_solver++", 10)}
+    assert settings("dit_single_level", "mine", "poisson") == {("x0", 1)}
+    assert settings("ebt", "my pictures", "level 0.2") == {(1,), (2,), (10,)}
+    assert settings("direct", "mine", "jpeg") == {(1,), (10,)}
+
+
+def test_costs_are_those_of_the_real_calls(finished: Path) -> None:
+    result = json.loads((finished / "results.json").read_text())
+    for setting, passes in ((1, 1), (10, 10)):
+        (row,) = [
+            row
+            for row in rows_of(result, "direct", split="my pictures", protocol="level 0.1")
+            if row["setting"]["passes"] == setting
+        ]
+        assert row["cost"]["forward_passes"] == passes
+        assert row["cost"]["forward_equivalents"] == pytest.approx(passes)
+    for row in rows_of(result, "ebt", split="my pictures", protocol="level 0.1"):
+        steps = row["setting"]["steps"]
+        assert row["cost"]["forward_passes"] == steps + 1
+        assert row["cost"]["input_gradient_passes"] == steps
+        assert f"energy_{steps}" in row["metrics"]
+    for row in rows_of(result, "gaussian_blur", split="mine"):
+        assert row["cost"]["forward_passes"] is None
+        assert row["cost"]["forward_equivalents"] is None
+    told = {m["name"]: m["told_noise"] for m in result["models"]}
+    assert told["dit"]
+    assert told["wavelet"]
+    assert not told["ebt"]
+    assert not told["direct_multi_level"]
+
+
+def test_comparisons_are_to_dit_and_direct_and_of_the_first_to_all(finished: Path) -> None:
+    result = json.loads((finished / "results.json").read_text())
+    here = [c for c in result["comparisons"] if (c["split"], c["protocol"]) == ("mine", "jpeg")]
+    pairs = {(c["a"], c["b"]) for c in here}
+    others = [m["name"] for m in result["models"]]
+    assert {(name, "dit") for name in others if name != "dit"} <= pairs
+    assert {(name, "direct") for name in others if name != "direct"} <= pairs
+    assert {("ebt", name) for name in others[1:]} <= pairs
+    by_name = {
+        m["name"]: next(
+            r["metrics"]["psnr"]["mean"]
+            for r in m["rows"]
+            if (r["split"], r["protocol"], r["selected"]) == ("mine", "jpeg", True)
+        )
+        for m in result["models"]
+    }
+    for c in here:
+        selected = all(
+            any(
+                r["selected"] and r["setting"] == c[f"{side}_setting"]
+                for r in rows_of(result, c[side], split="mine", protocol="jpeg")
+            )
+            for side in ("a", "b")
+        )
+        if selected:
+            assert c["difference"] == pytest.approx(by_name[c["a"]] - by_name[c["b"]], abs=1e-6)
+
+
+def test_equal_training_means_equal_flops(finished: Path) -> None:
+    result = json.loads((finished / "results.json").read_text())
+    flops = {m["name"]: m["training"]["flops"] for m in result["models"] if m["training"]}
+    for name in ("dit_equal_training", "direct_equal_training"):
+        assert flops[name] == pytest.approx(flops["ebt"], rel=0.1)
+    assert flops["direct"] < flops["ebt"] / 3
+
+
+def test_the_report_says_in_words_what_holds_and_is_remade_from_the_result(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (finished / "report.md").read_text()
+    figures = sorted(path.name for path in (finished / "figures").iterdir())
+    assert "compute_level_0.1.png" in figures
+    assert "pictures_mine_level_0.2.png" in figures
+    shutil.rmtree(finished / "figures")
+    assert main(["--report", str(finished)]) == 0
+    assert (finished / "report.md").read_text() == before
+    assert sorted(path.name for path in (finished / "figures").iterdir()) == figures
+    for words in (
+        "dit in one pass (x0)",
+        "dit at 100 passes (ddim)",
+        "dit as published (100 passes from t = 99)",
+        "Out of distribution",
+        "`text.jpg` (no readable image",
+        "Told how strong the noise is: dit,",
+        "8x8 pixels, smaller than a crop of 16x16",
+    ):
+        assert words in before
+    assert "mine, level 0.1" in capsys.readouterr().out
+
+
+def test_shard_sets_can_be_given_and_wrong_ones_are_named(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = finished.parent / "cache"
+    sets = [path.parent for path in cache.glob("shards/*/frames/manifest.json")]
+    corpus = next(s for s in sets if (s / "train-000000.tar").is_file())
+    few = ["--models", "gaussian_blur,identity", "--cache-dir", str(tmp_path / "cache")]
+    arguments = ["--data", str(corpus), "--test", f"again={corpus}", "--out", str(tmp_path / "a")]
+    assert main([*TINY, *arguments, *few]) == 0
+    result = json.loads((tmp_path / "a" / "results.json").read_text())
+    assert result["models"][0]["rows"]
+    embedded = next(cache.glob("embeddings/*"))
+    assert main([*TINY, "--data", str(embedded), "--out", str(tmp_path / "b"), *few]) == 2
+    assert "denoising needs a shard set of frames" in capsys.readouterr().err
+    other = ["--data", str(corpus), "--images.size", "32", "--out", str(tmp_path / "c")]
+    assert main([*TINY, *other, *few]) == 2
+    assert "give --images.size 16" in capsys.readouterr().err
+
+
+def test_bm3d_is_scored_on_few_images_of_the_swept_levels(tmp_path: Path) -> None:
+    pytest.importorskip("bm3d")
+    arguments = ["--dead_leaves.train", "4", "--dead_leaves.test", "6", "--evaluation.bm3d_images"]
+    arguments += ["3", "--models", "bm3d,identity", "--corruption.swept_levels", "[0.1]"]
+    arguments += ["--out", str(tmp_path / "out"), "--cache-dir", str(tmp_path)]
+    assert main([*TINY, *arguments]) == 0
+    result = json.loads((tmp_path / "out" / "results.json").read_text())
+    rows = rows_of(result, "bm3d")
+    assert {(row["split"], row["protocol"]) for row in rows} == {
+        ("dead_leaves", "level 0.1"),
+        ("photographs", "level 0.1"),
+    }
+    assert {row["metrics"]["psnr"]["n"] for row in rows} == {3, 1}
+
+
+def test_pixel_mse_is_that_of_clipped_images() -> None:
+    target = torch.zeros(2, 3, 8, 8)
+    prediction = torch.full_like(target, 0.5)
+    prediction[1] = -3.0
+    assert pixel_mse(prediction, target).tolist() == [0.25, 0.0]
+
+
+def test_lpips_is_used_when_its_weights_are_present(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    assert not lpips_weights().is_file()
+    from torchvision.models import alexnet
+
+    torch.manual_seed(0)
+    lpips_weights().parent.mkdir(parents=True)
+    torch.save(alexnet().state_dict(), lpips_weights())
+    assert lpips_weights().name == LPIPS_WEIGHTS
+    target = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    noisy = target + torch.tensor([0.0, 0.3]).view(2, 1, 1, 1) * torch.randn(target.shape)
+    values = lpips(noisy, target)
+    assert values.shape == (2,)
+    assert float(values[0]) == pytest.approx(0, abs=1e-6)
+    assert float(values[1]) > 1e-3
