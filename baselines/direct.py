@@ -18,6 +18,8 @@ class DirectDenoiser(Denoiser):
     The setting `passes` is how often it is applied to its own output; it is trained for one.
     """
 
+    iterative = True
+
     def __init__(
         self, config: DirectConfig, backbone: BackboneConfig, grid: tuple[int, int], dim: int
     ):

@@ -26,18 +26,10 @@ def require_levels(levels: list[float], option: str) -> None:
 class EBTDenoiserConfig(EBTConfig):
     """The EBT as a denoiser: the noisy image is the frame before the clean one.
 
+    So the anchor `last_frame` is the noisy image, and `start_noise` 0 starts from it. The published
+    EBT has `context` false, `form` linear and one step in training.
+
     Args:
-        learning_rate: peak learning rate.
-        form: of the energy; `residual` 1/2|y-r-Wh|^2+wh+b, `quadratic` 1/2|y-r|^2+wh, `linear` wh.
-        anchor: r in the form; `last_frame` is the noisy image.
-        context: whether h sees the noisy image; without, it sees the candidate alone (published).
-        candidate_in_features: whether h sees the candidate; without it the energy is a regressor
-            in disguise (ablation).
-        start_noise: where a candidate starts; 0 is the noisy image, 1 is noise.
-        training_steps: thinking steps in training.
-        inference_steps: numbers of thinking steps evaluated, a row each.
-        loss_at: whether the loss is taken after each thinking step or after the last.
-        detach: whether a step's input is cut from the graph of the steps before it.
         levels: lowest and highest level of the noise in training.
     """
 

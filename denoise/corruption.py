@@ -5,6 +5,7 @@ The same image, seed and corruption give the same noisy image for every model an
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from worldmodel.thinking import keyed_generator, keyed_noise
 FIRST_BETA, LAST_BETA = 1e-4, 2e-2
 
 
+@cache
 def cumulative_alphas() -> Tensor:
     """The linear schedule's products of 1 - beta `[1000]` (Ho et al., 2020, section 4)."""
     betas = torch.linspace(FIRST_BETA, LAST_BETA, STEPS, dtype=torch.float64)

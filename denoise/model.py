@@ -47,6 +47,8 @@ class EBTDenoiser(Denoiser):
     the number of thinking steps.
     """
 
+    iterative = True
+
     def __init__(
         self,
         config: EBTDenoiserConfig,

@@ -46,10 +46,12 @@ class Trajectory:
 class Predictor(nn.Module):
     """A model that predicts the next frame after each frame of a context.
 
-    `told_noise` says whether it reads how strong the noise of an image is.
+    `told_noise` says whether it reads how strong the noise of an image is; `iterative` whether a
+    setting is a number of steps and a shorter run the beginning of a longer one.
     """
 
     told_noise = False
+    iterative = False
 
     @property
     def backbone(self) -> nn.Module | None:

@@ -1,5 +1,6 @@
 """Judge every denoiser on the same noisy images: scores, selected settings, costs, comparisons."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,7 @@ from benchmarks.tasks.denoise.data import DenoiseData, ImageSet
 from data_prep.shards import atomic_file
 from denoise.corruption import Corruption
 from denoise.data import NoisyImages
-from worldmodel.predictor import Predictor, Setting
+from worldmodel.predictor import Predictor, Setting, Trajectory
 
 PICTURES = "pictures.safetensors"
 Condition = tuple[str, str]  # image set and corruption
@@ -64,6 +65,7 @@ class Evaluator:
         self.has_lpips = lpips_weights().is_file()
         self.sets = {"validation": data.validation_set} | data.test_sets
         self._noisy: dict[Condition, NoisyImages] = {}
+        self._costs: dict[tuple[type, int, str], Cost] = {}
 
     @property
     def conditions(self) -> list[tuple[str, Corruption]]:
@@ -90,12 +92,16 @@ class Evaluator:
                     continue
                 images = images.first(self.config.bm3d_images)
             noisy = self.noisy(name, corruption)
-            for index, setting in enumerate(scores.settings):
-                if not self._wanted(predictors[0], setting, name, corruption, noisy.step):
-                    continue
-                per_seed = [self._judge(p, setting, images, noisy) for p in predictors]
+            wanted = [
+                index
+                for index, setting in enumerate(scores.settings)
+                if self._wanted(predictors[0], setting, name, corruption, noisy.step)
+            ]
+            settings = [scores.settings[index] for index in wanted]
+            per_seed = [self._judge(p, settings, images, noisy) for p in predictors]
+            for index, values in zip(wanted, zip(*per_seed, strict=True), strict=True):
                 scores.values[index, name, corruption.name] = {
-                    key: np.stack([seed[key] for seed in per_seed]) for key in per_seed[0]
+                    key: np.stack([seed[key] for seed in values]) for key in values[0]
                 }
         return scores
 
@@ -118,30 +124,35 @@ class Evaluator:
         return few or sweep
 
     def _judge(
-        self, predictor: Predictor, setting: Setting, images: ImageSet, noisy: NoisyImages
-    ) -> dict[str, np.ndarray]:
-        parts: list[dict[str, Tensor]] = []
+        self, predictor: Predictor, settings: list[Setting], images: ImageSet, noisy: NoisyImages
+    ) -> list[dict[str, np.ndarray]]:
+        """Every metric per source `[sources]`, for each setting."""
+        parts: list[list[dict[str, Tensor]]] = [[] for _ in settings]
         for start in range(0, len(images.keys), self.config.batch_size):
             chosen = slice(start, min(start + self.config.batch_size, len(images.keys)))
             truth = images.frames[chosen].to(self.device)
-            trajectory = predictor.predict(
-                batch_of(noisy, chosen).to(self.device), setting, energies=True
-            )
-            prediction = self.data.decode(trajectory.prediction)
-            scores = {
-                k: v[:, 0] for k, v in frame_quality(prediction[:, None], truth[:, None]).items()
+            batch = batch_of(noisy, chosen).to(self.device)
+            for part, trajectory in zip(parts, run_all(predictor, batch, settings), strict=True):
+                part.append(self._metrics(trajectory, truth))
+        return [
+            {
+                key: mean_by_source(torch.cat([scores[key] for scores in part]), images.sources)
+                for key in part[0]
             }
-            scores["mse"] = pixel_mse(prediction, truth)
-            if self.has_lpips:
-                scores["lpips"] = lpips(prediction, truth)
-            if trajectory.energies is not None:
-                for step, energy in enumerate(trajectory.energies[:, :, 0]):
-                    scores[f"energy_{step}"] = energy
-            parts.append(scores)
-        return {
-            key: mean_by_source(torch.cat([part[key] for part in parts]), images.sources)
-            for key in parts[0]
-        }
+            for part in parts
+        ]
+
+    def _metrics(self, trajectory: Trajectory, truth: Tensor) -> dict[str, Tensor]:
+        prediction = self.data.decode(trajectory.prediction)
+        quality = frame_quality(prediction[:, None], truth[:, None])
+        scores = {name: value[:, 0] for name, value in quality.items()}
+        scores["mse"] = pixel_mse(prediction, truth)
+        if self.has_lpips:
+            scores["lpips"] = lpips(prediction, truth)
+        if trajectory.energies is not None:
+            for step, energy in enumerate(trajectory.energies[:, :, 0]):
+                scores[f"energy_{step}"] = energy
+        return scores
 
     def unit_flops(self, plain: Predictor) -> int:
         """FLOPs of one pass of the direct regressor over one image: the unit of all models."""
@@ -151,17 +162,18 @@ class Evaluator:
     def costs(self, predictor: Predictor, unit: int) -> list[Cost]:
         """Cost of denoising one image in each setting."""
         image, repeats = self._single_image(), self.config.latency_repeats
-
-        def cost(setting: Setting) -> Cost:
-            return measure_cost(
-                lambda: predictor.predict(image, setting),
-                predictor.backbone,
-                unit,
-                repeats,
-                self.device,
-            )
-
-        return [cost(setting) for setting in predictor.settings()]
+        size = sum(p.numel() for p in predictor.parameters())
+        for setting in predictor.settings():
+            kind = (type(predictor), size, str(setting))  # training changes no cost
+            if kind not in self._costs:
+                self._costs[kind] = measure_cost(
+                    functools.partial(predictor.predict, image, setting),
+                    predictor.backbone,
+                    unit,
+                    repeats,
+                    self.device,
+                )
+        return [self._costs[type(predictor), size, str(s)] for s in predictor.settings()]
 
     def write_pictures(self, out: Path, models: Mapping[str, tuple[Predictor, Scores]]) -> str:
         """Write clean, noisy and denoised images for the figures, uint8 `[N, H, W, 3]`."""
@@ -188,6 +200,19 @@ class Evaluator:
         name = next(iter(self.data.test_sets))
         noisy = self.noisy(name, self.data.trained_corruption)
         return batch_of(noisy, slice(0, 1)).to(self.device)
+
+
+def run_all(predictor: Predictor, noisy: NoisyImages, settings: list[Setting]) -> list[Trajectory]:
+    """A trajectory for each setting; of an iterative model, parts of the longest."""
+    if not predictor.iterative or not settings:
+        return [predictor.predict(noisy, setting, energies=True) for setting in settings]
+    (name,) = settings[0]
+    longest = predictor.predict(noisy, max(settings, key=lambda s: int(s[name])), energies=True)
+    energies = longest.energies
+    return [
+        Trajectory(longest.candidates[:stop], energies[:stop] if energies is not None else None)
+        for stop in (int(setting[name]) + 1 for setting in settings)
+    ]
 
 
 def batch_of(noisy: NoisyImages, chosen: slice | list[int]) -> NoisyImages:

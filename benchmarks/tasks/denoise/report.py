@@ -63,6 +63,7 @@ def write_report(folder: Path, result: Result) -> None:
 
 def print_report(console: Console, result: Result) -> None:
     """The tables and sentences that matter, in the terminal."""
+    _print_table(console, "Corruptions", corruption_table(result))
     for name in test_sets(result):
         for corruption in swept_corruptions(result)[:2]:
             _print_table(

@@ -46,6 +46,14 @@ def model_specs(config: DenoiseConfig, data: DenoiseData) -> list[ModelSpec]:
         if longer in config.models:
             steps = equal_training_steps(config, data, specs["ebt"].build, specs[name].build)
             specs[longer] = dataclasses.replace(specs[name], name=longer, steps=steps)
+            if name == "dit":  # its sweep and the published protocol are shown for `dit` itself
+                section = dataclasses.replace(
+                    config.dit, passes=config.evaluation.few, recursions=[]
+                )
+                build = functools.partial(
+                    DiTDenoiser, section, config.backbone, data.encoder.grid, data.encoder.dim
+                )
+                specs[longer] = dataclasses.replace(specs[longer], build=build)
     for name, floor in (
         ("identity", Identity),
         ("gaussian_blur", lambda: GaussianBlur(data.encoder)),
@@ -70,14 +78,11 @@ def run(config: DenoiseConfig, data: DenoiseData, out: Path, device: str) -> Res
     unit = evaluator.unit_flops(
         DirectDenoiser(config.direct, config.backbone, data.encoder.grid, data.encoder.dim)
     )
-    costs = {}  # by what a model is: training changes its quality, not its cost
     models = []
     for model in track(trained, "costs", console=console, transient=True):
         predictor = model.predictors[0]
-        kind = (type(predictor), model.parameters, str(predictor.settings()))
-        if kind not in costs:
-            costs[kind] = evaluator.costs(predictor, unit)
-        rows = score_rows(scores[model.spec.name], costs[kind], config.evaluation)
+        costs = evaluator.costs(predictor, unit)
+        rows = score_rows(scores[model.spec.name], costs, config.evaluation)
         models.append(
             Model(
                 model.spec.name, model.parameters, model.training, rows, bool(predictor.told_noise)
