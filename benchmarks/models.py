@@ -9,14 +9,15 @@ from typing import Any, Protocol
 import torch
 
 from benchmarks.costs import count_flops
+from benchmarks.parallel import run_in_processes
 from benchmarks.results import Training
 from worldmodel.config import BackboneConfig, TrainingConfig
 from worldmodel.data import EmbeddingClips, training_batches
 from worldmodel.predictor import Clips, Predictor
-from worldmodel.training import TrainingData, TrainingRecord, train_predictor
+from worldmodel.training import RECORD, TrainingData, TrainingRecord, train_predictor
 
-# Only read after training: a run may be continued with others.
-INFERENCE_OPTIONS = ("inference_steps", "passes", "recursions")
+# These do not decide the weights: a run may be continued with others.
+OTHER_OPTIONS = ("inference_steps", "passes", "recursions", "processes")
 
 
 class RunConfig(Protocol):
@@ -79,11 +80,19 @@ def train_models(
     specs: list[ModelSpec], config: RunConfig, data: RunData, out: Path, device: str
 ) -> list[TrainedModel]:
     """Train every model with every seed, each in its folder below `out`."""
+    if device == "cpu" and config.training.processes > 1:
+        _train_in_processes(specs, config, data, out)
     return [_train(spec, config, data, out, device) for spec in specs]
 
 
 def train_model(
-    spec: ModelSpec, config: RunConfig, data: RunData, folder: Path, seed: int, device: str
+    spec: ModelSpec,
+    config: RunConfig,
+    data: RunData,
+    folder: Path,
+    seed: int,
+    device: str,
+    report: Callable[[int], None] | None = None,
 ) -> tuple[Predictor, TrainingRecord]:
     """Build and train one model with one seed in `folder`; gives it and its training record."""
     torch.manual_seed(seed)
@@ -93,7 +102,7 @@ def train_model(
     description = spec.name if len(config.seeds) == 1 else f"{spec.name} (seed {seed})"
     plan = _plan(spec, config, data, seed)
     record = train_predictor(
-        predictor, batches, spec.learning_rate, folder, device, description, plan
+        predictor, batches, spec.learning_rate, folder, device, description, plan, report
     )
     return predictor.eval(), record
 
@@ -131,7 +140,7 @@ def _plan(spec: ModelSpec, config: RunConfig, data: RunData, seed: int) -> dict[
         f"{name}.{field}": value
         for name, section in sections.items()
         for field, value in dataclasses.asdict(section).items()
-        if field not in INFERENCE_OPTIONS
+        if field not in OTHER_OPTIONS
     }
     return {"model": spec.name, "seed": seed, **options, "data": data.fingerprint}
 
@@ -150,6 +159,21 @@ def _train(
     flops = spec.steps * _training_flops(spec.build(), _first_batch(config, data))
     seconds = sum(record.seconds for record in records) / len(records)
     return TrainedModel(spec, predictors, Training(spec.steps, flops, seconds))
+
+
+def _train_in_processes(
+    specs: list[ModelSpec], config: RunConfig, data: RunData, out: Path
+) -> None:
+    """Leave every training finished in its folder, from where it is then loaded."""
+    jobs: dict[str, tuple[tuple[Any, ...], int]] = {}
+    for spec in specs:
+        for seed in config.seeds if spec.steps else []:
+            folder = out / training_folder(spec.name, seed)
+            if not (folder / RECORD).is_file():
+                name = spec.name if len(config.seeds) == 1 else f"{spec.name} (seed {seed})"
+                jobs[name] = ((spec, config, data, folder, seed, "cpu"), spec.steps)
+    if jobs:
+        run_in_processes(train_model, jobs, config.training.processes)
 
 
 def _first_batch(config: RunConfig, data: RunData) -> Clips:

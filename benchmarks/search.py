@@ -29,7 +29,7 @@ FINE_RATES = (3.5e-3, 5e-3, 7e-3, 1e-2, 1.4e-2, 2e-2, 2.8e-2, 4e-2)
 TRANSFORMER_TRIALS = _combinations(anchor=("zero", "last_frame"), learning_rate=FINE_RATES)
 # Denoising, 8 trials each: eight learning rates, or fewer where a form is searched as well.
 RATE_TRIALS = _combinations(learning_rate=FINE_RATES)
-DIT_TRIALS = _combinations(min_snr=(5.0, None), learning_rate=(7e-3, 1e-2, 1.4e-2, 2e-2))
+DIT_TRIALS = _combinations(min_snr=(5.0, None), learning_rate=(7e-3, 1.4e-2, 2e-2, 2.8e-2))
 TRIALS: Mapping[str, Mapping[str, Trials]] = {
     "next_frame": {
         "ebt": [

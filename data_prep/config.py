@@ -97,7 +97,7 @@ class ImagesConfig:
     size: int = 32
     resize: int | None = None
     crops: int = 12
-    held_out_crops: int = 4
+    held_out_crops: int = 2
     splits: str | None = None
     validation_fraction: float = 0.1
     test_fraction: float = 0.1

@@ -154,6 +154,9 @@ class ShardSet:
             )
         self._files: dict[str, int] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_files": {}}  # open files stay in their process
+
     @property
     def kind(self) -> str:
         """`frames` or `embeddings`."""

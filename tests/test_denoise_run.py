@@ -58,13 +58,13 @@ def test_a_run_judges_every_model_on_the_same_images(finished: Path) -> None:
     result = json.loads((finished / "results.json").read_text())
     assert result["task"] == "denoise"
     assert [m["name"] for m in result["models"]] == [n for n in DENOISE_MODELS if n != "bm3d"]
-    assert any(line.startswith("bm3d: not installed") for line in result["files"]["skipped"])
+    assert any(line.startswith("bm3d: not installed") for line in result["data"]["skipped"])
     names = [entry["name"] for entry in result["data"]["corruptions"]]
     assert names[:2] == ["level 0.05", "level 0.1"]
     assert result["data"]["corruptions"][1]["step"] == 99
     assert result["data"]["corruptions"][1]["noise_std"] == pytest.approx(0.321, abs=1e-3)
     assert list(result["data"]["test_sets"]) == ["my pictures", "photographs", "mine"]
-    assert result["data"]["test_sets"]["mine"] == {"images": 16, "sources": 4}
+    assert result["data"]["test_sets"]["mine"] == {"images": 8, "sources": 4}
     reasons = {entry["source"]: entry["reason"] for entry in result["data"]["rejected"]}
     assert set(reasons) == {"text.jpg", "tiny.png"}
     for model in result["models"]:

@@ -166,5 +166,5 @@ def test_real_photographs(real_data: Path, tmp_path: Path) -> None:
     folder = real_data / "images" / "set5"
     sources = [Source(path.name, "test", path.stem) for path in sorted(folder.glob("*.bmp"))]
     shards = prepare_images(folder, tmp_path, ImagesConfig(), sources)
-    assert shards.manifest["samples"] == {"train": 0, "validation": 0, "test": 20}
+    assert shards.manifest["samples"] == {"train": 0, "validation": 0, "test": 10}
     assert shards.manifest["rejected"] == []

@@ -100,6 +100,8 @@ class TrainingConfig:
         clip_norm: largest norm of the gradient.
         precision: of matrix products; candidates, energies and updates are always float32.
         validate_every: steps between validations and checkpoints for resuming.
+        processes: models trained at once on a CPU, each in a process of one thread, for small
+            models gain little from more threads (1: one after another, on all threads).
     """
 
     steps: int = 600
@@ -111,9 +113,10 @@ class TrainingConfig:
     clip_norm: float = 1.0
     precision: Precision = "32-true"
     validate_every: int = 200
+    processes: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "validate_every"):
+        for name in ("steps", "batch_size", "validate_every", "processes"):
             require(getattr(self, name) >= 1, f"training.{name} must be at least 1")
         require(self.warmup_steps >= 0, "training.warmup_steps must be at least 0")
         require(self.clip_norm > 0, "training.clip_norm must be above 0")

@@ -7,6 +7,7 @@ import math
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -163,12 +164,14 @@ def train_predictor(
     device: str,
     description: str,
     plan: dict[str, Any],
+    report: Callable[[int], None] | None = None,
 ) -> TrainingRecord:
     """Train `predictor` in place and return what it cost.
 
     The folder receives the weights (`weights.safetensors`), logs, and checkpoints for resuming;
     a training that is finished there is loaded, an interrupted one is continued. `plan` says what
-    is trained and how, as JSON-like values; it is kept beside the weights.
+    is trained and how, as JSON-like values; it is kept beside the weights. `report` is called with
+    the number of steps done, instead of a progress bar.
 
     Raises:
         InputError: the folder holds a training of another plan.
@@ -205,8 +208,9 @@ def train_predictor(
                 enable_version_counter=False,
                 save_on_exception=True,
             ),
-            _NamedProgressBar(description, config.steps),
+            _StepReport(report) if report else _NamedProgressBar(description, config.steps),
         ],
+        enable_progress_bar=report is None,
         enable_model_summary=False,
     )
     checkpoint = folder / CHECKPOINT
@@ -237,6 +241,14 @@ def _require_same_plan(folder: Path, plan: dict[str, Any]) -> None:
         raise InputError(
             f"{folder}: was trained with {', '.join(changed)}, not as asked now; give another --out"
         )
+
+
+class _StepReport(L.Callback):
+    def __init__(self, report: Callable[[int], None]):
+        self._report = report
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        self._report(trainer.global_step)
 
 
 class _NamedProgressBar(TQDMProgressBar):

@@ -41,9 +41,9 @@ class Scores:
     values: dict[tuple[int, str, str], Values] = field(default_factory=dict)
 
     def selected(self, corruption: str) -> int:
-        """The cheapest setting within 0.02 dB of the best PSNR on validation, same corruption.
+        """Index of the cheapest setting within 0.02 dB of the best PSNR on validation images.
 
-        The published protocol is fixed, not selected.
+        Validation images have the same corruption. The published protocol is fixed, not selected.
         """
         tried = [
             index
@@ -69,7 +69,7 @@ class Evaluator:
 
     @property
     def conditions(self) -> list[tuple[str, Corruption]]:
-        """Every image set under every corruption."""
+        """Every image set under every corruption; validation first, since it selects."""
         return [(name, corruption) for name in self.sets for corruption in self.data.corruptions]
 
     def noisy(self, name: str, corruption: Corruption) -> NoisyImages:
@@ -96,6 +96,7 @@ class Evaluator:
                 index
                 for index, setting in enumerate(scores.settings)
                 if self._wanted(predictors[0], setting, name, corruption, noisy.step)
+                or (name != "validation" and index == scores.selected(corruption.name))
             ]
             settings = [scores.settings[index] for index in wanted]
             per_seed = [self._judge(p, settings, images, noisy) for p in predictors]

@@ -210,6 +210,7 @@ def _print_table(console: Console, title: str, table: Table) -> None:
 
 def _description(result: Result) -> str:
     data, encoder = result.data, result.data["encoder"]
+    kinds = result.config["corruption"]
     rows, columns = encoder["grid"]
     sets = ", ".join(
         f"{name} ({size['images']} crops of {size['sources']} images)"
@@ -218,7 +219,11 @@ def _description(result: Result) -> str:
     text = (
         f"Corpus: {data['corpus']}; {data['clips']['train']} training and "
         f"{data['clips']['validation']} validation images. Test sets: {sets}. "
-        f"Encoder: {encoder['name']}, {rows}x{columns} patches of width {encoder['dim']}."
+        f"Encoder: {encoder['name']}, {rows}x{columns} patches of width {encoder['dim']}. "
+        f"Levels are steps of the published diffusion, as fractions of 1000; besides, Poisson "
+        f"noise of {kinds['poisson_peak']:g} photons, salt and pepper on "
+        f"{kinds['salt_and_pepper']:.0%} of the pixels, JPEG of quality {kinds['jpeg_quality']}, "
+        f"and a blur of {kinds['blur']:g} pixels."
     )
     if data["rejected"]:
         reasons = [f"`{entry['source']}` ({entry['reason']})" for entry in data["rejected"][:10]]
@@ -229,7 +234,7 @@ def _description(result: Result) -> str:
 def _provenance(result: Result) -> list[str]:
     return [
         *environment_lines(result),
-        *(f"- Skipped: {line}." for line in result.files["skipped"]),
+        *(f"- Skipped: {line}." for line in result.data["skipped"]),
         "- A forward-equivalent is one pass of `direct` over an image; costs are those of one "
         "image (batch 1). Latency is a median. Costs of methods that are no networks are not "
         "counted in passes or FLOPs.",

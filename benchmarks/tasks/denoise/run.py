@@ -94,14 +94,14 @@ def run(config: DenoiseConfig, data: DenoiseData, out: Path, device: str) -> Res
         config=dataclasses.asdict(config),
         seeds=config.seeds,
         environment=describe_environment(device),
-        data=data.describe() | {"corruptions": _describe_corruptions(data, evaluator)},
+        data=data.describe()
+        | {"corruptions": _describe_corruptions(data, evaluator), "skipped": skipped},
         models=models,
         comparisons=compare(scores, list(data.test_sets), config.evaluation),
         files={
             "pictures": evaluator.write_pictures(out, shown),
             "logs": training_logs(specs, config.seeds),
-        }
-        | {"skipped": skipped},
+        },
     )
 
 

@@ -83,7 +83,7 @@ def _against_all(result: Result, first: str, name: str, corruption: str) -> list
         else:
             outcomes["beats" if comparison.difference > 0 else "loses to"].append(said)
     spoken = "; ".join(f"{verb} {', '.join(said)}" for verb, said in outcomes.items() if said)
-    steps = f" at {row.setting['steps']} steps" if "steps" in row.setting else ""
+    steps = f" at {_count(row.setting['steps'], 'step')}" if "steps" in row.setting else ""
     where = f"{name}, {corruption} ({_noise(result, corruption)})"
     return [f"{where}: {first}{steps}, {row.metrics['psnr'].mean:.2f} dB, {spoken}."]
 
@@ -108,8 +108,12 @@ def _setting_words(comparison: Comparison) -> str:
     if "passes" in setting:
         return " in one pass" if setting["passes"] == 1 else f" applied {setting['passes']} times"
     if "steps" in setting:
-        return f" at {setting['steps']} steps"
+        return f" at {_count(setting['steps'], 'step')}"
     return ""
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _noise(result: Result, corruption: str) -> str:

@@ -1,6 +1,7 @@
 """Next-frame prediction: prepare data, train every model, judge them alike, write the result."""
 
 import dataclasses
+import functools
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,6 @@ from benchmarks.tasks.next_frame.evaluation import (
     score_rows,
 )
 from worldmodel.next_frame import NextFrameEBT
-from worldmodel.predictor import Predictor
 
 __all__ = ["model_specs", "prepare_data", "run"]
 
@@ -36,15 +36,13 @@ def model_specs(config: NextFrameConfig, data: NextFrameData) -> list[ModelSpec]
     passes = 1 + 2 * config.ebt.training_steps
     deep = replace(config.backbone, layers=config.backbone.layers * passes)
 
-    def ebt() -> Predictor:
-        return NextFrameEBT(config.ebt, config.backbone, grid, dim)
-
-    def transformer_pp() -> Predictor:
-        return TransformerPP(config.transformer_pp, config.backbone, grid, dim)
-
-    def deep_transformer_pp() -> Predictor:
-        return TransformerPP(config.transformer_pp_equal_inference, deep, grid, dim)
-
+    ebt = functools.partial(NextFrameEBT, config.ebt, config.backbone, grid, dim)
+    transformer_pp = functools.partial(
+        TransformerPP, config.transformer_pp, config.backbone, grid, dim
+    )
+    deep_transformer_pp = functools.partial(
+        TransformerPP, config.transformer_pp_equal_inference, deep, grid, dim
+    )
     rate, deep_rate = (
         config.transformer_pp.learning_rate,
         config.transformer_pp_equal_inference.learning_rate,
