@@ -120,6 +120,7 @@ class DenoiseEvaluationConfig:
 
     Args:
         few: numbers of steps and passes evaluated where not all are.
+        validation_images: images on which numbers of steps and passes are selected.
         batch_size: images evaluated at once.
         bm3d_images: images of each test set that BM3D denoises, at the swept levels; it takes
             more than a second for each.
@@ -129,6 +130,7 @@ class DenoiseEvaluationConfig:
     """
 
     few: list[int] = field(default_factory=lambda: [1, 10])
+    validation_images: int = 16
     batch_size: int = 64
     bm3d_images: int = 48
     bootstrap_samples: int = 2000
@@ -138,6 +140,7 @@ class DenoiseEvaluationConfig:
     def __post_init__(self) -> None:
         require(1 in self.few, "evaluation.few must hold 1")
         for name in (
+            "validation_images",
             "batch_size",
             "bm3d_images",
             "bootstrap_samples",

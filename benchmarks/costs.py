@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 WARM_UPS = 3
-LONGEST_TIMING = 1.5  # seconds
+LONGEST_TIMING = 1.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ def measure_cost(
 ) -> Cost:
     """Cost of `call`, a prediction at batch 1.
 
-    Latency is the median of `repeats` calls after 3 warm-ups; long calls are repeated until 1.5
-    seconds are spent. `unit_flops` are the FLOPs of one forward pass of the run's plain baseline.
+    Latency is the median of `repeats` calls after 3 warm-ups; long calls are repeated until a
+    second is spent. `unit_flops` are the FLOPs of one forward pass of the run's plain baseline.
     Passes and FLOPs of methods without a backbone are not defined.
     """
     with _counted_passes(backbone) as passes:

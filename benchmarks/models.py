@@ -173,7 +173,8 @@ def _train_in_processes(
                 name = spec.name if len(config.seeds) == 1 else f"{spec.name} (seed {seed})"
                 jobs[name] = ((spec, config, data, folder, seed, "cpu"), spec.steps)
     if jobs:
-        run_in_processes(train_model, jobs, config.training.processes)
+        longest_first = dict(sorted(jobs.items(), key=lambda job: -job[1][1]))
+        run_in_processes(train_model, longest_first, config.training.processes)
 
 
 def _first_batch(config: RunConfig, data: RunData) -> Clips:

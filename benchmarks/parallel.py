@@ -38,16 +38,19 @@ def run_in_processes(
         ) as pool,
     ):
         tasks = {name: progress.add_task(name, total=steps) for name, (_, steps) in jobs.items()}
-        futures = [
-            pool.submit(_call, train, name, arguments) for name, (arguments, _) in jobs.items()
-        ]
+        names = {
+            pool.submit(_call, train, name, arguments): name
+            for name, (arguments, _) in jobs.items()
+        }
         try:
-            pending = set(futures)
+            pending = set(names)
             while pending:
                 _update(progress, tasks, steps_done)
                 done, pending = wait_for(pending, REFRESH)
                 for future in done:
                     future.result()
+                    progress.remove_task(tasks.pop(names[future]))
+                    console.print(f"trained {names[future]}", highlight=False)
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
             if isinstance(error, KeyboardInterrupt):
@@ -81,4 +84,5 @@ def _update(progress: Progress, tasks: dict[str, Any], steps_done: Any) -> None:
             name, steps = steps_done.get_nowait()
         except queue.Empty:
             return
-        progress.update(tasks[name], completed=steps)
+        if name in tasks:
+            progress.update(tasks[name], completed=steps)

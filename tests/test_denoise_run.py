@@ -244,3 +244,19 @@ def test_lpips_is_used_when_its_weights_are_present(
     assert values.shape == (2,)
     assert float(values[0]) == pytest.approx(0, abs=1e-6)
     assert float(values[1]) > 1e-3
+
+
+def test_trainings_in_processes_are_loaded_like_any_other(finished: Path, tmp_path: Path) -> None:
+    cache = finished.parent / "cache"
+    arguments = ["--data", str(finished.parent / "my pictures"), "--cache-dir", str(cache)]
+    arguments += ["--models", "direct,dit_single_level,identity", "--training.processes", "2"]
+    assert main([*TINY, *arguments, "--out", str(tmp_path / "out")]) == 0
+    found, expected = (
+        json.loads((folder / "results.json").read_text()) for folder in (tmp_path / "out", finished)
+    )
+    for model in found["models"]:
+        row = next(r for r in model["rows"] if r["split"] == "my pictures")
+        assert row["metrics"]["psnr"]["mean"] > 5
+    flops = {m["name"]: m["training"]["flops"] for m in expected["models"] if m["training"]}
+    assert found["models"][0]["training"]["flops"] == flops["direct"]
+    assert found["models"][0]["training"]["steps"] == 6

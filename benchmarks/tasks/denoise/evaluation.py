@@ -63,7 +63,8 @@ class Evaluator:
     def __init__(self, config: DenoiseEvaluationConfig, data: DenoiseData, device: str):
         self.config, self.data, self.device = config, data, device
         self.has_lpips = lpips_weights().is_file()
-        self.sets = {"validation": data.validation_set} | data.test_sets
+        validation = data.validation_set.first(config.validation_images)
+        self.sets = {"validation": validation} | data.test_sets
         self._noisy: dict[Condition, NoisyImages] = {}
         self._costs: dict[tuple[type, int, str], Cost] = {}
 
