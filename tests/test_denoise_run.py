@@ -64,7 +64,7 @@ def test_a_run_judges_every_model_on_the_same_images(finished: Path) -> None:
     assert result["data"]["corruptions"][1]["step"] == 99
     assert result["data"]["corruptions"][1]["noise_std"] == pytest.approx(0.321, abs=1e-3)
     assert list(result["data"]["test_sets"]) == ["my pictures", "photographs", "mine"]
-    assert result["data"]["test_sets"]["mine"] == {"images": 8, "sources": 4}
+    assert result["data"]["test_sets"]["mine"] == {"images": 4, "sources": 4}
     reasons = {entry["source"]: entry["reason"] for entry in result["data"]["rejected"]}
     assert set(reasons) == {"text.jpg", "tiny.png"}
     for model in result["models"]:
