@@ -1,12 +1,13 @@
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.command_line import parse, preset_names, to_config
-from data_prep.encoders import build_encoder
+from benchmarks.command_line import TASKS, parse, preset_names, to_config
+from data_prep.encoders import Encoder, build_encoder
 from worldmodel.config import BackboneConfig, EBTConfig
 from worldmodel.energy import EnergyTransformer
 
@@ -61,12 +62,25 @@ def test_candidates_of_one_prediction_share_a_context() -> None:
     assert torch.allclose(together, torch.cat(alone, dim=1), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("preset", preset_names())
-def test_learned_gradient_has_full_rank_in_the_candidate(preset: str, form: str) -> None:
-    config = to_config(parse(["--task", "next_frame", "--preset", preset]))
-    encoder = build_encoder(config.encoder, config.corpus.size)
+def preset_with_encoder(task: str, preset: str) -> tuple[Any, Encoder]:
+    config = to_config(parse(["--task", task, "--preset", preset]))
+    size = config.images.size if task == "denoise" else config.corpus.size
+    return config, build_encoder(config.encoder, size)
+
+
+@pytest.mark.parametrize(("task", "preset"), [(t, p) for t in TASKS for p in preset_names(t)])
+def test_no_preset_has_embeddings_wider_than_its_model(task: str, preset: str) -> None:
+    config, encoder = preset_with_encoder(task, preset)
     assert encoder.dim <= config.backbone.width
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("task", "preset"),
+    [*(("next_frame", p) for p in preset_names("next_frame")), ("denoise", "cpu")],
+)
+def test_learned_gradient_has_full_rank_in_the_candidate(task: str, preset: str, form: str) -> None:
+    config, encoder = preset_with_encoder(task, preset)
     torch.manual_seed(0)
     patches = encoder.grid[0] * encoder.grid[1]
     ebt = replace(config.ebt, form=form, candidate_in_features=True)

@@ -55,7 +55,7 @@ def _compute(result: Result, name: str, corruption: str) -> Figure:
                 axis.axhline(best, lw=1, label=model.name, color=style["color"], ls=":")
                 continue
             for line, (sampler, part) in enumerate(_by_sampler(rows).items()):
-                part = sorted(part, key=lambda row: getattr(row.cost, field))
+                part = sorted(part, key=lambda row: row.cost.flops or 0)
                 axis.plot(
                     [getattr(row.cost, field) for row in part],
                     [row.metrics["psnr"].mean for row in part],
