@@ -152,7 +152,7 @@ def test_a_folder_without_a_readable_video_is_one_line(
     assert main([*TINY, *arguments]) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: ")
-    assert "3 of 3 videos rejected" in error
+    assert "3 of 3 files rejected" in error
 
 
 def test_ctrl_c_leaves_a_run_that_resumes(balls: Path, tmp_path: Path) -> None:
