@@ -1,20 +1,26 @@
 """Parse and dispatch. Nothing heavy is imported before it is needed."""
 
-import difflib
 import importlib
-import itertools
 import os
-import re
 import sys
 import time
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
+from jsonargparse import Namespace
 
 from benchmarks.config import DenoiseConfig, Inputs, NextFrameConfig
 from data_prep.errors import InputError
+from data_prep.options import (
+    Parser,
+    config_first,
+    did_you_mean,
+    explain,
+    run_command,
+    value_of,
+    values_of,
+)
 
 PRESETS = Path(__file__).parent / "presets"
 RESERVED_NAMES = ("validation", "dead_leaves", "photographs")  # of the suite's own image sets
@@ -33,22 +39,14 @@ examples:
 """
 
 
-class _Parser(ArgumentParser):
-    """An argument parser whose errors are one line and exit code 2."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        raise InputError(message)
-
-
 def sections_of(task: str) -> dict[str, type]:
     """The configuration sections of a task, by name."""
     return {f.name: f.type for f in fields(TASKS[task]) if isinstance(f.type, type)}
 
 
-def build_parser(task: str | None, defaults: Path | None) -> ArgumentParser:
+def build_parser(task: str | None, defaults: Path | None) -> Parser:
     """The parser of a task, with the values of the YAML file `defaults` as its defaults."""
-    set_parsing_settings(docstring_parse_attribute_docstrings=False)
-    parser = _Parser(
+    parser = Parser(
         prog="python benchmarks/run.py",
         description="Does an energy-based transformer predict better, and what does it cost?",
         epilog=EXAMPLES,
@@ -101,26 +99,24 @@ def parse(arguments: list[str]) -> Namespace:
     Raises:
         InputError: an option, key or value is wrong.
     """
-    arguments = _config_first(arguments)
-    resumed, preset = _value(arguments, "--resume"), _value(arguments, "--preset") or "cpu"
+    arguments = config_first(arguments)
+    resumed, preset = value_of(arguments, "--resume"), value_of(arguments, "--preset") or "cpu"
     defaults = None
     if resumed is not None:
         defaults = Path(resumed) / "config.yaml"
         if not defaults.is_file():
             raise InputError(f"--resume {resumed}: no config.yaml there; give the folder of a run")
-    task = _value(arguments, "--task") or _task_of(_values(arguments, "--config"), defaults)
+    task = value_of(arguments, "--task") or _task_of(values_of(arguments, "--config"), defaults)
     if task in TASKS and defaults is None:
         defaults = PRESETS / task / f"{preset}.yaml"
         if not defaults.is_file():
-            raise InputError(f"--preset {preset}: {_did_you_mean(preset, preset_names(task))}")
+            raise InputError(f"--preset {preset}: {did_you_mean(preset, preset_names(task))}")
     parser = build_parser(task if task in TASKS else None, defaults)
     try:
         return parser.parse_args(arguments)
     except InputError as error:
         files = [argument for argument in arguments if argument.endswith((".yaml", ".yml"))]
-        raise InputError(
-            _explain(str(error), parser, arguments, files or [str(defaults)])
-        ) from None
+        raise InputError(explain(str(error), parser, arguments, files or [str(defaults)])) from None
 
 
 def to_config(options: Namespace) -> Any:
@@ -140,20 +136,20 @@ def to_config(options: Namespace) -> Any:
 def main(arguments: list[str]) -> int:
     """Run the command line; gives the exit code."""
     try:
-        options = parse(arguments)
-        if options.report is not None:
-            return _report(Path(options.report))
-        if options.task is None:
-            raise InputError(
-                f"--task is missing: give --task {' or '.join(TASKS)} (or --report, --resume)"
-            )
-        return _run(options, to_config(options))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return run_command(lambda: _dispatch(parse(arguments)))
     except FloatingPointError as error:
         print(f"error: {error}; lower the learning rate of this model", file=sys.stderr)
         return 1
+
+
+def _dispatch(options: Namespace) -> int:
+    if options.report is not None:
+        return _report(Path(options.report))
+    if options.task is None:
+        raise InputError(
+            f"--task is missing: give --task {' or '.join(TASKS)} (or --report, --resume)"
+        )
+    return _run(options, to_config(options))
 
 
 def _report(folder: Path) -> int:
@@ -277,33 +273,6 @@ def _write_config(options: Namespace, out: Path) -> None:
     (out / "config.yaml").write_text(yaml.safe_dump(kept, sort_keys=False))
 
 
-def _config_first(arguments: list[str]) -> list[str]:
-    """`--config` files before all options, or they would silently undo those before them."""
-    first, rest = [], []
-    position = 0
-    while position < len(arguments):
-        argument = arguments[position]
-        if argument == "--config" and position + 1 < len(arguments):
-            first += arguments[position : position + 2]
-            position += 1
-        elif argument.startswith("--config="):
-            first.append(argument)
-        else:
-            rest.append(argument)
-        position += 1
-    return first + rest
-
-
-def _values(arguments: list[str], option: str) -> list[str]:
-    following = itertools.pairwise(arguments)
-    spaced = [value for argument, value in following if argument == option]
-    return spaced + [a.split("=", 1)[1] for a in arguments if a.startswith(f"{option}=")]
-
-
-def _value(arguments: list[str], option: str) -> str | None:
-    return next(iter(_values(arguments, option)), None)
-
-
 def _task_of(files: list[str], resumed: Path | None) -> str | None:
     """The task that a file of options names; broken files are reported when they are parsed."""
     import yaml
@@ -314,31 +283,3 @@ def _task_of(files: list[str], resumed: Path | None) -> str | None:
         except (OSError, yaml.YAMLError, KeyError, TypeError):
             continue
     return None
-
-
-def _explain(message: str, parser: ArgumentParser, arguments: list[str], files: list[str]) -> str:
-    """jsonargparse's message as one line in our words: what, where, and what may be meant."""
-    line = " ".join(message.split())
-    line = re.sub(
-        r"Group '([\w.]+)' does not accept option '([\w.]+)'", r"unknown key '\1.\2'", line
-    )
-    line = re.sub(r"Option '([\w.]+)' is not accepted", r"unknown key '\1'", line)
-    line = re.sub(r'Parser key "([\w.]+)": ', r"--\1: ", line)
-    line = re.sub(r"Expected an? (?:<class '(\w+)'>|typing\.Literal)", r"expected \1", line)
-    if line.startswith("Problems parsing config"):
-        return f"{', '.join(files)}: {line}"
-    key = re.search(r"(?:--|unknown key ')([\w.]+)", line)
-    if key is None:
-        return line
-    name = f"--{key.group(1)}"
-    if not any(argument.split("=")[0] == name for argument in arguments):
-        line = f"{', '.join(files)}: {line}"
-    known = [option for action in parser._actions for option in action.option_strings]
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"{line} (did you mean {close[0]}?)" if name not in known and close else line
-
-
-def _did_you_mean(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]}? " if close else ""
-    return f"{hint}known are {', '.join(known)}"

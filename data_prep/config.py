@@ -1,8 +1,11 @@
 """Configuration of corpora and encoders. Imports nothing heavy, so that help stays instant."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from data_prep.errors import InputError
+
+LAYOUTS = ("auto", "folder", "ssv2", "kinetics", "ucf101")
 
 
 def require(condition: bool, message: str) -> None:
@@ -28,6 +31,10 @@ class CorpusConfig:
         validation_fraction: share of the groups for validation where the csv names none.
         test_fraction: share of the groups for testing where there is no csv.
         sources_per_shard: videos in a shard.
+        damage_limit: share of the promised frames that may be missing or damaged before a video
+            is rejected; a clip with such a frame is left out, as is one that shows no motion.
+        time_limit: seconds without a finished clip after which a video is given up.
+        memory_limit: GiB that decoding one video may take.
     """
 
     frames: int = 12
@@ -38,6 +45,9 @@ class CorpusConfig:
     validation_fraction: float = 0.2
     test_fraction: float = 0.2
     sources_per_shard: int = 64
+    damage_limit: float = 0.1
+    time_limit: float = 60.0
+    memory_limit: float = 4.0
 
     def __post_init__(self) -> None:
         require(self.frames >= 3, f"corpus.frames is {self.frames}: a clip needs at least 3 frames")
@@ -47,6 +57,9 @@ class CorpusConfig:
         require(0 < self.validation_fraction < 1, "corpus.validation_fraction must be in (0, 1)")
         require(0 < self.test_fraction < 1, "corpus.test_fraction must be in (0, 1)")
         require(self.sources_per_shard >= 1, "corpus.sources_per_shard must be at least 1")
+        require(0 <= self.damage_limit < 1, "corpus.damage_limit must be in [0, 1)")
+        require(self.time_limit > 0, "corpus.time_limit must be above 0 seconds")
+        require(self.memory_limit > 0, "corpus.memory_limit must be above 0 GiB")
 
 
 @dataclass
@@ -92,6 +105,8 @@ class ImagesConfig:
         validation_fraction: share of the groups for validation where the csv names none.
         test_fraction: share of the groups for testing where there is no csv.
         sources_per_shard: images in a shard.
+        time_limit: seconds without a finished crop after which an image is given up.
+        memory_limit: GiB that reading one image may take.
     """
 
     size: int = 32
@@ -102,6 +117,8 @@ class ImagesConfig:
     validation_fraction: float = 0.1
     test_fraction: float = 0.1
     sources_per_shard: int = 100
+    time_limit: float = 60.0
+    memory_limit: float = 4.0
 
     def __post_init__(self) -> None:
         require(self.size >= 8, f"images.size is {self.size}: at least 8 pixels are needed")
@@ -144,20 +161,76 @@ class EncoderConfig:
     """The frozen encoder.
 
     Args:
-        name: which encoder; `dct` is the orthonormal block DCT and needs no weights.
-        patch_size: height and width of a patch in pixels.
-        frequencies: low frequencies kept per channel, in zigzag order (null: all, invertible).
+        name: `dct`, the orthonormal block DCT, which needs no weights; `timm:NAME`, patch tokens
+            of any timm ViT such as timm:vit_small_patch14_dinov2.lvd142m; `vae:NAME_OR_FOLDER`,
+            latents of a diffusers AutoencoderKL or AutoencoderTiny.
+        patch_size: side of a patch, in pixels (dct) or in latents (vae); timm has its own.
+        frequencies: dct: low frequencies kept per channel, in zigzag order (null: all).
+        input_size: height and width to which frames are resized for a timm or vae encoder
+            (null: their own size, to the nearest multiple that the encoder takes).
+        weights: timm: file of weights, .safetensors or .pth (null: the hub's cache).
+        batch_size: frames encoded at once by a timm or vae encoder.
     """
 
     name: str = "dct"
     patch_size: int = 8
     frequencies: int | None = 21
+    input_size: int | None = None
+    weights: str | None = None
+    batch_size: int = 64
 
     def __post_init__(self) -> None:
-        require(self.name == "dct", f"encoder.name is {self.name!r}: the encoder here is dct")
+        kind, _, model = self.name.partition(":")
+        require(
+            self.name == "dct" or (kind in ("timm", "vae") and model != ""),
+            f"encoder.name is {self.name!r}: give dct, timm:NAME or vae:NAME_OR_FOLDER",
+        )
         require(self.patch_size >= 1, "encoder.patch_size must be at least 1 pixel")
+        require(self.batch_size >= 1, "encoder.batch_size must be at least 1 frame")
+        require(
+            self.input_size is None or self.input_size >= 8,
+            "encoder.input_size must be at least 8 pixels",
+        )
         limit = self.patch_size**2
         require(
-            self.frequencies is None or 1 <= self.frequencies <= limit,
+            self.kind != "dct" or self.frequencies is None or 1 <= self.frequencies <= limit,
             f"encoder.frequencies must be between 1 and {limit} for patch_size {self.patch_size}",
+        )
+
+    @property
+    def kind(self) -> str:
+        """`dct`, `timm` or `vae`."""
+        return self.name.partition(":")[0]
+
+    @property
+    def model(self) -> str:
+        """The model's name or folder, after the colon."""
+        return self.name.partition(":")[2]
+
+
+@dataclass
+class ExecutorConfig:
+    """Who makes the shards. Any of these can be stopped and run again, or run side by side.
+
+    Args:
+        executor: `local`, processes of this machine, or `ray`, one task per shard.
+        workers: sources decoded at once on this machine (null: one per core).
+        num_jobs: number of jobs that share the work, as of a Slurm array.
+        job_index: which of them this is, from 0; job i makes shards i, i + num_jobs, ...
+        ray_address: address of a Ray cluster, or auto (null: a local one is started).
+    """
+
+    executor: Literal["local", "ray"] = "local"
+    workers: int | None = None
+    num_jobs: int = 1
+    job_index: int = 0
+    ray_address: str | None = None
+
+    def __post_init__(self) -> None:
+        require(self.workers is None or self.workers >= 1, "workers must be at least 1")
+        require(self.num_jobs >= 1, "num_jobs must be at least 1")
+        require(
+            0 <= self.job_index < self.num_jobs,
+            f"job_index {self.job_index}: jobs are counted from 0 to num_jobs - 1 = "
+            f"{self.num_jobs - 1}",
         )

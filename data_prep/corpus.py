@@ -1,18 +1,23 @@
-"""List the videos or images of a corpus and give each to a split, keeping groups together."""
+"""A corpus: its files, each with split, group and label, groups never torn apart."""
 
-import csv
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from data_prep.config import CorpusConfig, ImagesConfig
 from data_prep.errors import InputError
+from data_prep.storage import is_url, open_url, patiently
 
 SPLITS = ("train", "validation", "test")
-SPLIT_ALIASES = {"val": "validation", "valid": "validation", "training": "train", "testing": "test"}
-SPLIT_FILES = ("split.csv", "splits.csv")
+SPLIT_ALIASES = {
+    "val": "validation",
+    "valid": "validation",
+    "validate": "validation",
+    "training": "train",
+    "testing": "test",
+}
 # UCF101 names its recordings: v_ApplyEyeMakeup_g08_c01.avi is clip 1 of group 8.
 UCF101_GROUP = re.compile(r"(.+_g\d+)_c\d+$")
 
@@ -39,110 +44,101 @@ class Source:
     label: str | None = None
 
 
-def list_sources(
-    root: Path, config: CorpusConfig | ImagesConfig, media: Media = VIDEOS
-) -> list[Source]:
-    """The files of `media` below `root` in name order, each with its split.
+@dataclass(frozen=True)
+class Corpus:
+    """Sources below `root`, a folder or URL; `rejected` are listed files that cannot be used."""
 
-    A csv of splits decides where there is one; if it names no validation, the last
-    `validation_fraction` of the training groups in name order become validation, because
-    neighbours in name order often show the same scene. Without a csv, groups are dealt to the
-    three splits in an order drawn from their names' hashes.
+    root: str
+    media: Media
+    sources: list[Source]
+    rejected: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The last part of the root."""
+        return self.root.rstrip("/").rsplit("/", 1)[-1]
+
+    def location(self, source: Source) -> str:
+        """Path or URL of a source."""
+        return f"{self.root.rstrip('/')}/{source.path}"
+
+    def require_splits(self, option: str) -> None:
+        """Raise InputError if a split has no source; names `option`."""
+        for split in SPLITS:
+            if not any(source.split == split for source in self.sources):
+                raise InputError(
+                    f"{option}: {len(self.sources)} {self.media.noun}s leave the {split} split "
+                    f"empty; add {self.media.noun}s, or name the splits in a csv"
+                )
+
+
+def find_files(root: str, option: str) -> list[str]:
+    """All files below `root`, relative to it (posix), in name order.
 
     Raises:
-        InputError: the path or the csv is missing, holds no such file, or leaves a split empty.
+        InputError: `root` is missing or no folder; names `option`.
     """
-    option, files = f"--data {root}", find_files(root, media, f"--data {root}")
-    split_file = _find_split_file(root, config)
-    if split_file is not None:
-        sources = _hold_out_validation(_read_splits(split_file, files), config)
-    else:
-        sources = _deal_splits(files, config)
-    for split in SPLITS:
-        if not any(source.split == split for source in sources):
-            raise InputError(
-                f"{option}: {len(files)} {media.noun}s leave the {split} split empty; "
-                f"add {media.noun}s, or name the splits in a csv"
-            )
-    return sources
+    if is_url(root):
+        files, folder = open_url(root)
+        found = patiently(lambda: files.find(folder), root)
+        return sorted(name[len(folder) :].lstrip("/") for name in found)
+    folder_here = Path(root).expanduser()
+    if not folder_here.exists():
+        raise InputError(f"{option}: no such file or folder")
+    if not folder_here.is_dir():
+        raise InputError(f"{option}: give a folder, a csv or jsonl list, or a shard set")
+    return sorted(
+        path.relative_to(folder_here).as_posix()
+        for path in folder_here.rglob("*")
+        if path.is_file() and not path.name.startswith(".")
+    )
 
 
-def list_test_sources(root: Path, media: Media, option: str) -> list[Source]:
+def of_media(files: list[str], media: Media, option: str) -> list[str]:
+    """Those of `files` that are of `media`.
+
+    Raises:
+        InputError: none is; names `option`.
+    """
+    found = [file for file in files if file.lower().endswith(media.suffixes)]
+    if not found:
+        raise InputError(f"{option}: no {media.noun} in this folder ({', '.join(media.suffixes)})")
+    return found
+
+
+def list_test_sources(root: Path, media: Media, option: str) -> Corpus:
     """All files of `media` below `root` in name order, for testing only.
 
     Raises:
-        InputError: as `find_files`.
+        InputError: `root` is missing, no folder, or holds no such file.
     """
-    return [Source(file, "test", _group(file)) for file in find_files(root, media, option)]
+    files = of_media(find_files(str(root), option), media, option)
+    return Corpus(str(root), media, [Source(file, "test", group_of(file)) for file in files])
 
 
-def find_files(root: Path, media: Media, option: str) -> list[str]:
-    """The files of `media` below `root`, relative to it, in name order.
-
-    Raises:
-        InputError: `root` is missing, no folder, or holds no such file; names `option`.
-    """
-    if not root.exists():
-        raise InputError(f"{option}: no such file or folder")
-    if not root.is_dir():
-        raise InputError(f"{option}: give a folder of {media.noun}s or a shard set, not a file")
-    files = sorted(
-        path.relative_to(root).as_posix()
-        for path in root.rglob("*")
-        if path.suffix.lower() in media.suffixes and path.is_file()
-    )
-    if not files:
-        raise InputError(f"{option}: no {media.noun} in this folder ({', '.join(media.suffixes)})")
-    return files
-
-
-def _find_split_file(root: Path, config: CorpusConfig | ImagesConfig) -> Path | None:
-    if config.splits is not None:
-        path = Path(config.splits)
-        if not path.is_file():
-            raise InputError(f"splits {path}: no such file")
-        return path
-    return next((root / name for name in SPLIT_FILES if (root / name).is_file()), None)
-
-
-def _read_splits(path: Path, files: list[str]) -> list[Source]:
-    """The csv's rows as sources; files that it does not list are left out."""
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        missing = {"name", "split"} - set(reader.fieldnames or [])
-        if missing:
-            raise InputError(f"{path}: no column {' or '.join(sorted(missing))} in the first line")
-        rows = list(reader)
-    known = set(files)
-    sources: dict[str, Source] = {}
-    for line, row in enumerate(rows, start=2):
-        name, split = row["name"], (row["split"] or "").strip().lower()
-        split = SPLIT_ALIASES.get(split, split)
-        if split not in SPLITS:
-            raise InputError(
-                f"{path}:{line}: split {row['split']!r} is none of {', '.join(SPLITS)}"
-            )
-        if name not in known:
-            raise InputError(f"{path}:{line}: {name!r} is no file of the corpus")
-        if name in sources:
-            raise InputError(f"{path}:{line}: {name!r} is listed twice")
-        sources[name] = Source(name, split, row.get("group") or _group(name), row.get("label"))
-    return sorted(sources.values(), key=lambda source: source.path)
-
-
-def _group(file: str) -> str:
+def group_of(file: str) -> str:
+    """The group of a file that no list gives one: its UCF101 recording, or the file alone."""
     stem = file.rsplit(".", 1)[0]
     match = UCF101_GROUP.match(stem)
     return match.group(1) if match else stem
+
+
+def split_named(name: str) -> str | None:
+    """The split that a list calls `name`, or None."""
+    split = name.strip().lower()
+    split = SPLIT_ALIASES.get(split, split)
+    return split if split in SPLITS else None
 
 
 def _unique(items: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(items))
 
 
-def _hold_out_validation(
-    sources: list[Source], config: CorpusConfig | ImagesConfig
-) -> list[Source]:
+def hold_out_validation(sources: list[Source], config: CorpusConfig | ImagesConfig) -> list[Source]:
+    """The last `validation_fraction` of the training groups become validation, if there is none.
+
+    The last in the sources' order, because neighbours in it often show the same scene.
+    """
     if any(source.split == "validation" for source in sources):
         return sources
     groups = _unique(source.group for source in sources if source.split == "train")
@@ -155,9 +151,10 @@ def _hold_out_validation(
     ]
 
 
-def _deal_splits(files: list[str], config: CorpusConfig | ImagesConfig) -> list[Source]:
+def deal_splits(sources: list[Source], config: CorpusConfig | ImagesConfig) -> list[Source]:
+    """Deal the groups to the three splits, in an order drawn from their names' hashes."""
     groups = sorted(
-        _unique(_group(file) for file in files),
+        _unique(source.group for source in sources),
         key=lambda group: hashlib.sha256(group.encode()).digest(),
     )
     held_out = [
@@ -168,4 +165,4 @@ def _deal_splits(files: list[str], config: CorpusConfig | ImagesConfig) -> list[
         group: "validation" if rank < first else "test" if rank < second else "train"
         for rank, group in enumerate(groups)
     }
-    return [Source(file, split_of[_group(file)], _group(file)) for file in files]
+    return [replace(source, split=split_of[source.group]) for source in sources]

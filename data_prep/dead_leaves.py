@@ -4,9 +4,32 @@ Leaves of power-law sizes cover one another (Lee, Mumford and Huang, 2001, secti
 edges and flat parts at all scales; textures of 1/f spectrum and shading fill them.
 """
 
+import dataclasses
+import functools
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
 
-from data_prep.config import DeadLeavesConfig
+from data_prep.config import DeadLeavesConfig, ExecutorConfig, ImagesConfig
+from data_prep.corpus import SPLITS
+from data_prep.executors import Advance
+from data_prep.images import random_crops
+from data_prep.plan import SetPlan, digest, make_set, versions_of
+from data_prep.shards import (
+    FRAMES,
+    METADATA,
+    Sample,
+    ShardSet,
+    encode_frames,
+    encode_metadata,
+    write_shard,
+)
+from data_prep.storage import Folder
 
 SUPERSAMPLING = 2
 SMALLEST, LARGEST = 4.0, 0.6  # radius in pixels, and in canvas sizes
@@ -14,7 +37,79 @@ LEAVES = 2000  # at most; by then next to nothing is left bare
 BARE = 0.002  # share of a canvas that the background may fill
 
 
-def render_dead_leaves(canvas: tuple[int, int], config: DeadLeavesConfig) -> np.ndarray:
+def prepare_dead_leaves(cache: Path, config: DeadLeavesConfig, images: ImagesConfig) -> ShardSet:
+    """Shards of crops of rendered canvases, in the cache; canvases are rendered on all cores.
+
+    A training canvas gives `images.crops` crops, a held-out one gives one.
+    """
+    shards = {}
+    for index, split in enumerate(SPLITS):
+        canvases = [[index, number] for number in range(getattr(config, split))]
+        for start in range(0, len(canvases), images.sources_per_shard):
+            name = f"{split}-{start // images.sources_per_shard:06d}"
+            shards[name] = canvases[start : start + images.sources_per_shard]
+    content = {
+        "media": "canvas",
+        "arguments": dataclasses.asdict(config) | {"size": images.size, "crops": images.crops},
+        "versions": versions_of("numpy"),
+        "encoder": None,
+    }
+    plan = SetPlan("frames", "dead leaves", content, shards)
+    folder = Folder(cache / "dead_leaves" / digest(dataclasses.asdict(plan)))
+
+    def jobs(names: list[str]) -> list[CanvasShard]:
+        return [CanvasShard(name, shards[name], config, images, folder.location) for name in names]
+
+    # One worker: its tools are all the processes.
+    made = make_set(
+        folder, plan, jobs, lambda indices: {}, ExecutorConfig(workers=1), "dead leaves"
+    )
+    assert made is not None  # one job makes all
+    return made
+
+
+@dataclass(frozen=True)
+class CanvasShard:
+    """The making of one shard of dead leaves."""
+
+    name: str
+    canvases: list[list[int]]
+    config: DeadLeavesConfig
+    images: ImagesConfig
+    out: str
+
+    @property
+    def units(self) -> int:
+        """Canvases in the shard."""
+        return len(self.canvases)
+
+    @contextmanager
+    def tools(self) -> Iterator[ProcessPoolExecutor]:
+        """Processes that render."""
+        with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+            yield pool
+
+    def make(self, tools: ProcessPoolExecutor, advance: Advance) -> None:
+        """Render all canvases and crop them."""
+        split = self.name.rsplit("-", 1)[0]
+        count = self.images.crops if split == "train" else 1
+        render = functools.partial(render_dead_leaves, config=self.config)
+        rendered = tools.map(render, self.canvases, chunksize=4)
+
+        def samples() -> Iterator[Sample]:
+            for (_, number), canvas in zip(self.canvases, rendered, strict=True):
+                source = f"{split}/{number:05d}"
+                crops = random_crops(canvas, count, self.images.size, source)
+                for index, crop in enumerate(crops):
+                    metadata = encode_metadata({"source": source, "times": [0.0]})
+                    members = {FRAMES: encode_frames(crop[None]), METADATA: metadata}
+                    yield Sample(f"{self.name}-{number:05d}-{index:03d}", source, members)
+                advance(1)
+
+        write_shard(Folder(self.out), self.name, self.canvases, samples(), dict)
+
+
+def render_dead_leaves(canvas: Sequence[int], config: DeadLeavesConfig) -> np.ndarray:
     """One canvas, uint8 `[H, W, 3]`, decided by the seed of `config` and (split, number)."""
     rng = np.random.default_rng([config.seed, *canvas])
     side = config.size * SUPERSAMPLING

@@ -13,10 +13,13 @@ class Encoder(Protocol):
     """What every encoder offers. Frozen: no gradient, deterministic.
 
     `grid` is (rows, columns) of patches, `dim` the embedding width; an `isometric` encoder keeps
-    distances, so that one global scale fits all its dimensions.
+    distances, so that one global scale fits all its dimensions. `weights` is a checksum of its
+    weights, None where it has none. Only a `decodable` one leads back to pixels.
     """
 
     name: str
+    weights: str | None
+    decodable: bool
     grid: tuple[int, int]
     dim: int
     isometric: bool
@@ -26,12 +29,24 @@ class Encoder(Protocol):
         ...
 
     def decode(self, embeddings: Tensor) -> Tensor:
-        """Embeddings `[N, P, D]` to frames `[N, 3, H, W]`, not clipped."""
+        """Embeddings `[N, P, D]` to frames `[N, 3, H, W]`, not clipped.
+
+        Raises:
+            InputError: the encoder is not decodable.
+        """
         ...
 
 
 def build_encoder(config: EncoderConfig, size: int) -> Encoder:
-    """The encoder of `config` for square frames of `size` pixels."""
+    """The encoder of `config` for square frames of `size` pixels.
+
+    Raises:
+        InputError: the encoder does not fit the frames, or its weights are not on this machine.
+    """
+    if config.kind != "dct":
+        from data_prep.pretrained import build_pretrained  # timm and diffusers import slowly
+
+        return build_pretrained(config, size)
     return BlockDCT(size, config.patch_size, config.frequencies)
 
 
@@ -43,8 +58,10 @@ class BlockDCT:
     An embedding lists frequency by frequency, in zigzag order, the three channels.
     """
 
-    name = "dct"
-    isometric = True
+    name: str = "dct"
+    weights: str | None = None
+    decodable: bool = True
+    isometric: bool = True
 
     def __init__(self, size: int, patch_size: int, frequencies: int | None = None):
         if size % patch_size:

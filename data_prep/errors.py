@@ -1,4 +1,4 @@
-"""What can go wrong with what a user gives: the whole input, or one source of many."""
+"""What can go wrong: with what a user gives, with one source of many, or with the storage."""
 
 
 class InputError(ValueError):
@@ -10,3 +10,7 @@ class DecodeError(Exception):
 
     The source is skipped and the reason recorded; the work goes on.
     """
+
+
+class StorageError(Exception):
+    """A disk or network that fails: nobody's input is wrong, and running again may help."""

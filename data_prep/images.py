@@ -2,27 +2,29 @@
 
 import hashlib
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import PIL
 from PIL import Image, ImageOps
 
+from data_prep.clip import DecodedClip
 from data_prep.config import ImagesConfig
 from data_prep.corpus import Source
-from data_prep.decode import DecodedClip
 from data_prep.errors import DecodeError
 
 
-def read_crops(root: Path, source: Source, config: ImagesConfig) -> list[DecodedClip]:
-    """Crops of an image, each as a clip of one frame.
+def read_crops(path: Path, source: Source, config: ImagesConfig) -> Iterator[DecodedClip]:
+    """Crops of the image in `path`, each as a clip of one frame; `source` decides the places.
 
     Raises:
         DecodeError: the file is no image, is damaged, or is smaller than a crop.
     """
-    image = read_image(root / source.path, config.resize)
+    image = read_image(path, config.resize)
     count = config.crops if source.split == "train" else config.held_out_crops
-    crops = random_crops(image, count, config.size, seed=source.path)
-    return [DecodedClip(crop[None], times=[0.0], repeated=0, decoder="pillow") for crop in crops]
+    for crop in random_crops(image, count, config.size, seed=source.path):
+        yield DecodedClip(crop[None], [0.0], 0, "pillow", PIL.__version__)
 
 
 def read_image(path: Path, resize: int | None) -> np.ndarray:
@@ -42,7 +44,7 @@ def read_image(path: Path, resize: int | None) -> np.ndarray:
             image = image.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombWarning) as error:
         raise DecodeError(
-            f"no readable image: {str(error).replace(str(path), path.name)}"
+            f"no readable image: {str(error).replace(repr(str(path)), 'the file')}"
         ) from None
     if resize is not None:
         scale = resize / min(image.size)

@@ -1,29 +1,31 @@
 """Write and read shard sets: webdataset tars, an index beside each, and a manifest written last.
 
-Nothing read here runs code: members are read by name and offset and decoded by safetensors, by
-`np.load(allow_pickle=False)` or as JSON.
+Nothing read here runs code: members are read by name and offset and decoded by safetensors, as
+plain arrays or as JSON.
 """
 
-import hashlib
 import io
 import json
 import os
+import re
 import tarfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+import numpy.lib.format
 import safetensors
 import safetensors.numpy
 import webdataset
 
 from data_prep.errors import InputError
+from data_prep.storage import Folder, json_bytes, sha256_of
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
+SHARD_NAME = re.compile(r"(train|validation|test)-\d{6}")
 FRAMES, EMBEDDINGS, METADATA = "frames.npy", "emb.safetensors", "json"
 
 
@@ -46,28 +48,8 @@ class SampleReference:
     members: dict[str, tuple[int, int]]
 
 
-@contextmanager
-def atomic_file(path: Path) -> Iterator[BinaryIO]:
-    """A binary file that appears under `path` only when it is written whole and synced."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, content: object) -> None:
-    """Write `content` as JSON under a temporary name, then rename."""
-    with atomic_file(path) as file:
-        file.write((json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
-
-
 def write_shard(
-    folder: Path, name: str, plan: object, samples: Iterable[Sample], notes: Callable[[], dict]
+    folder: Folder, name: str, plan: object, samples: Iterable[Sample], notes: Callable[[], dict]
 ) -> None:
     """Write `{name}.tar` and, after it, its index `{name}.json`.
 
@@ -75,9 +57,8 @@ def write_shard(
     checksum agree (`shard_is_valid`). `notes` is called after the last sample and adds to the
     index what was learnt on the way. Same samples, same bytes.
     """
-    path = folder / f"{name}.tar"
     sources: dict[str, str] = {}
-    with atomic_file(path) as file:
+    with folder.writing(f"{name}.tar") as file:
         tar = webdataset.TarWriter(file, encoder=False, mtime=0)
         for sample in samples:
             if "." in sample.key or sample.key in sources:
@@ -85,141 +66,156 @@ def write_shard(
             sources[sample.key] = sample.source
             tar.write({"__key__": sample.key, **sample.members})
         tar.close()
+        size = file.tell()
+        file.seek(0)
+        checksum = sha256_of(file)
+        file.seek(0)
+        members = member_offsets(file)
     index = {
         "plan": plan,
-        "bytes": path.stat().st_size,
-        "sha256": _sha256(path),
+        "bytes": size,
+        "sha256": checksum,
         "samples": [
-            {"key": key, "source": sources[key], "members": members}
-            for key, members in _member_offsets(path).items()
+            {"key": key, "source": sources[key], "members": offsets}
+            for key, offsets in members.items()
         ],
         **notes(),
     }
-    write_json(folder / f"{name}.json", index)
+    folder.write(f"{name}.json", json_bytes(index))
 
 
-def shard_is_valid(folder: Path, name: str, plan: object) -> bool:
-    """Whether the shard stands there whole and made from `plan`."""
-    tar, index_path = folder / f"{name}.tar", folder / f"{name}.json"
-    if not (tar.is_file() and index_path.is_file()):
-        return False
+def shard_is_valid(folder: Folder, name: str, plan: object) -> bool:
+    """Whether the shard stands there whole and made from `plan`.
+
+    The checksum is compared where the shard lies on this machine; a remote one would have to be
+    fetched, which `verify` does.
+    """
     try:
-        index = json.loads(index_path.read_text())
-        recorded = (index["plan"], index["bytes"], index["sha256"])
-    except (ValueError, KeyError, TypeError):
+        index = json.loads(folder.read(f"{name}.json"))
+        recorded = (index["plan"], index["bytes"])
+        if recorded != (plan, folder.size(f"{name}.tar")):
+            return False
+        return folder.path is None or index["sha256"] == folder.sha256(f"{name}.tar")
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return False
-    return recorded == (plan, tar.stat().st_size, _sha256(tar))
 
 
-def write_manifest(folder: Path, names: list[str], content: dict[str, Any]) -> None:
-    """Write the manifest over the shards `names`: what makes the folder a shard set."""
-    shards, samples = [], dict.fromkeys(("train", "validation", "test"), 0)
-    for name in names:
-        index = json.loads((folder / f"{name}.json").read_text())
-        split = name.rsplit("-", 1)[0]
-        samples[split] += len(index["samples"])
-        shards.append(
-            {
-                "name": name,
-                "split": split,
-                "samples": len(index["samples"]),
-                "bytes": index["bytes"],
-                "sha256": index["sha256"],
-            }
-        )
-    manifest = {"schema_version": SCHEMA_VERSION, **content, "samples": samples, "shards": shards}
-    write_json(folder / MANIFEST, manifest)
+def member_offsets(file: BinaryIO) -> dict[str, dict[str, tuple[int, int]]]:
+    """Offset and size of each member of a shard, by key and suffix."""
+    offsets: dict[str, dict[str, tuple[int, int]]] = {}
+    with tarfile.open(fileobj=file, mode="r:") as tar:
+        for member in tar:
+            key, suffix = member.name.split(".", 1)
+            offsets.setdefault(key, {})[suffix] = (member.offset_data, member.size)
+    return offsets
 
 
 class ShardSet:
-    """A finished shard set, read at random by (shard, offset).
+    """A finished shard set, read at random by (shard, offset); on this machine or behind a URL.
+
+    `folder` is its path, None behind a URL.
 
     Raises:
-        InputError: the folder holds no manifest, one of another version, or a broken index.
+        InputError: the folder holds no manifest, one of another version, or a broken one.
     """
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, location: str | Path):
+        self.files = Folder(location)
+        self.folder = self.files.path
         try:
-            self.manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
+            self.manifest: dict[str, Any] = json.loads(self.files.read(MANIFEST))
         except FileNotFoundError:
-            raise InputError(f"{folder}: no {MANIFEST}, so this is no finished shard set") from None
+            raise InputError(
+                f"{location}: no {MANIFEST}, so this is no finished shard set"
+            ) from None
         except ValueError as error:
-            raise InputError(f"{folder / MANIFEST}: not valid JSON ({error})") from None
+            raise InputError(f"{location}/{MANIFEST}: not valid JSON ({error})") from None
+        self._check_manifest(f"{location}/{MANIFEST}")
+        self._open: dict[str, int] = {}
+
+    def _check_manifest(self, place: str) -> None:
+        if not isinstance(self.manifest, dict):
+            raise InputError(f"{place}: no manifest of a shard set")
         version = self.manifest.get("schema_version")
         if version != SCHEMA_VERSION:
             raise InputError(
-                f"{folder / MANIFEST}: schema_version {version}, this program reads "
-                f"{SCHEMA_VERSION}: make the shards again"
+                f"{place}: schema_version {version}, this program reads {SCHEMA_VERSION}: "
+                "make the shards again with python -m data_prep.prepare"
             )
-        self._files: dict[str, int] = {}
+        try:
+            names = [shard["name"] for shard in self.manifest["shards"]]
+            splits = [shard["split"] for shard in self.manifest["shards"]]
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{place}: broken list of shards ({error!r})") from None
+        for name, split in zip(names, splits, strict=True):
+            # A name decides which file is opened, so it must be one of ours.
+            if not (isinstance(name, str) and SHARD_NAME.fullmatch(name)):
+                raise InputError(f"{place}: {name!r} is no name of a shard")
+            if not name.startswith(f"{split}-"):
+                raise InputError(f"{place}: shard {name} cannot belong to {split!r}")
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_files": {}}  # open files stay in their process
+        return self.__dict__ | {"_open": {}}  # open files stay in their process
 
     @property
     def kind(self) -> str:
         """`frames` or `embeddings`."""
         return str(self.manifest["kind"])
 
+    def shards(self, split: str) -> list[str]:
+        """The names of a split's shards, in order."""
+        return [shard["name"] for shard in self.manifest["shards"] if shard["split"] == split]
+
     def samples(self, split: str) -> list[SampleReference]:
         """The clips of a split in the order of the shards."""
-        references = []
-        for shard in self.manifest["shards"]:
-            if shard["split"] != split:
-                continue
-            path = self.folder / f"{shard['name']}.json"
-            try:
-                index = json.loads(path.read_text())
-                for sample in index["samples"]:
-                    members = {suffix: (o, n) for suffix, (o, n) in sample["members"].items()}
-                    references.append(
-                        SampleReference(sample["key"], sample["source"], shard["name"], members)
-                    )
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                raise InputError(f"{path}: index missing or broken ({error!r})") from None
+        return [sample for name in self.shards(split) for sample in self.shard_samples(name)]
+
+    def shard_samples(self, name: str) -> list[SampleReference]:
+        """The clips of a shard, by its index.
+
+        Raises:
+            InputError: the index is missing or broken.
+        """
+        try:
+            index = json.loads(self.files.read(f"{name}.json"))
+            size = int(index["bytes"])
+            references = []
+            for sample in index["samples"]:
+                members = {suffix: (int(o), int(n)) for suffix, (o, n) in sample["members"].items()}
+                if any(o < 0 or n < 0 or o + n > size for o, n in members.values()):
+                    raise ValueError(f"a member of {sample['key']} lies outside the shard")
+                key, source = str(sample["key"]), str(sample["source"])
+                references.append(SampleReference(key, source, name, members))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"{self.files}/{name}.json: index missing or broken ({error!r}); "
+                "repair the set with python -m data_prep.prepare verify SET --repair"
+            ) from None
         return references
 
     def read(self, sample: SampleReference, suffix: str) -> bytes:
         """The bytes of one member of a clip."""
         if suffix not in sample.members:
-            raise InputError(f"{self.folder}: clip {sample.key} has no member {suffix}")
-        if sample.shard not in self._files:
-            path = self.folder / f"{sample.shard}.tar"
-            self._files[sample.shard] = os.open(path, os.O_RDONLY)
+            raise InputError(f"{self.files}: clip {sample.key} has no member {suffix}")
         offset, size = sample.members[suffix]
-        data = os.pread(self._files[sample.shard], size, offset)
+        name = f"{sample.shard}.tar"
+        if self.folder is None:
+            data = self.files.read(name, offset, offset + size)
+        else:
+            if sample.shard not in self._open:
+                self._open[sample.shard] = os.open(self.folder / name, os.O_RDONLY)
+            data = os.pread(self._open[sample.shard], size, offset)
         if len(data) != size:
-            raise InputError(f"{self.folder / sample.shard}.tar: ends early; make the shards again")
+            raise InputError(f"{self.files}/{name}: ends early; make the shards again")
         return data
 
     def read_frames(self, sample: SampleReference) -> np.ndarray:
         """The frames of a clip, uint8 `[T, H, W, 3]`."""
-        data = io.BytesIO(self.read(sample, FRAMES))
-        frames: np.ndarray = np.load(data, allow_pickle=False)
-        return frames
+        return decode_frames(self.read(sample, FRAMES), f"{self.files}: clip {sample.key}")
 
     def read_embeddings(self, sample: SampleReference) -> np.ndarray:
         """The embeddings of a clip, float16 `[T, P, D]`."""
-        return safetensors.numpy.load(self.read(sample, EMBEDDINGS))["embeddings"]
-
-    def problems(self) -> list[str]:
-        """What is missing or altered, one line a shard; empty when the set is whole."""
-        found = []
-        for shard in self.manifest["shards"]:
-            path = self.folder / f"{shard['name']}.tar"
-            if not path.is_file() or not (self.folder / f"{shard['name']}.json").is_file():
-                found.append(f"{path}: missing")
-            elif path.stat().st_size != shard["bytes"] or _sha256(path) != shard["sha256"]:
-                found.append(f"{path}: altered, its checksum differs from the manifest")
-        return found
-
-
-def require_whole(shards: ShardSet) -> None:
-    """Raise InputError if a shard is missing or altered."""
-    problems = shards.problems()
-    if problems:
-        raise InputError(f"{problems[0]} ({len(problems)} shards in all); make the shards again")
+        return decode_embeddings(self.read(sample, EMBEDDINGS), f"{self.files}: clip {sample.key}")
 
 
 def encode_frames(frames: np.ndarray) -> bytes:
@@ -227,6 +223,38 @@ def encode_frames(frames: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, frames, allow_pickle=False)
     return buffer.getvalue()
+
+
+def decode_frames(data: bytes, place: str) -> np.ndarray:
+    """The bytes of a .npy file to frames uint8 `[T, H, W, 3]`.
+
+    Raises:
+        InputError: they are none; a pickle is never looked into.
+    """
+    stream = io.BytesIO(data)
+    try:
+        numpy.lib.format.read_magic(stream)
+        shape, fortran, dtype = numpy.lib.format.read_array_header_1_0(stream)
+        if fortran or dtype != np.uint8 or len(shape) != 4:
+            raise ValueError(f"{dtype} of shape {shape}")
+        return np.frombuffer(data, np.uint8, offset=stream.tell()).reshape(shape).copy()
+    except ValueError as error:
+        raise InputError(f"{place}: {FRAMES} holds no frames ({error})") from None
+
+
+def decode_embeddings(data: bytes, place: str) -> np.ndarray:
+    """A safetensors file to embeddings float16 `[T, P, D]`.
+
+    Raises:
+        InputError: it holds none.
+    """
+    try:
+        embeddings = safetensors.numpy.load(data)["embeddings"]
+        if embeddings.dtype != np.float16 or embeddings.ndim != 3:
+            raise ValueError(f"{embeddings.dtype} of shape {embeddings.shape}")
+        return embeddings
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        raise InputError(f"{place}: {EMBEDDINGS} holds no embeddings ({error})") from None
 
 
 def encode_embeddings(embeddings: np.ndarray) -> bytes:
@@ -237,17 +265,3 @@ def encode_embeddings(embeddings: np.ndarray) -> bytes:
 def encode_metadata(metadata: dict[str, Any]) -> bytes:
     """A clip's metadata as JSON."""
     return json.dumps(metadata, sort_keys=True, ensure_ascii=False).encode()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _member_offsets(path: Path) -> dict[str, dict[str, tuple[int, int]]]:
-    offsets: dict[str, dict[str, tuple[int, int]]] = {}
-    with tarfile.open(path) as tar:
-        for member in tar:
-            key, suffix = member.name.split(".", 1)
-            offsets.setdefault(key, {})[suffix] = (member.offset_data, member.size)
-    return offsets

@@ -6,7 +6,8 @@ import torch
 
 from data_prep.bouncing_balls import write_bouncing_balls
 from data_prep.config import BouncingBallsConfig, CorpusConfig, EncoderConfig
-from data_prep.prepare import prepare_embeddings, prepare_frames
+from data_prep.embed import prepare_embeddings
+from data_prep.frames import prepare_frames
 from data_prep.shards import ShardSet
 
 BALLS = BouncingBallsConfig(train=6, validation=2, test=3, seconds=3.5)

@@ -3,8 +3,15 @@ from pathlib import Path
 import pytest
 
 from data_prep.config import CorpusConfig
-from data_prep.corpus import list_sources
+from data_prep.corpus import Source
 from data_prep.errors import InputError
+from data_prep.layouts import list_corpus
+
+
+def list_sources(root: Path, config: CorpusConfig) -> list[Source]:
+    corpus = list_corpus(str(root), config, f"--data {root}")
+    corpus.require_splits(f"--data {root}")
+    return corpus.sources
 
 
 def make_corpus(root: Path, names: list[str], csv: str | None = None) -> Path:
@@ -79,7 +86,7 @@ def test_a_path_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no video in this folder"):
         list_sources(tmp_path, CorpusConfig())
     (tmp_path / "a.mp4").write_bytes(b"")
-    with pytest.raises(InputError, match="not a file"):
+    with pytest.raises(InputError, match="give a folder, a csv or jsonl list"):
         list_sources(tmp_path / "a.mp4", CorpusConfig())
     with pytest.raises(InputError, match=r"splits.csv: no such file"):
         list_sources(tmp_path, CorpusConfig(splits=str(tmp_path / "splits.csv")))

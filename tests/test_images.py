@@ -5,11 +5,12 @@ import pytest
 from PIL import Image
 
 from data_prep.config import DeadLeavesConfig, EncoderConfig, ImagesConfig
-from data_prep.corpus import Source
-from data_prep.dead_leaves import render_dead_leaves
+from data_prep.corpus import IMAGES, Corpus, Source
+from data_prep.dead_leaves import prepare_dead_leaves, render_dead_leaves
+from data_prep.embed import prepare_embeddings
 from data_prep.errors import DecodeError, InputError
+from data_prep.frames import prepare_images
 from data_prep.images import random_crops, read_crops, read_image
-from data_prep.prepare import prepare_dead_leaves, prepare_embeddings, prepare_images
 from data_prep.shards import ShardSet
 
 LEAVES = DeadLeavesConfig(train=6, validation=2, test=3, size=48)
@@ -159,12 +160,13 @@ def test_a_folder_without_a_usable_image_is_an_error(tmp_path: Path) -> None:
 def test_reading_reports_damage_as_a_reason(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     with pytest.raises(DecodeError, match="no readable image"):
-        read_crops(tmp_path, Source("a.png", "train", "a"), CROPS)
+        list(read_crops(tmp_path / "a.png", Source("a.png", "train", "a"), CROPS))
 
 
 def test_real_photographs(real_data: Path, tmp_path: Path) -> None:
     folder = real_data / "images" / "set5"
     sources = [Source(path.name, "test", path.stem) for path in sorted(folder.glob("*.bmp"))]
-    shards = prepare_images(folder, tmp_path, ImagesConfig(), sources)
+    corpus = Corpus(str(folder), IMAGES, sources)
+    shards = prepare_images(folder, tmp_path, ImagesConfig(), corpus)
     assert shards.manifest["samples"] == {"train": 0, "validation": 0, "test": 10}
     assert shards.manifest["rejected"] == []

@@ -7,15 +7,19 @@ import pytest
 import webdataset
 
 from data_prep.config import CorpusConfig, EncoderConfig
+from data_prep.embed import prepare_embeddings
 from data_prep.encoders import build_encoder
 from data_prep.errors import InputError
-from data_prep.prepare import prepare_embeddings, prepare_frames
+from data_prep.frames import prepare_frames
 from data_prep.shards import ShardSet
+from data_prep.verify import find_problems
 from worldmodel.data import EmbeddingClips, Scaler, training_batches
 
 
 def hashes(shards: ShardSet) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(shards.folder.iterdir())}
+    """The set's files; the plan also says where the corpus lies."""
+    files = sorted(path for path in shards.folder.iterdir() if path.name != "plan.json")
+    return {path.name: path.read_bytes() for path in files}
 
 
 def copied(shards: ShardSet, folder: Path) -> Path:
@@ -29,7 +33,7 @@ def test_the_same_corpus_gives_the_same_bytes(
     moved = shutil.copytree(balls, tmp_path / "elsewhere")
     again = prepare_frames(moved, tmp_path / "cache", CorpusConfig())
     assert hashes(again) == hashes(frame_shards)
-    assert len(hashes(again)) == 7  # a tar and an index per split, and the manifest
+    assert len(hashes(again)) == 8  # a tar and an index per split, manifest and rejected files
 
 
 def test_frames_and_embeddings_round_trip(
@@ -109,7 +113,9 @@ def test_bad_files_are_recorded_and_skipped(balls: Path, tmp_path: Path) -> None
     rejected = {entry["source"]: entry["reason"] for entry in shards.manifest["rejected"]}
     assert sorted(rejected) == ["videos/train/00000.mp4", "videos/train/00001.mp4"]
     assert rejected["videos/train/00000.mp4"] == "empty file"
-    assert "decord: " in rejected["videos/train/00001.mp4"]
+    assert rejected["videos/train/00001.mp4"].startswith("not a video")
+    lines = (shards.folder / "rejected.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == shards.manifest["rejected"]
     assert str(tmp_path) not in (shards.folder / "manifest.json").read_text()
     assert shards.manifest["samples"] == {"train": 4, "validation": 2, "test": 3}
 
@@ -123,17 +129,17 @@ def test_a_corpus_without_a_readable_video_is_an_error(tmp_path: Path) -> None:
 
 def test_an_altered_or_missing_shard_is_named(frame_shards: ShardSet, tmp_path: Path) -> None:
     folder = copied(frame_shards, tmp_path / "set")
-    assert ShardSet(folder).problems() == []
+    assert find_problems(ShardSet(folder)) == []
     tar = folder / "test-000000.tar"
     content = bytearray(tar.read_bytes())
     content[700] ^= 1
     tar.write_bytes(content)
     (folder / "train-000000.tar").unlink()
-    altered, missing = sorted(
-        ShardSet(folder).problems(), key=lambda line: line.endswith("missing")
-    )
-    assert "test-000000.tar: altered" in altered
-    assert "train-000000.tar: missing" in missing
+    found = sorted(str(problem) for problem in find_problems(ShardSet(folder)))
+    assert found == [
+        "test-000000.tar: altered: its checksum differs from the manifest",
+        "train-000000.tar: missing",
+    ]
 
 
 def test_a_set_that_cannot_be_read_is_an_error(frame_shards: ShardSet, tmp_path: Path) -> None:
@@ -142,7 +148,7 @@ def test_a_set_that_cannot_be_read_is_an_error(frame_shards: ShardSet, tmp_path:
     folder = copied(frame_shards, tmp_path / "set")
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(manifest | {"schema_version": 0}))
-    with pytest.raises(InputError, match="schema_version 0, this program reads 1"):
+    with pytest.raises(InputError, match="schema_version 0, this program reads 2"):
         ShardSet(folder)
 
 
@@ -158,7 +164,7 @@ def test_pickled_frames_are_refused(frame_shards: ShardSet, tmp_path: Path) -> N
     content = bytearray(tar.read_bytes())
     content[offset : offset + len(data)] = data
     tar.write_bytes(content)
-    with pytest.raises(ValueError, match="allow_pickle"):
+    with pytest.raises(InputError, match="holds no frames"):
         shards.read_frames(sample)
 
 

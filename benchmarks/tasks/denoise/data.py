@@ -13,17 +13,15 @@ from torch import Tensor
 
 from benchmarks.config import DenoiseConfig, Inputs
 from data_prep.config import ImagesConfig
-from data_prep.corpus import IMAGES, SPLITS, Source, list_test_sources
+from data_prep.corpus import IMAGES, SPLITS, Corpus, Source, list_test_sources
+from data_prep.dead_leaves import prepare_dead_leaves
+from data_prep.embed import encoder_of, prepare_embeddings
 from data_prep.encoders import Encoder
 from data_prep.errors import InputError
-from data_prep.prepare import (
-    digest,
-    encoder_of,
-    prepare_dead_leaves,
-    prepare_embeddings,
-    prepare_images,
-)
-from data_prep.shards import MANIFEST, ShardSet, require_whole
+from data_prep.frames import prepare_images
+from data_prep.plan import digest
+from data_prep.shards import MANIFEST, ShardSet
+from data_prep.verify import require_whole
 from denoise.config import TRAINED_LEVEL, CorruptionConfig
 from denoise.corruption import Corruption, corruptions
 from denoise.data import CleanImages, NoisyPairs
@@ -169,7 +167,10 @@ def prepare_data(config: DenoiseConfig, inputs: Inputs) -> DenoiseData:
     shards = {
         name: frames,
         "photographs": prepare_images(
-            Path(skimage.data.data_dir), cache, config.images, photographs
+            Path(skimage.data.data_dir),
+            cache,
+            config.images,
+            Corpus(skimage.data.data_dir, IMAGES, photographs),
         ),
     }
     for test_name, folder in inputs.test_sets.items():
@@ -181,7 +182,7 @@ def prepare_data(config: DenoiseConfig, inputs: Inputs) -> DenoiseData:
         name,
         frames,
         embeddings,
-        encoder_of(embeddings),
+        encoder_of(embeddings, config.encoder),
         config.corruption,
         {test_name: ImageSet.of(part, "test") for test_name, part in shards.items()},
         [entry for part in shards.values() for entry in part.manifest["rejected"]],
@@ -191,8 +192,8 @@ def prepare_data(config: DenoiseConfig, inputs: Inputs) -> DenoiseData:
 def _test_set(name: str, folder: Path, cache: Path, config: ImagesConfig) -> ShardSet:
     if (folder / MANIFEST).is_file():
         return _frames_of(folder, config)
-    sources = list_test_sources(folder, IMAGES, f"--test {name}={folder}")
-    return prepare_images(folder, cache, config, sources)
+    corpus = list_test_sources(folder, IMAGES, f"--test {name}={folder}")
+    return prepare_images(folder, cache, config, corpus)
 
 
 def _frames_of(folder: Path, config: ImagesConfig) -> ShardSet:

@@ -11,10 +11,13 @@ from benchmarks.config import Inputs, NextFrameConfig
 from data_prep.bouncing_balls import write_bouncing_balls
 from data_prep.config import BouncingBallsConfig
 from data_prep.corpus import SPLITS
+from data_prep.embed import encoder_of, prepare_embeddings
 from data_prep.encoders import Encoder
 from data_prep.errors import InputError
-from data_prep.prepare import digest, encoder_of, prepare_embeddings, prepare_frames
-from data_prep.shards import MANIFEST, ShardSet, require_whole
+from data_prep.frames import prepare_frames
+from data_prep.plan import digest
+from data_prep.shards import MANIFEST, ShardSet
+from data_prep.verify import require_whole
 from worldmodel.data import EmbeddingClips, Scaler
 
 
@@ -109,7 +112,12 @@ def prepare_data(config: NextFrameConfig, inputs: Inputs) -> NextFrameData:
         frames, name = prepare_frames(data, cache, config.corpus), data.resolve().name
     embeddings = prepare_embeddings(frames, cache, config.encoder) if frames else given
     _require_long_enough(embeddings, config)
-    encoder = encoder_of(embeddings)
+    encoder = encoder_of(embeddings, config.encoder)
+    if not encoder.decodable:
+        raise InputError(
+            f"encoder.name {encoder.name}: next_frame is judged in pixels, and this encoder has no "
+            "way back to them; use dct or a vae: encoder"
+        )
     return NextFrameData(name, frames, embeddings, encoder, Scaler.of(embeddings))
 
 

@@ -1,0 +1,214 @@
+"""Videos or images to shards of clips of frames."""
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_prep.clip import DecodedClip
+from data_prep.config import CorpusConfig, ExecutorConfig, ImagesConfig
+from data_prep.corpus import IMAGES, SPLITS, VIDEOS, Corpus, Source
+from data_prep.errors import DecodeError, InputError
+from data_prep.executors import Advance
+from data_prep.isolation import IsolatedReader
+from data_prep.layouts import list_corpus
+from data_prep.plan import SetPlan, digest, make_set, versions_of
+from data_prep.shards import (
+    FRAMES,
+    METADATA,
+    Sample,
+    ShardSet,
+    encode_frames,
+    encode_metadata,
+    write_shard,
+)
+from data_prep.storage import Folder, fetched
+
+Config = CorpusConfig | ImagesConfig
+LOCAL = ExecutorConfig()
+
+
+def prepare_frames(folder: Path, cache: Path, config: CorpusConfig) -> ShardSet:
+    """Shards of the clips of all readable videos below `folder`, in the cache.
+
+    The set's folder is named after the corpus, its files' sizes and times, and the configuration,
+    so a changed corpus gets a new one and an unchanged one is reused.
+
+    Raises:
+        InputError: no usable video, or a split without a clip.
+    """
+    corpus = list_corpus(str(folder), config, f"--data {folder}", media=VIDEOS)
+    corpus.require_splits(f"--data {folder}")
+    return _prepare_cached(corpus, cache, config)
+
+
+def prepare_images(
+    folder: Path, cache: Path, config: ImagesConfig, corpus: Corpus | None = None
+) -> ShardSet:
+    """Shards of crops of readable images below `folder`, each a clip of one frame.
+
+    `corpus` names the images; all below `folder`, dealt into the three splits, if it is not given.
+
+    Raises:
+        InputError: no usable image, or a split without one.
+    """
+    if corpus is None:
+        corpus = list_corpus(str(folder), config, f"--data {folder}", media=IMAGES)
+        corpus.require_splits(f"--data {folder}")
+    return _prepare_cached(corpus, cache, config)
+
+
+def make_frames(
+    corpus: Corpus, out: str, config: Config, executor: ExecutorConfig
+) -> ShardSet | None:
+    """Make the shard set of a corpus in `out`; None while other jobs have not made their part.
+
+    Raises:
+        InputError: `out` holds another set.
+        StorageError: a disk or network fails for good.
+    """
+    return run_plan(Folder(out), plan_frames(corpus, config), executor)
+
+
+def plan_frames(corpus: Corpus, config: Config) -> SetPlan:
+    """The plan of a corpus: `sources_per_shard` sources to a shard, in order, split by split."""
+    arguments = dataclasses.asdict(config)
+    # A csv of splits is named by its content: its path belongs to this machine alone.
+    arguments["splits"] = digest(Path(config.splits).read_text()) if config.splits else None
+    packages = ("av", "decord", "numpy") if corpus.media == VIDEOS else ("pillow", "numpy")
+    shards = {}
+    for split in SPLITS:
+        of_split = [dataclasses.asdict(s) for s in corpus.sources if s.split == split]
+        for start in range(0, len(of_split), config.sources_per_shard):
+            name = f"{split}-{start // config.sources_per_shard:06d}"
+            shards[name] = of_split[start : start + config.sources_per_shard]
+    content = {
+        "media": corpus.media.noun,
+        "arguments": arguments,
+        "versions": versions_of(*packages),
+        "encoder": None,
+    }
+    root = corpus.root if "://" in corpus.root else str(Path(corpus.root).expanduser().resolve())
+    return SetPlan("frames", root, content, shards, corpus.rejected)
+
+
+def run_plan(folder: Folder, plan: SetPlan, executor: ExecutorConfig) -> ShardSet | None:
+    """Make the set of a plan of frames."""
+    kind = CorpusConfig if plan.content["media"] == VIDEOS.noun else ImagesConfig
+    config = kind(**plan.content["arguments"] | {"splits": None})
+
+    def jobs(names: list[str]) -> list[FrameShard]:
+        return [
+            FrameShard(
+                name,
+                plan.source,
+                tuple(Source(**entry) for entry in plan.shards[name]),
+                config,
+                folder.location,
+            )
+            for name in names
+        ]
+
+    description = f"{plan.content['media']}s to frames"
+    return make_set(folder, plan, jobs, lambda indices: {}, executor, description)
+
+
+@dataclass(frozen=True)
+class FrameShard:
+    """The making of one shard of frames."""
+
+    name: str
+    corpus: str
+    sources: tuple[Source, ...]
+    config: Config
+    out: str
+
+    @property
+    def units(self) -> int:
+        """Sources in the shard."""
+        return len(self.sources)
+
+    def tools(self) -> AbstractContextManager[IsolatedReader]:
+        """A process to decode in."""
+        return IsolatedReader(
+            functools.partial(read_source, config=self.config),
+            self.config.time_limit,
+            int(self.config.memory_limit * 2**30),
+        )
+
+    def make(self, tools: IsolatedReader, advance: Advance) -> None:
+        """Decode all sources; those that cannot be used are noted in the index."""
+        rejected: list[dict[str, str]] = []
+        plan = [dataclasses.asdict(source) for source in self.sources]
+        samples = self._samples(tools, advance, rejected)
+        write_shard(Folder(self.out), self.name, plan, samples, lambda: {"rejected": rejected})
+
+    def _samples(
+        self, read: IsolatedReader, advance: Advance, rejected: list[dict[str, str]]
+    ) -> Iterator[Sample]:
+        count = 0
+        for source in self.sources:
+            try:
+                with fetched(f"{self.corpus}/{source.path}") as path:
+                    for clip in read(path, source):
+                        key = f"{self.name}-{count:06d}"
+                        yield Sample(key, source.path, _members(clip, source))
+                        count += 1
+            except DecodeError as error:
+                rejected.append({"source": source.path, "reason": str(error)})
+            except (FileNotFoundError, PermissionError) as error:
+                rejected.append({"source": source.path, "reason": _missing(error)})
+            advance(1)
+
+
+def read_source(path: Path, source: Source, config: Config) -> Iterator[DecodedClip]:
+    """The clips of one video or image."""
+    if isinstance(config, CorpusConfig):
+        from data_prep.decode import read_clips
+
+        yield from read_clips(path, config)
+    else:
+        from data_prep.images import read_crops
+
+        yield from read_crops(path, source, config)
+
+
+def _members(clip: DecodedClip, source: Source) -> dict[str, bytes]:
+    metadata = {
+        "source": source.path,
+        "label": source.label,
+        "group": source.group,
+        "times": clip.times,
+        "repeated_frames": clip.repeated,
+        "motion": clip.motion,
+        "decoder": clip.decoder,
+        "decoder_version": clip.decoder_version,
+    }
+    return {FRAMES: encode_frames(clip.frames), METADATA: encode_metadata(metadata)}
+
+
+def _missing(error: OSError) -> str:
+    return "no such file" if isinstance(error, FileNotFoundError) else "may not be read"
+
+
+def _prepare_cached(corpus: Corpus, cache: Path, config: Config) -> ShardSet:
+    plan = plan_frames(corpus, config)
+    files = [Path(corpus.location(source)).stat() for source in corpus.sources]
+    fingerprint = digest(
+        dataclasses.asdict(plan), [(file.st_size, file.st_mtime_ns) for file in files]
+    )
+    shards = run_plan(Folder(cache / "shards" / fingerprint / "frames"), plan, LOCAL)
+    assert shards is not None  # one job makes all
+    rejected = shards.manifest["rejected"]
+    for split in sorted({source.split for source in corpus.sources}):
+        if shards.manifest["samples"][split] == 0:
+            first = (
+                f"; the first: {rejected[0]['source']}: {rejected[0]['reason']}" if rejected else ""
+            )
+            raise InputError(
+                f"{corpus.root}: nothing readable for the {split} split "
+                f"({len(rejected)} of {len(corpus.sources)} files rejected{first})"
+            )
+    return shards

@@ -1,0 +1,184 @@
+"""Read one source after another in a process that may hang, crash or run out of memory.
+
+The process is long-lived and thrown away when a source fails it. What it says comes back as JSON
+and raw pixels, never as a pickle: it is the one process that touches foreign bytes. Frames go
+through a file, so that a long video needs no memory.
+"""
+
+import contextlib
+import dataclasses
+import errno
+import json
+import multiprocessing
+import os
+import resource
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from data_prep.clip import DecodedClip
+from data_prep.corpus import Source
+from data_prep.errors import DecodeError, StorageError
+
+Reader = Callable[[Path, Source], Iterator[DecodedClip]]
+ATTEMPTS = 2
+START_LIMIT = 300.0  # seconds for a new process to import its decoders
+
+
+class IsolatedReader:
+    """Calls `read(path, source)` in a process of its own, which is replaced when it fails.
+
+    Args:
+        read: picklable; may raise DecodeError, which passes through.
+        time_limit: seconds without a finished clip after which the process is killed.
+        memory_limit: bytes that the process may map beyond what it starts with.
+    """
+
+    def __init__(self, read: Reader, time_limit: float, memory_limit: int):
+        self._read, self._time_limit, self._memory_limit = read, time_limit, memory_limit
+        self._process: Any = None
+        self._pipe: Connection | None = None
+        self._scratch = tempfile.TemporaryDirectory(prefix="ebt-bench-")
+        self._spool = Path(self._scratch.name) / "frames"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+        self._scratch.cleanup()
+
+    def __call__(self, path: Path, source: Source) -> Iterator[DecodedClip]:
+        """The clips of one source, valid until the next call.
+
+        A failure of the process itself is tried once more.
+
+        Raises:
+            DecodeError: the source cannot be read; the reason is in plain words.
+            StorageError: the disk for scratch files is full.
+        """
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                described = self._ask(path, source)
+                break
+            except _ProcessFailed as failure:
+                self._stop()
+                if attempt == ATTEMPTS:
+                    raise DecodeError(f"{failure} ({ATTEMPTS} attempts)") from None
+        return self._clips(described)
+
+    def _ask(self, path: Path, source: Source) -> list[dict[str, Any]]:
+        """What the process says of each clip; their frames lie in the spool."""
+        clips: list[dict[str, Any]] = []
+        try:
+            pipe = self._start()
+            pipe.send((path, source))
+            while True:
+                answer = _receive(pipe, self._time_limit)
+                match answer["state"]:
+                    case "clip":
+                        clips.append(answer)
+                    case "done":
+                        return clips
+                    case "rejected":
+                        raise DecodeError(answer["reason"])
+                    case "disk full":
+                        raise StorageError(f"{self._scratch.name}: {answer['reason']}")
+                    case "out of memory":
+                        limit = self._memory_limit / 2**30
+                        raise _ProcessFailed(f"needs more than {limit:g} GiB of memory")
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            self._process.join()
+            raise _ProcessFailed(f"decoder {_ending(self._process.exitcode)}") from None
+
+    def _clips(self, described: list[dict[str, Any]]) -> Iterator[DecodedClip]:
+        with self._spool.open("rb") as spool:
+            for answer in described:
+                shape = answer.pop("shape")
+                data = spool.read(int(np.prod(shape)))
+                answer.pop("state")
+                yield DecodedClip(np.frombuffer(data, np.uint8).reshape(shape), **answer)
+
+    def _start(self) -> Connection:
+        if self._pipe is None:
+            context = multiprocessing.get_context("spawn")
+            self._pipe, theirs = context.Pipe()
+            self._process = context.Process(
+                target=_serve,
+                args=(theirs, self._read, self._spool, self._memory_limit),
+                daemon=True,
+            )
+            self._process.start()
+            theirs.close()
+            _receive(self._pipe, START_LIMIT)
+        return self._pipe
+
+    def _stop(self) -> None:
+        if self._pipe is not None:
+            self._process.kill()
+            self._process.join()
+            self._pipe.close()
+            self._pipe = None
+
+
+class _ProcessFailed(Exception):
+    """The process that reads hung, died or ran out of memory."""
+
+
+def _receive(pipe: Connection, limit: float) -> dict[str, Any]:
+    if not pipe.poll(limit):
+        raise _ProcessFailed(f"hung: no clip for {limit:g} s")
+    answer: dict[str, Any] = json.loads(pipe.recv_bytes())
+    return answer
+
+
+def _serve(pipe: Connection, read: Reader, spool: Path, memory_limit: int) -> None:
+    """Answer sources until the pipe closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    _limit_memory(memory_limit)
+
+    def say(state: str, **content: Any) -> None:
+        pipe.send_bytes(json.dumps({"state": state, **content}).encode())
+
+    say("ready")
+    while True:
+        try:
+            path, source = pipe.recv()
+        except EOFError:
+            return
+        try:
+            with spool.open("wb") as file:
+                for clip in read(path, source):
+                    file.write(clip.frames.tobytes())
+                    file.flush()
+                    described = {f.name: getattr(clip, f.name) for f in dataclasses.fields(clip)}
+                    frames = described.pop("frames")
+                    say("clip", shape=frames.shape, **described)
+            say("done")
+        except DecodeError as error:
+            say("rejected", reason=str(error))
+        except MemoryError:
+            say("out of memory")
+        except OSError as error:
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            say("disk full" if full else "rejected", reason=error.strerror or str(error))
+
+
+def _limit_memory(memory_limit: int) -> None:
+    """Limit the address space to what is mapped now and `memory_limit` bytes more."""
+    with contextlib.suppress(OSError, ValueError):  # no /proc, or a lower limit already
+        with open("/proc/self/statm") as file:
+            mapped = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        limit = mapped + memory_limit
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def _ending(exit_code: int | None) -> str:
+    if exit_code is not None and exit_code < 0:
+        return f"crashed ({signal.Signals(-exit_code).name})"
+    return f"ended with exit code {exit_code}"

@@ -1,0 +1,176 @@
+"""The plan of a shard set: shard k is made from a fixed list, whoever makes it and when.
+
+The plan stands in the folder from the start (`plan.json`), each shard with its index as it is
+finished, `rejected.jsonl` and the manifest at the end. A run keeps what stands whole and makes the
+rest, so stopping, repeating and sharing the work all give the same bytes.
+"""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from data_prep.config import ExecutorConfig
+from data_prep.corpus import SPLITS
+from data_prep.errors import InputError
+from data_prep.executors import ShardJob, run_jobs
+from data_prep.shards import MANIFEST, SCHEMA_VERSION, ShardSet, shard_is_valid
+from data_prep.storage import Folder, json_bytes
+
+PLAN, REJECTED = "plan.json", "rejected.jsonl"
+
+
+@dataclass(frozen=True)
+class SetPlan:
+    """What a shard set is made from.
+
+    Args:
+        kind: `frames` or `embeddings`.
+        source: path or URL of the corpus or of the set of frames.
+        content: what the manifest says of its making: arguments, versions, encoder.
+        shards: by name what each is made from.
+        rejected: listed sources that were not even tried, with reasons.
+        machine: settings that hold on this machine only, such as paths of weights.
+    """
+
+    kind: str
+    source: str
+    content: dict[str, Any]
+    shards: dict[str, Any]
+    rejected: list[dict[str, str]] = field(default_factory=list)
+    machine: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, folder: Folder) -> "SetPlan":
+        """The plan that stands in a folder.
+
+        Raises:
+            InputError: there is none, or it is broken.
+        """
+        try:
+            return cls(**json.loads(folder.read(PLAN)))
+        except FileNotFoundError:
+            raise InputError(f"{folder}: no {PLAN}, so nothing was begun here") from None
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{folder}/{PLAN}: not a plan ({error})") from None
+
+    def differences(self, other: "SetPlan") -> list[str]:
+        """The names of what two plans do not share; where sources lie may differ."""
+        mine, theirs = self._shared(), other._shared()
+        found = []
+        for name in mine:
+            if isinstance(mine[name], dict) and isinstance(theirs[name], dict):
+                keys = sorted({*mine[name], *theirs[name]})
+                found += [k for k in keys if mine[name].get(k) != theirs[name].get(k)]
+            elif mine[name] != theirs[name]:
+                found.append(name)
+        return found
+
+    def _shared(self) -> dict[str, Any]:
+        content = {k: v for k, v in self.content.items() if isinstance(v, dict)}
+        return {
+            "kind": self.kind,
+            **content,
+            "sources": digest(self.shards, self.rejected),
+        }
+
+
+def make_set(
+    folder: Folder,
+    plan: SetPlan,
+    jobs: Callable[[list[str]], Sequence[ShardJob]],
+    gather: Callable[[list[dict[str, Any]]], dict[str, Any]],
+    executor: ExecutorConfig,
+    description: str,
+) -> ShardSet | None:
+    """Make the planned shards that do not stand whole in `folder`, then the manifest.
+
+    `jobs` gives the jobs of some shards, `gather` what the manifest takes from the indices.
+    Of several jobs (`executor.num_jobs`) the one that ends last writes the manifest; the others
+    give None.
+
+    Raises:
+        InputError: the folder holds a set of another plan.
+    """
+    folder.make()
+    _begin(folder, plan)
+    mine = list(plan.shards)[executor.job_index :: executor.num_jobs]
+    missing = [name for name in mine if not shard_is_valid(folder, name, plan.shards[name])]
+    run_jobs(jobs(missing), executor, description)
+    indices = _indices(folder, plan, trusted=set(mine))
+    if indices is None:
+        return None
+    _finish(folder, plan, indices, gather(indices))
+    return ShardSet(folder.location)
+
+
+def digest(*content: object) -> str:
+    """A short name for JSON-like content: the same content, the same name."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def versions_of(*packages: str) -> dict[str, str]:
+    """The installed versions of packages."""
+    return {package: importlib.metadata.version(package) for package in packages}
+
+
+def _begin(folder: Folder, plan: SetPlan) -> None:
+    if folder.size(PLAN) is not None:
+        differences = SetPlan.read(folder).differences(plan)
+        if differences:
+            raise InputError(
+                f"{folder}: holds a set made otherwise (different: {', '.join(differences)}); "
+                "give another folder, or the same options and corpus"
+            )
+    folder.write(PLAN, json_bytes(dataclasses.asdict(plan)))
+
+
+def _indices(folder: Folder, plan: SetPlan, trusted: set[str]) -> list[dict[str, Any]] | None:
+    """The indices of all shards in order, or None while some are still to be made."""
+    indices = []
+    for name, entry in plan.shards.items():
+        try:
+            index = json.loads(folder.read(f"{name}.json"))
+        except (FileNotFoundError, ValueError):
+            return None
+        stands = index.get("plan") == entry and folder.size(f"{name}.tar") == index["bytes"]
+        if name not in trusted and not stands:
+            return None
+        indices.append(index)
+    return indices
+
+
+def _finish(
+    folder: Folder, plan: SetPlan, indices: list[dict[str, Any]], gathered: dict[str, Any]
+) -> None:
+    """Write `rejected.jsonl` and, last, the manifest: what makes the folder a shard set."""
+    rejected = plan.rejected + [entry for i in indices for entry in i.get("rejected", [])]
+    lines = [json.dumps(entry, ensure_ascii=False) + "\n" for entry in rejected]
+    folder.write(REJECTED, "".join(lines).encode())
+    samples = dict.fromkeys(SPLITS, 0)
+    shards = []
+    for name, index in zip(plan.shards, indices, strict=True):
+        split = name.rsplit("-", 1)[0]
+        samples[split] += len(index["samples"])
+        shards.append(
+            {
+                "name": name,
+                "split": split,
+                "samples": len(index["samples"]),
+                "bytes": index["bytes"],
+                "sha256": index["sha256"],
+            }
+        )
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "kind": plan.kind,
+        **plan.content,
+        **gathered,
+        "rejected": rejected,
+        "samples": samples,
+        "shards": shards,
+    }
+    folder.write(MANIFEST, json_bytes(manifest))

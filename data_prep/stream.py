@@ -1,0 +1,142 @@
+"""Read shards from front to end through webdataset: for remote sets, and for embedding."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any, BinaryIO
+
+import numpy as np
+import webdataset.tariterators
+from webdataset.gopen import gopen
+
+from data_prep.errors import InputError
+from data_prep.shards import EMBEDDINGS, FRAMES, METADATA, SampleReference, ShardSet
+from data_prep.storage import Folder
+
+MEMBERS = frozenset((FRAMES, EMBEDDINGS, METADATA))
+
+
+def stream_shard(shards: ShardSet, name: str) -> Iterator[tuple[SampleReference, dict[str, bytes]]]:
+    """The clips of a shard in order: where each lies, and its members' bytes by suffix.
+
+    Raises:
+        InputError: the shard is not what its index says.
+    """
+    place = f"{shards.files}/{name}.tar"
+    expected = iter(shards.shard_samples(name))
+    with closing(shards.files.open(f"{name}.tar")) as file:
+        for key, members in read_tar(file, place):
+            reference = next(expected, None)
+            if reference is None or reference.key != key:
+                raise InputError(f"{place}: clip {key} is not in the index; repair the set")
+            yield reference, members
+    if next(expected, None) is not None:
+        raise InputError(f"{place}: ends early; repair the set")
+
+
+def read_tar(file: BinaryIO, place: str) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Keys and members of a webdataset tar; only members that a shard of ours may have.
+
+    Nothing is extracted, unpickled or run: the bytes are handed on.
+
+    Raises:
+        InputError: another member, or a broken tar.
+    """
+    streams = [{"url": place, "stream": file}]
+    files = webdataset.tariterators.tar_file_expander(streams)
+    samples = iter(webdataset.tariterators.group_by_keys(files, lcase=False))
+    while True:
+        try:
+            sample: dict[str, Any] | None = next(samples, None)
+        except Exception as error:  # whatever tarfile and webdataset make of foreign bytes
+            raise InputError(f"{place}: not a shard ({error.args[0]})") from None
+        if sample is None:
+            return
+        members = {suffix: data for suffix, data in sample.items() if not suffix.startswith("__")}
+        foreign = members.keys() - MEMBERS
+        if foreign:
+            raise InputError(
+                f"{place}: clip {sample['__key__']!r} has a member .{min(foreign)}, which no "
+                "shard of ours has; nothing of it was read"
+            )
+        yield sample["__key__"], members
+
+
+def stream_clips(
+    shards: ShardSet,
+    split: str,
+    epoch: int = 0,
+    seed: int = 0,
+    rank: int = 0,
+    ranks: int = 1,
+    start: int = 0,
+    buffer: int = 256,
+) -> Iterator[tuple[SampleReference, dict[str, bytes]]]:
+    """One rank's clips of one epoch, shuffled, read shard by shard.
+
+    Shards come in an order that `seed` and `epoch` decide, clips through a shuffling buffer. Each
+    rank takes an equal run of clips of that order, `len(clips) // ranks`, so all ranks do equal
+    work however uneven the shards are; the few left over change with the epoch. `start` skips
+    what a resumed epoch has had already.
+    """
+    names = shards.shards(split)
+    counts = {shard["name"]: int(shard["samples"]) for shard in shards.manifest["shards"]}
+    order = np.random.default_rng([seed, epoch]).permutation(len(names))
+    share = sum(counts[name] for name in names) // ranks
+    clips = _run_of_clips(shards, [names[i] for i in order], counts, rank * share, share)
+    shuffled = _shuffled(clips, buffer, np.random.default_rng([seed, epoch, rank]))
+    for position, clip in enumerate(shuffled):
+        if position >= start:
+            yield clip
+
+
+def open_shard(location: str, allow_pipe: bool = False) -> BinaryIO:
+    """A shard to read from front to end: a path, a URL or, if allowed, a `pipe:` command.
+
+    Raises:
+        InputError: a `pipe:` that was not allowed, or a location that cannot be read.
+    """
+    if location.startswith("pipe:") and allow_pipe:
+        stream: BinaryIO = gopen(location, "rb")
+        return stream
+    root, _, name = location.rpartition("/")
+    try:
+        return Folder(root or ".").open(name)
+    except FileNotFoundError:
+        raise InputError(f"{location}: no such file") from None
+
+
+def describe_clip(members: dict[str, bytes]) -> dict[str, Any]:
+    """What a clip's metadata says."""
+    described: dict[str, Any] = json.loads(members[METADATA])
+    return described
+
+
+def _run_of_clips(
+    shards: ShardSet, names: list[str], counts: dict[str, int], first: int, length: int
+) -> Iterator[tuple[SampleReference, dict[str, bytes]]]:
+    """`length` clips from the `first` on, of the shards laid end to end."""
+    begin = 0
+    for name in names:
+        end = begin + counts[name]
+        if begin < first + length and end > first:
+            for position, clip in enumerate(stream_shard(shards, name), start=begin):
+                if first <= position < first + length:
+                    yield clip
+        begin = end
+
+
+def _shuffled(clips: Iterator, size: int, rng: np.random.Generator) -> Iterator:
+    held: list[Any] = []
+    for clip in clips:
+        held.append(clip)
+        if len(held) >= size:
+            yield _take(held, rng)
+    while held:
+        yield _take(held, rng)
+
+
+def _take(held: list[Any], rng: np.random.Generator) -> Any:
+    index = int(rng.integers(len(held)))
+    held[index], held[-1] = held[-1], held[index]
+    return held.pop()

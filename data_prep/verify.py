@@ -1,0 +1,115 @@
+"""Is a shard set whole? What is truncated, altered, missing or foreign, and how to mend it."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from data_prep.config import ExecutorConfig
+from data_prep.errors import InputError
+from data_prep.plan import PLAN, REJECTED, SetPlan
+from data_prep.shards import MANIFEST, ShardSet, member_offsets
+from data_prep.storage import Folder
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with a file of a set, in plain words."""
+
+    file: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.what}"
+
+
+def find_problems(shards: ShardSet) -> list[Problem]:
+    """What is not as the manifest says, file by file; empty when the set is whole."""
+    problems = []
+    for shard in shards.manifest["shards"]:
+        problem = _shard_problem(shards.files, shard)
+        if problem is not None:
+            problems.append(problem)
+    ours = {MANIFEST, PLAN, REJECTED}
+    for shard in shards.manifest["shards"]:
+        ours |= {f"{shard['name']}.tar", f"{shard['name']}.json"}
+    for name in shards.files.names():
+        if name not in ours and not name.endswith(".partial"):
+            problems.append(Problem(name, "foreign: not in the manifest"))
+    return problems
+
+
+def require_whole(shards: ShardSet) -> None:
+    """Raise InputError if a shard is missing, truncated or altered."""
+    problems = [p for p in find_problems(shards) if not p.what.startswith("foreign")]
+    if problems:
+        raise InputError(
+            f"{shards.files}/{problems[0]} ({len(problems)} shards in all); mend the set with "
+            f"python -m data_prep.prepare verify {shards.files} --repair"
+        )
+
+
+def repair(location: str, executor: ExecutorConfig, source: str | None = None) -> ShardSet:
+    """Remake what is not whole, from the sources that the plan names; foreign files are removed.
+
+    `source` says where the corpus, or the set of frames, lies now.
+
+    Raises:
+        InputError: nothing was begun in the folder, or its sources cannot be found.
+    """
+    folder = Folder(location)
+    plan = SetPlan.read(folder)
+    if source is not None:
+        plan = SetPlan(**{**plan.__dict__, "source": source})
+    try:
+        problems = find_problems(ShardSet(location))
+    except InputError:
+        problems = []  # no manifest: the unfinished set is finished
+    for problem in problems:
+        stem, _, suffix = problem.file.rpartition(".")
+        if problem.what.startswith("foreign: not in"):
+            folder.remove(problem.file)
+        elif suffix == "tar":
+            folder.remove(f"{stem}.tar")
+            folder.remove(f"{stem}.json")
+    if plan.kind == "frames":
+        from data_prep.frames import run_plan
+    else:
+        from data_prep.embed import run_plan
+    made = run_plan(folder, plan, executor)
+    assert made is not None  # one job makes all
+    return made
+
+
+def _shard_problem(files: Folder, shard: dict[str, Any]) -> Problem | None:
+    tar, index_name = f"{shard['name']}.tar", f"{shard['name']}.json"
+    size = files.size(tar)
+    if size is None:
+        return Problem(tar, "missing")
+    if size < shard["bytes"]:
+        return Problem(tar, f"truncated: {size} of {shard['bytes']} bytes")
+    if size > shard["bytes"] or files.sha256(tar) != shard["sha256"]:
+        return Problem(tar, _altered(files, index_name, size))
+    try:
+        index = json.loads(files.read(index_name))
+        listed = {sample["key"]: sample["members"] for sample in index["samples"]}
+        recorded = index["bytes"], index["sha256"], len(listed)
+    except FileNotFoundError:
+        return Problem(tar, f"its index {index_name} is missing")
+    except (ValueError, KeyError, TypeError):
+        return Problem(tar, f"its index {index_name} is broken")
+    with files.open(tar) as file:
+        held = json.loads(json.dumps(member_offsets(file)))
+    if recorded != (shard["bytes"], shard["sha256"], shard["samples"]) or held != listed:
+        return Problem(tar, f"its index {index_name} is altered")
+    return None
+
+
+def _altered(files: Folder, index_name: str, size: int) -> str:
+    """Whether an index beside the shard knows it, as that of another set would."""
+    try:
+        index = json.loads(files.read(index_name))
+        if index["bytes"] == size and index["sha256"] == files.sha256(f"{index_name[:-5]}.tar"):
+            return "foreign: a whole shard, but of another set"
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        pass
+    return "altered: its checksum differs from the manifest"
