@@ -15,6 +15,7 @@ from data_prep.executors import Advance
 from data_prep.isolation import IsolatedReader
 from data_prep.layouts import list_corpus
 from data_prep.plan import SetPlan, digest, make_set, versions_of
+from data_prep.reading import read_source
 from data_prep.shards import (
     FRAMES,
     METADATA,
@@ -161,18 +162,6 @@ class FrameShard:
             except (FileNotFoundError, PermissionError) as error:
                 rejected.append({"source": source.path, "reason": _missing(error)})
             advance(1)
-
-
-def read_source(path: Path, source: Source, config: Config) -> Iterator[DecodedClip]:
-    """The clips of one video or image."""
-    if isinstance(config, CorpusConfig):
-        from data_prep.decode import read_clips
-
-        yield from read_clips(path, config)
-    else:
-        from data_prep.images import read_crops
-
-        yield from read_crops(path, source, config)
 
 
 def _members(clip: DecodedClip, source: Source) -> dict[str, bytes]:

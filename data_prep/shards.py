@@ -4,6 +4,7 @@ Nothing read here runs code: members are read by name and offset and decoded by 
 plain arrays or as JSON.
 """
 
+import contextlib
 import io
 import json
 import os
@@ -60,11 +61,16 @@ def write_shard(
     sources: dict[str, str] = {}
     with folder.writing(f"{name}.tar") as file:
         tar = webdataset.TarWriter(file, encoder=False, mtime=0)
-        for sample in samples:
-            if "." in sample.key or sample.key in sources:
-                raise ValueError(f"key {sample.key!r} has a dot or is not unique in {name}")
-            sources[sample.key] = sample.source
-            tar.write({"__key__": sample.key, **sample.members})
+        try:
+            for sample in samples:
+                if "." in sample.key or sample.key in sources:
+                    raise ValueError(f"key {sample.key!r} has a dot or is not unique in {name}")
+                sources[sample.key] = sample.source
+                tar.write({"__key__": sample.key, **sample.members})
+        except BaseException:
+            with contextlib.suppress(OSError):
+                tar.close()  # or it would try again when the file is gone
+            raise
         tar.close()
         size = file.tell()
         file.seek(0)

@@ -11,7 +11,7 @@ from webdataset.gopen import gopen
 
 from data_prep.errors import InputError
 from data_prep.shards import EMBEDDINGS, FRAMES, METADATA, SampleReference, ShardSet
-from data_prep.storage import Folder
+from data_prep.storage import Folder, is_url
 
 MEMBERS = frozenset((FRAMES, EMBEDDINGS, METADATA))
 
@@ -99,6 +99,7 @@ def open_shard(location: str, allow_pipe: bool = False) -> BinaryIO:
     if location.startswith("pipe:") and allow_pipe:
         stream: BinaryIO = gopen(location, "rb")
         return stream
+    is_url(location)  # refuses what it must not be
     root, _, name = location.rpartition("/")
     try:
         return Folder(root or ".").open(name)

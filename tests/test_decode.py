@@ -243,27 +243,27 @@ def test_any_rate_and_size_gives_square_clips_at_true_times(
     ]
 
 
-def test_damage_inside_a_video_is_found(tmp_path: Path) -> None:
-    encode(tmp_path / "whole.mkv", "libx264", g="10", frames=100)
-    content = (tmp_path / "whole.mkv").read_bytes()
+@pytest.mark.parametrize("seed", range(4))
+def test_damage_inside_a_video_is_found(tmp_path: Path, seed: int) -> None:
+    encode(tmp_path / "whole.mp4", "libx264", g="10", frames=100)
     config = CorpusConfig(frames=3, frame_interval=0.04, size=32)
-    whole = read_clips(tmp_path / "whole.mkv", config)
-    for seed in range(8):
-        rng = np.random.default_rng(seed)
-        flipped = bytearray(content)
-        for place in rng.integers(len(content) // 3, len(content) * 2 // 3, 3):
-            flipped[place] ^= 1 << rng.integers(8)
-        (tmp_path / "flipped.mkv").write_bytes(flipped)
-        with pytest.raises(DecodeError, match=r"^(damaged: \d+ of \d+ frames|truncated: )"):
-            read_clips(tmp_path / "flipped.mkv", replace(config, damage_limit=0.0))
-        few = read_clips(tmp_path / "flipped.mkv", replace(config, damage_limit=0.9))
-        assert 0 < len(few) < len(whole)
-        originals = {tuple(clip.times): clip.frames.astype(int) for clip in whole}
-        assert {tuple(clip.times) for clip in few} < originals.keys()
-        for clip in few:  # nothing repeated, nothing invented
-            assert clip.repeated == 0
-            if clip.times[-1] < 0.8:  # before the first flipped bit
-                assert np.array_equal(clip.frames, originals[tuple(clip.times)])
+    originals = {
+        tuple(clip.times): clip.frames.astype(int)
+        for clip in read_clips(tmp_path / "whole.mp4", config)
+    }
+    content = bytearray((tmp_path / "whole.mp4").read_bytes())
+    rng = np.random.default_rng(seed)
+    for place in rng.integers(len(content) // 3, len(content) * 2 // 3, 4):
+        content[place : place + 300] = rng.bytes(300)
+    (tmp_path / "damaged.mp4").write_bytes(content)
+    with pytest.raises(DecodeError, match=r"^(damaged: \d+ of \d+ frames|truncated: )"):
+        read_clips(tmp_path / "damaged.mp4", replace(config, damage_limit=0.0))
+    some = read_clips(tmp_path / "damaged.mp4", replace(config, damage_limit=0.95))
+    assert 0 < len(some) < len(originals)
+    for clip in some:  # nothing repeated, nothing invented
+        assert clip.repeated == 0
+        if clip.times[-1] < 0.4:  # before the first damage
+            assert np.abs(clip.frames - originals[tuple(clip.times)]).mean() < 6
 
 
 @pytest.mark.parametrize("name", ["whole.mkv", "whole.mp4", "whole.avi"])

@@ -1,0 +1,347 @@
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data_prep.bouncing_balls import render_bouncing_balls, write_video
+from data_prep.config import BouncingBallsConfig, CorpusConfig, ExecutorConfig
+from data_prep.frames import make_frames
+from data_prep.layouts import list_corpus
+from data_prep.prepare import main
+from data_prep.shards import ShardSet
+
+SMALL = ["--sources-per-shard", "4", "--size", "16", "--workers", "2"]
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 short videos, some of them broken, with names that try a shell."""
+    folder = tmp_path_factory.mktemp("corpus") / "clips"
+    folder.mkdir()
+    config = BouncingBallsConfig(seconds=3.0, size=32)
+    for index in range(24):
+        frames = render_bouncing_balls(np.random.default_rng(index), config)
+        write_video(folder / f"{index:02d} é; rm -rf $(x).mp4", frames, config.fps)
+    (folder / "07 é; rm -rf $(x).mp4").write_bytes(b"")
+    (folder / "19 é; rm -rf $(x).mp4").write_text("no video")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def unbroken(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What one undisturbed run makes of the videos."""
+    out = tmp_path_factory.mktemp("unbroken") / "set"
+    assert main(["shards", str(videos), str(out), *SMALL]) == 0
+    return contents(out)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "data_prep.prepare", *map(str, arguments)]
+
+
+def test_every_source_is_in_the_set_or_rejected_with_a_reason(
+    unbroken: dict[str, bytes], videos: Path
+) -> None:
+    rejected = [json.loads(line) for line in unbroken["rejected.jsonl"].splitlines()]
+    assert {entry["source"][:2]: entry["reason"][:11] for entry in rejected} == {
+        "07": "empty file",
+        "19": "not a video",
+    }
+    manifest = json.loads(unbroken["manifest.json"])
+    assert sum(manifest["samples"].values()) == 22
+    assert str(videos) not in unbroken["manifest.json"].decode()
+    names = [name for name in unbroken if name.endswith(".tar")]
+    assert len(names) == 4 + 2 + 2
+    assert all(name[:-4] + ".json" in unbroken for name in names)
+
+
+@pytest.mark.slow
+def test_killed_anywhere_and_run_again_gives_the_same_bytes(
+    videos: Path, unbroken: dict[str, bytes], tmp_path: Path
+) -> None:
+    moments, out = random.Random(0), tmp_path / "set"
+    started = time.monotonic()
+    subprocess.run(command("shards", videos, tmp_path / "timed", *SMALL), check=True)
+    length = time.monotonic() - started
+    kept = 0
+    for _ in range(12):
+        process = subprocess.Popen(command("shards", videos, out, *SMALL), start_new_session=True)
+        time.sleep(moments.uniform(0.4, 1.0) * length)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        finished = (
+            {p.name: p.stat().st_mtime_ns for p in out.glob("*.json")} if out.exists() else {}
+        )
+        if finished and moments.random() < 0.5:
+            # also lose the tail of what was written last, as a failing disk would
+            last = max(out.glob("*.tar"), key=lambda path: path.stat().st_mtime_ns, default=None)
+            if last is not None:
+                os.truncate(last, last.stat().st_size // 2)
+        kept = max(kept, len(finished))
+        if moments.random() < 0.4:
+            shutil.rmtree(out, ignore_errors=True)
+    assert kept >= 2
+    assert main(["shards", str(videos), str(out), *SMALL]) == 0
+    assert contents(out) == unbroken
+
+
+def test_finished_shards_are_kept(videos: Path, unbroken: dict[str, bytes], tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    assert main(["shards", str(videos), str(out), *SMALL]) == 0
+    before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    (out / "train-000001.json").unlink()
+    (out / "manifest.json").unlink()
+    (out / f".train-000002.tar.{os.uname().nodename.split('.')[0]}.4194400.partial").touch()
+    assert main(["shards", str(videos), str(out), *SMALL]) == 0
+    assert contents(out) == unbroken
+    after = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"train-000001.tar", "train-000001.json", "manifest.json"}
+
+
+def test_two_runs_at_once_into_one_folder_do_no_harm(
+    videos: Path, unbroken: dict[str, bytes], tmp_path: Path
+) -> None:
+    line = command("shards", videos, tmp_path / "set", *SMALL)
+    first, second = subprocess.Popen(line), subprocess.Popen(line)
+    assert (first.wait(), second.wait()) == (0, 0)
+    assert contents(tmp_path / "set") == unbroken
+
+
+def test_jobs_that_share_the_work_give_the_same_bytes(
+    videos: Path, unbroken: dict[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "set"
+    for index in (2, 0, 1):
+        jobs = ["--num-jobs", "3", "--job-index", str(index)]
+        assert main(["shards", str(videos), str(out), *SMALL, *jobs]) == 0
+        assert (out / "manifest.json").exists() == (index == 1)
+    assert "job 2 of 3 is done" in capsys.readouterr().out
+    assert contents(out) == unbroken
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_said_and_costs_nothing(
+    videos: Path, unbroken: dict[str, bytes], tmp_path: Path
+) -> None:
+    """A limit on the size of files stands in for the disk."""
+    out = tmp_path / "set"
+    limited = "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+    limited += "resource.setrlimit(resource.RLIMIT_FSIZE, (30000, 30000));"
+    limited += "from data_prep.prepare import main; sys.exit(main(sys.argv[1:]))"
+    line = [sys.executable, "-c", limited, "shards", str(videos), str(out), *SMALL]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "run the same command again" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(out.glob(".*.partial"))
+    assert main(["shards", str(videos), str(out), *SMALL]) == 0
+    assert contents(out) == unbroken
+
+
+def test_a_folder_with_a_set_made_otherwise_is_refused(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "set")
+    assert main(["shards", str(videos), out, *SMALL]) == 0
+    assert main(["shards", str(videos), out, *SMALL, "--frames", "5"]) == 2
+    assert "holds a set made otherwise (different: frames)" in capsys.readouterr().err
+
+
+def test_verify_names_each_problem_and_repair_mends_just_that(
+    videos: Path, unbroken: dict[str, bytes], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "set"
+    assert main(["shards", str(videos), str(out), *SMALL]) == 0
+    assert main(["verify", str(out)]) == 0
+    assert "whole: 22 clips" in capsys.readouterr().out
+    before = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    os.truncate(out / "train-000000.tar", 10240)  # cut at a member's end: still a readable tar
+    altered = bytearray((out / "train-000001.tar").read_bytes())
+    altered[600] ^= 1
+    (out / "train-000001.tar").write_bytes(altered)
+    (out / "train-000002.tar").unlink()
+    for suffix in ("tar", "json"):
+        shutil.copy(out / f"test-000000.{suffix}", out / f"train-000003.{suffix}")
+        shutil.copy(out / f"test-000000.{suffix}", out / f"train-000009.{suffix}")
+    index = json.loads((out / "test-000000.json").read_text())
+    index["samples"][0]["members"]["json"][0] += 512
+    (out / "test-000000.json").write_text(json.dumps(index))
+    (out / "validation-000000.json").unlink()
+    assert main(["verify", str(out)]) == 1
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] + ":" + line.split(":")[1] for line in told] == [
+        "train-000000.tar: truncated",
+        "train-000001.tar: altered",
+        "train-000002.tar: missing",
+        "train-000003.tar: foreign",
+        "validation-000000.tar: its index validation-000000.json is missing",
+        "test-000000.tar: its index test-000000.json is altered",
+        "train-000009.json: foreign",
+        "train-000009.tar: foreign",
+    ]
+    assert main(["verify", str(out), "--repair"]) == 0
+    assert contents(out) == unbroken
+    after = {path.name: path.stat().st_mtime_ns for path in out.iterdir()}
+    assert after["test-000001.tar"] == before["test-000001.tar"]
+    assert after["validation-000001.tar"] == before["validation-000001.tar"]
+
+
+def test_a_moved_corpus_is_repaired_from_where_it_lies_now(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = shutil.copytree(videos, tmp_path / "corpus")
+    out = tmp_path / "set"
+    assert main(["shards", str(corpus), str(out), *SMALL]) == 0
+    before = contents(out)
+    corpus.rename(tmp_path / "moved")
+    (out / "train-000001.tar").unlink()
+    assert main(["verify", str(out), "--repair", "--source", str(tmp_path / "moved")]) == 0
+    del before["plan.json"]
+    assert {name: data for name, data in contents(out).items() if name in before} == before
+
+
+def test_embeddings_are_made_and_repaired_by_the_command(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames, out = tmp_path / "frames", tmp_path / "embeddings"
+    assert main(["shards", str(videos), str(frames), *SMALL]) == 0
+    dct = ["--encoder", "dct", "--patch-size", "4", "--frequencies", "6"]
+    assert main(["embed", str(frames), str(out), *dct]) == 0
+    before = contents(out)
+    assert ShardSet(out).manifest["encoder"]["dim"] == 18
+    assert main(["embed", str(frames), str(tmp_path / "one"), *dct, "--workers", "1"]) == 0
+    assert contents(tmp_path / "one") == before
+    (out / "train-000001.tar").unlink()
+    (out / "manifest.json").unlink()
+    assert main(["verify", str(out)]) == 2
+    assert main(["verify", str(out), "--repair"]) == 0
+    assert contents(out) == before
+    capsys.readouterr()
+    assert main(["inspect", str(out)]) == 0
+    assert "kind: embeddings" in capsys.readouterr().out
+    assert main(["inspect", str(frames / "test-000000.tar")]) == 0
+    assert "test-000000-000000: {'frames.npy'" in capsys.readouterr().out
+
+
+def test_settings_come_from_yaml_too(videos: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("frames: 4\nstride: 0.5\nsize: 16\nworkers: 1\n")
+    config = ["--config", str(tmp_path / "mine.yaml"), "--frames", "5"]
+    assert main(["shards", str(videos), str(tmp_path / "set"), *config]) == 0
+    arguments = ShardSet(tmp_path / "set").manifest["arguments"]
+    assert (arguments["frames"], arguments["stride"], arguments["size"]) == (5, 0.5, 16)
+    # 2.875 s of frames hold 4 starts, 0.5 s apart, of clips that last 1 s
+    assert sum(ShardSet(tmp_path / "set").manifest["samples"].values()) == 4 * 22
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["shard"], "did you mean shards?"),
+        (["shards", "/nowhere", "out"], "/nowhere: no such file or folder"),
+        (["shards", "{videos}", "out", "--frams", "3"], "did you mean --frames?"),
+        (["shards", "{videos}", "out", "--frames", "2"], "a clip needs at least 3 frames"),
+        (["shards", "{videos}", "out", "--job-index", "3"], "jobs are counted from 0"),
+        (["shards", "{videos}", "pipe:cat > x"], "pipe: runs a command"),
+        (["shards", "pipe:cat x.csv", "out"], "pipe: runs a command"),
+        (["shards", "simplecache::http://x/y.csv", "out"], "give a path or one plain URL"),
+        (["embed", "{videos}", "out"], "no manifest.json, so this is no finished shard set"),
+        (["embed", "{videos}", "out", "--encoder", "vea:x"], "give dct, timm:NAME or vae:"),
+        (["verify", "{videos}", "--repair"], "no plan.json, so nothing was begun here"),
+        (["inspect", "{videos}"], "no manifest.json"),
+        (["inspect", "pipe:echo"], "give --allow-pipe if you trust it"),
+        (["inspect", "nowhere/a.tar"], "nowhere/a.tar: no such file"),
+    ],
+)
+def test_wrong_input_is_one_line_and_code_2(
+    arguments: list[str],
+    message: str,
+    videos: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([argument.format(videos=videos) for argument in arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_corpus_without_anything_readable_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).write_text("no video")
+    assert main(["shards", str(tmp_path), str(tmp_path / "out")]) == 2
+    told = capsys.readouterr()
+    assert told.out.count("rejected ") == 2
+    assert "nothing readable in 2 files" in told.err
+
+
+def test_help_is_quick_and_imports_nothing_heavy() -> None:
+    for arguments in (["--help"], ["shards", "--help"], ["embed", "--help"]):
+        code = (
+            "import sys; from data_prep.prepare import main\n"
+            f"try: main({arguments!r})\n"
+            "except SystemExit: pass\n"
+            "heavy = {'torch', 'numpy', 'decord', 'av', 'webdataset', 'fsspec', 'timm'}\n"
+            "print('HEAVY', sorted(heavy & set(sys.modules)))"
+        )
+        line = [sys.executable, "-c", code]
+        done = subprocess.run(line, capture_output=True, text=True, check=True)
+        assert "HEAVY []" in done.stdout
+        assert "usage: python -m data_prep.prepare" in done.stdout
+
+
+def test_a_lost_source_folder_loses_its_sources_only(videos: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text(
+        "path,split\n"
+        + "".join(f'"{path}",train\n' for path in sorted(videos.iterdir())[:4])
+        + f"{videos}/gone.mp4,train\n"
+    )
+    corpus = list_corpus(str(tmp_path / "list.csv"), CorpusConfig(), "list")
+    made = make_frames(corpus, str(tmp_path / "out"), CorpusConfig(), ExecutorConfig())
+    assert made is not None
+    assert made.manifest["rejected"] == [
+        {"source": "gone.mp4", "reason": "No such file or directory"}
+    ]
+
+
+def test_every_broken_file_is_dealt_with(real_data: Path, tmp_path: Path) -> None:
+    """As the folder's README says, in one go."""
+    options = ["--frames", "3", "--frame-interval", "0.03"]
+    broken = real_data / "videos" / "broken"
+    assert main(["shards", str(broken), str(tmp_path / "set"), *options]) == 0
+    made = ShardSet(tmp_path / "set")
+    rejected = {entry["source"]: entry["reason"] for entry in made.manifest["rejected"]}
+    reasons = {
+        "one_frame.mp4": "too short: 1 frames",
+        "all_black_2s.mp4": "no motion",
+        "unordered.mov": "no motion",
+        "corrupted.mp4": "damaged: 28 of 50 frames",
+        "truncated_index_at_front.mp4": "truncated: 47 of 100 frames",
+        "truncated_index_at_end.mp4": "not a video, or damaged at the start",
+        "zero_byte.mp4": "empty file",
+        "text_renamed.mp4": "not a video",
+        "audio_only.mp4": "no video stream",
+    }
+    assert rejected.keys() == reasons.keys()
+    for name, reason in reasons.items():
+        assert rejected[name].startswith(reason)
+    used = {s.source for split in ("train", "validation", "test") for s in made.samples(split)}
+    assert used == {path.name for path in broken.glob("*.m[po][4v]")} - reasons.keys()
