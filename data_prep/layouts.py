@@ -70,7 +70,15 @@ def list_corpus(
         layout = _recognise(location, files) if media is None or media is VIDEOS else "folder"
     if layout != "folder":
         media = media or VIDEOS
-        rows = {"ssv2": _ssv2, "kinetics": _kinetics, "ucf101": _ucf101}[layout](location, files)
+        read_lists = {"ssv2": _ssv2, "kinetics": _kinetics, "ucf101": _ucf101}[layout]
+        try:
+            rows = read_lists(location, files)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(
+                f"{option}: a list of the {layout} layout is broken ({error!r})"
+            ) from None
+        if not rows:
+            raise InputError(f"{option}: no list of the {layout} layout; give --layout folder")
         sources, missing = _match(rows, of_media(files, media, option))
         kept, torn = _keep_groups_apart(sources)
         return Corpus(location, media, hold_out_validation(kept, config), missing + torn)

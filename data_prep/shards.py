@@ -7,6 +7,7 @@ plain arrays or as JSON.
 import contextlib
 import io
 import json
+import math
 import os
 import re
 import tarfile
@@ -241,8 +242,9 @@ def decode_frames(data: bytes, place: str) -> np.ndarray:
     try:
         numpy.lib.format.read_magic(stream)
         shape, fortran, dtype = numpy.lib.format.read_array_header_1_0(stream)
-        if fortran or dtype != np.uint8 or len(shape) != 4:
-            raise ValueError(f"{dtype} of shape {shape}")
+        whole = min(shape, default=0) > 0 and math.prod(shape) == len(data) - stream.tell()
+        if fortran or dtype != np.uint8 or len(shape) != 4 or not whole:
+            raise ValueError(f"{dtype} of shape {shape} in {len(data)} bytes")
         return np.frombuffer(data, np.uint8, offset=stream.tell()).reshape(shape).copy()
     except ValueError as error:
         raise InputError(f"{place}: {FRAMES} holds no frames ({error})") from None

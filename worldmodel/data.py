@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
-from data_prep.shards import ShardSet
+from data_prep.shards import EMBEDDINGS, ShardSet, decode_embeddings
+from data_prep.stream import stream_clips
 from worldmodel.predictor import Clips
 
 
@@ -68,15 +69,60 @@ def ordered_batches(clips: EmbeddingClips, batch_size: int) -> DataLoader[Any]:
     return DataLoader(clips, batch_size, collate_fn=clips.collate)
 
 
+class StreamedClips(IterableDataset[tuple[str, Tensor]]):
+    """One epoch of a split read from front to end, for sets too far away to be read at random.
+
+    The same share for each of `ranks` and each of the loader's workers; `seed` and `epoch`
+    decide the order (`data_prep.stream.stream_clips`).
+    """
+
+    def __init__(
+        self,
+        embeddings: ShardSet,
+        split: str,
+        scaler: Scaler,
+        epoch: int,
+        seed: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
+    ):
+        self.shards, self.split, self.scaler = embeddings, split, scaler
+        self.epoch, self.seed, self.rank, self.ranks = epoch, seed, rank, ranks
+
+    def __iter__(self) -> Iterator[tuple[str, Tensor]]:
+        worker = get_worker_info()
+        number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        clips = stream_clips(
+            self.shards,
+            self.split,
+            self.epoch,
+            self.seed,
+            self.rank * workers + number,
+            self.ranks * workers,
+        )
+        for reference, members in clips:
+            place = f"{self.shards.files}: clip {reference.key}"
+            embeddings = decode_embeddings(members[EMBEDDINGS], place)
+            scaled = self.scaler.scale_embeddings(torch.from_numpy(embeddings.astype(np.float32)))
+            yield reference.key, scaled
+
+
 def training_batches(
-    clips: EmbeddingClips, batch_size: int, seed: int, start: int, stop: int
+    clips: EmbeddingClips,
+    batch_size: int,
+    seed: int,
+    start: int,
+    stop: int,
+    rank: int = 0,
+    ranks: int = 1,
 ) -> DataLoader[Any]:
     """The batches of steps `start` to before `stop` of an endless shuffled run.
 
     A step's batch depends only on the seed and the step, so all models see the same data and a
-    resumed training continues exactly.
+    resumed training continues exactly. Of several ranks each gets its own `batch_size` clips of a
+    step; together they see every clip once before any twice.
     """
-    order = _StepBatches(len(clips), batch_size, seed, start, stop)
+    order = _StepBatches(len(clips), batch_size, seed, start, stop, rank, ranks)
     return DataLoader(clips, batch_sampler=order, collate_fn=clips.collate)
 
 
@@ -87,6 +133,8 @@ class _StepBatches:
     seed: int
     start: int
     stop: int
+    rank: int
+    ranks: int
 
     def __len__(self) -> int:
         return self.stop  # counted from step 0: Lightning adds the steps done before a resume
@@ -95,7 +143,8 @@ class _StepBatches:
         epoch, order = -1, np.zeros(0, np.int64)
         for step in range(self.start, self.stop):
             batch = []
-            for position in range(step * self.batch_size, (step + 1) * self.batch_size):
+            first = (step * self.ranks + self.rank) * self.batch_size
+            for position in range(first, first + self.batch_size):
                 if position // self.clips != epoch:
                     epoch = position // self.clips
                     order = np.random.default_rng([self.seed, epoch]).permutation(self.clips)

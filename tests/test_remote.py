@@ -1,0 +1,159 @@
+"""Sources and sets behind URLs: over HTTP, and in fsspec's own memory as an object store."""
+
+import functools
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from data_prep.config import CorpusConfig, EncoderConfig, ExecutorConfig
+from data_prep.embed import make_embeddings
+from data_prep.errors import InputError, StorageError
+from data_prep.frames import make_frames
+from data_prep.layouts import list_corpus
+from data_prep.prepare import main
+from data_prep.shards import ShardSet
+from data_prep.storage import Folder
+from data_prep.stream import stream_clips
+from data_prep.verify import find_problems, repair
+
+CONFIG = CorpusConfig(sources_per_shard=4)
+
+
+@pytest.fixture
+def server(balls: Path) -> Iterator[str]:
+    """The corpus over HTTP."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    handler = functools.partial(Quiet, directory=str(balls))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_address[1]}"
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def bucket(request: pytest.FixtureRequest) -> str:
+    """An empty folder of an object store."""
+    return f"memory://bucket-{request.node.name}"
+
+
+def local_set(corpus: str, out: Path) -> dict[str, bytes]:
+    made = make_frames(list_corpus(corpus, CONFIG, ""), str(out), CONFIG, ExecutorConfig())
+    assert made is not None
+    return {p.name: p.read_bytes() for p in out.iterdir() if p.name != "plan.json"}
+
+
+def remote_files(bucket: str) -> dict[str, bytes]:
+    folder = Folder(bucket)
+    return {name: folder.read(name) for name in folder.names() if name != "plan.json"}
+
+
+def test_sources_over_http_give_the_same_set(
+    balls: Path, server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = (balls / "split.csv").read_text().splitlines()[1:]
+    lines = "".join(f"{server}/{row}\n" for row in rows)
+    lines += f"{server}/videos/train/gone.mp4,train\n"
+    (tmp_path / "list.csv").write_text("path,split\n" + lines)
+    options = ["--sources-per-shard", "4"]
+    assert main(["shards", str(tmp_path / "list.csv"), str(tmp_path / "far"), *options]) == 0
+    far = ShardSet(tmp_path / "far")
+    assert far.manifest["rejected"] == [{"source": "train/gone.mp4", "reason": "no such file"}]
+    assert main(["shards", str(balls), str(tmp_path / "near"), *options]) == 0
+    near = ShardSet(tmp_path / "near")
+    for split in ("train", "validation", "test"):
+        pairs = zip(far.samples(split), near.samples(split), strict=True)
+        assert all((far.read_frames(a) == near.read_frames(b)).all() for a, b in pairs)
+
+
+def test_a_network_that_is_lost_is_not_blamed_on_the_sources(
+    balls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    rows = [f"http://127.0.0.1:9/{n}.mp4,train\n" for n in range(3)]
+    (tmp_path / "list.csv").write_text("path,split\n" + "".join(rows))
+    assert main(["shards", str(tmp_path / "list.csv"), str(tmp_path / "out")]) == 1
+    assert "(4 attempts); what is finished is kept" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_a_set_in_an_object_store_is_the_local_one(
+    balls: Path, bucket: str, tmp_path: Path
+) -> None:
+    expected = local_set(str(balls), tmp_path / "near")
+    corpus = list_corpus(str(balls), CONFIG, "")
+    far = make_frames(corpus, bucket, CONFIG, ExecutorConfig())
+    assert far is not None
+    assert far.folder is None
+    assert remote_files(bucket) == expected
+    near = ShardSet(tmp_path / "near")
+    for one, other in zip(far.samples("train"), near.samples("train"), strict=True):
+        assert (far.read_frames(one) == near.read_frames(other)).all()
+    streamed = {r.key: members for r, members in stream_clips(far, "train")}
+    assert streamed.keys() == {sample.key for sample in near.samples("train")}
+    embeddings = make_embeddings(far, f"{bucket}-e", EncoderConfig(), ExecutorConfig())
+    beside = make_embeddings(near, str(tmp_path / "e"), EncoderConfig(), ExecutorConfig())
+    assert embeddings is not None
+    assert beside is not None
+    assert embeddings.manifest == beside.manifest
+
+
+def test_a_remote_set_is_resumed_verified_and_repaired(
+    balls: Path, bucket: str, tmp_path: Path
+) -> None:
+    corpus = list_corpus(str(balls), CONFIG, "")
+    made = make_frames(corpus, bucket, CONFIG, ExecutorConfig())
+    assert made is not None
+    before = remote_files(bucket)
+    files = fsspec.filesystem("memory")
+    root = bucket.removeprefix("memory:/")
+    files.rm_file(f"{root}/manifest.json")
+    files.rm_file(f"{root}/train-000001.tar")
+    files.pipe_file(f"{root}/test-000000.tar", b"half an upload")
+    with pytest.raises(InputError, match="no finished shard set"):
+        ShardSet(bucket)
+    assert make_frames(corpus, bucket, CONFIG, ExecutorConfig()) is not None
+    assert remote_files(bucket) == before
+    data = bytearray(before["train-000000.tar"])
+    data[700] ^= 1
+    files.pipe_file(f"{root}/train-000000.tar", bytes(data))
+    files.pipe_file(f"{root}/extra.tar", b"")
+    assert sorted(str(problem) for problem in find_problems(ShardSet(bucket))) == [
+        "extra.tar: foreign: not in the manifest",
+        "train-000000.tar: altered: its checksum differs from the manifest",
+    ]
+    repair(bucket, ExecutorConfig())
+    assert remote_files(bucket) == before
+
+
+def test_an_upload_that_fails_for_a_while_is_tried_again(
+    balls: Path, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    working, calls = MemoryFileSystem.put_file, []
+
+    def failing(self: MemoryFileSystem, *arguments: object, **options: object) -> None:
+        calls.append(arguments)
+        if len(calls) % 3:
+            raise ConnectionError("the network is gone")
+        working(self, *arguments, **options)
+
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    monkeypatch.setattr(MemoryFileSystem, "put_file", failing)
+    expected = local_set(str(balls), tmp_path / "near")
+    corpus = list_corpus(str(balls), CONFIG, "")
+    assert make_frames(corpus, bucket, CONFIG, ExecutorConfig()) is not None
+    assert remote_files(bucket) == expected
+    monkeypatch.setattr(MemoryFileSystem, "put_file", lambda *_, **__: 1 / 0)
+    with pytest.raises(StorageError, match=r"division by zero \(4 attempts\)"):
+        make_frames(corpus, f"{bucket}-2", CONFIG, ExecutorConfig())
