@@ -10,7 +10,7 @@ from typing import Any
 
 from jsonargparse import Namespace
 
-from benchmarks.config import DenoiseConfig, Inputs, NextFrameConfig
+from benchmarks.config import DenoiseConfig, Inputs, NextFrameConfig, ThroughputConfig
 from data_prep.errors import InputError
 from data_prep.options import (
     Parser,
@@ -24,7 +24,11 @@ from data_prep.options import (
 
 PRESETS = Path(__file__).parent / "presets"
 RESERVED_NAMES = ("validation", "dead_leaves", "photographs")  # of the suite's own image sets
-TASKS: dict[str, type] = {"next_frame": NextFrameConfig, "denoise": DenoiseConfig}
+TASKS: dict[str, type] = {
+    "next_frame": NextFrameConfig,
+    "denoise": DenoiseConfig,
+    "throughput": ThroughputConfig,
+}
 EXAMPLES = """\
 Add --task to see the options of a task.
 
@@ -34,6 +38,7 @@ examples:
   python benchmarks/run.py --task denoise --data ~/photographs --test mine=~/holiday
   python benchmarks/run.py --task next_frame --data ~/videos --corpus.frame_interval 0.25
   python benchmarks/run.py --task next_frame --seeds 0,1,2 --training.steps 2000
+  python benchmarks/run.py --task throughput --part data
   python benchmarks/run.py --resume runs/20261122-101500-next_frame
   python benchmarks/run.py --report runs/20261122-101500-next_frame
 """
@@ -71,18 +76,25 @@ def build_parser(task: str | None, defaults: Path | None) -> Parser:
     parser.add_argument(
         "--cache-dir", type=str | None, help="folder of prepared data (or EBT_BENCH_CACHE)"
     )
-    parser.add_argument("--seeds", default="0", help="training seeds, such as 0,1,2")
-    parser.add_argument("--models", type=str | None, help="models to run, such as ebt,copy_last")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where")
-    parser.add_argument("--resume", type=str | None, help="continue the run in this folder")
     parser.add_argument("--report", type=str | None, help="re-make this run's report, no training")
-    parser.add_argument(
-        "--search", action="store_true", help="search learning rates and forms on validation"
-    )
+    if task == "throughput":
+        parser.add_argument("--part", choices=["data"], default="data", help="what to measure")
+    else:
+        _add_training_options(parser)
     parser.add_argument("--config", action="config", help="YAML file of options")
     for name, section in sections_of(task).items() if task else ():
         parser.add_class_arguments(section, name)
     return parser
+
+
+def _add_training_options(parser: Parser) -> None:
+    parser.add_argument("--seeds", default="0", help="training seeds, such as 0,1,2")
+    parser.add_argument("--models", type=str | None, help="models to run, such as ebt,copy_last")
+    parser.add_argument("--resume", type=str | None, help="continue the run in this folder")
+    parser.add_argument(
+        "--search", action="store_true", help="search learning rates and forms on validation"
+    )
 
 
 def preset_names(task: str) -> list[str]:
@@ -124,6 +136,8 @@ def to_config(options: Namespace) -> Any:
     sections: dict[str, Any] = {
         name: section(**vars(options[name])) for name, section in sections_of(options.task).items()
     }
+    if options.task == "throughput":
+        return ThroughputConfig(**sections, part=options.part)
     if options.models is not None:
         sections["models"] = [name.strip() for name in options.models.split(",")]
     try:
@@ -166,21 +180,20 @@ def _report(folder: Path) -> int:
 def _run(options: Namespace, config: Any) -> int:
     inputs = _inputs(options)
     started = time.strftime("%Y%m%d-%H%M%S")
-    out = Path(options.resume or options.out or f"runs/{started}-{options.task}")
-    if options.resume is None and (out / "config.yaml").exists():
+    out = Path(options.get("resume") or options.out or f"runs/{started}-{options.task}")
+    resumed = options.get("resume") is not None
+    if not resumed and (out / "config.yaml").exists():
         raise InputError(f"--out {out}: holds a run already; continue it with --resume {out}")
     out.mkdir(parents=True, exist_ok=True)
-    if options.resume is None:
+    if not resumed:
         _write_config(options, out)
     try:
         code = _run_task(config, inputs, out, options)
         _write_config(options, out)  # what a resumed run was given besides
         return code
     except KeyboardInterrupt:
-        print(
-            f"\ninterrupted; continue with: python benchmarks/run.py --resume {out}",
-            file=sys.stderr,
-        )
+        again = f"--resume {out}" if "resume" in options else "--task throughput"
+        print(f"\ninterrupted; continue with: python benchmarks/run.py {again}", file=sys.stderr)
         return 130
 
 
@@ -212,7 +225,7 @@ def _run_task(config: Any, inputs: Inputs, out: Path, options: Namespace) -> int
         console.print(
             f"  rejected {entry['source']}: {entry['reason']}", highlight=False, markup=False
         )
-    if options.search:
+    if options.get("search"):
         from benchmarks.search import search
 
         search(options.task, config, data, out, device, console)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from baselines.config import DirectConfig, DiTConfig, TransformerPPConfig
 from data_prep.config import (
@@ -184,6 +185,42 @@ class DenoiseConfig:
             self.images.size <= self.dead_leaves.size,
             f"images.size is {self.images.size}: at most dead_leaves.size {self.dead_leaves.size}",
         )
+
+
+@dataclass
+class MeasureConfig:
+    """How often and on what throughput is measured.
+
+    Args:
+        repeats: of each measurement, in turn with its reference's.
+        reference_videos: videos that the slow reference of preparation reads in each repeat.
+        many_stride: seconds between the clips of the large corpus that is prepared twice.
+        vae_frames: frames of the clip that a training step encodes.
+        vae_size: their height and width in pixels.
+    """
+
+    repeats: int = 3
+    reference_videos: int = 4
+    many_stride: float = 0.5
+    vae_frames: int = 16
+    vae_size: int = 224
+
+    def __post_init__(self) -> None:
+        require(self.repeats >= 1, "measure.repeats must be at least 1")
+        require(self.reference_videos >= 1, "measure.reference_videos must be at least 1")
+        require(self.many_stride > 0, "measure.many_stride must be above 0 seconds")
+        require(self.vae_frames >= 3, "measure.vae_frames must be at least 3")
+        require(self.vae_size % 8 == 0, "measure.vae_size must be a multiple of 8 pixels")
+
+
+@dataclass
+class ThroughputConfig:
+    """Everything that decides a throughput run."""
+
+    videos: BouncingBallsConfig
+    corpus: CorpusConfig
+    measure: MeasureConfig
+    part: Literal["data"] = "data"
 
 
 def _require_names(models: list[str], known: tuple[str, ...]) -> None:

@@ -1,6 +1,7 @@
 """What the reports of all tasks share: the page and its tables."""
 
 from pathlib import Path
+from typing import Any
 
 from benchmarks.costs import Cost
 from benchmarks.results import Metric, Result, Row
@@ -81,17 +82,16 @@ def seeds_text(result: Result) -> str:
     return "one training seed; another seed may differ"
 
 
-def environment_lines(result: Result) -> list[str]:
+def environment_lines(environment: dict[str, Any], seeds: list[int] | None = None) -> list[str]:
     """Commit, versions, machine and how to repeat the run."""
-    environment = result.environment
     packages = ", ".join(f"{name} {version}" for name, version in environment["packages"].items())
+    seeded = f"Seeds: {', '.join(map(str, seeds))}. " if seeds else ""
     return [
         f"- Commit {environment['commit'] or 'unknown'}.",
         f"- Python {environment['python']}, {packages}.",
         f"- {environment['processor']}, {environment['cores']} cores, "
         f"{environment['threads']} threads, device {environment['device']}.",
-        f"- Seeds: {', '.join(map(str, result.seeds))}. "
-        "The whole configuration is in `config.yaml`; "
+        f"- {seeded}The whole configuration is in `config.yaml`; "
         "`python benchmarks/run.py --config config.yaml` repeats the run.",
     ]
 

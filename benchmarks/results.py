@@ -106,6 +106,38 @@ class Result:
     schema_version: int = SCHEMA_VERSION
 
 
+@dataclass(frozen=True)
+class Measurement:
+    """A median with its lowest and highest repeat, beside a reference measured in the same run.
+
+    `ratio` is above 1 where ours is better; a `target` is for the ratio, or for the value where
+    there is no reference.
+    """
+
+    name: str
+    unit: str
+    value: float
+    low: float
+    high: float
+    reference: str | None
+    reference_value: float | None
+    ratio: float | None
+    target: float | None
+    note: str
+
+
+@dataclass(frozen=True)
+class ThroughputResult:
+    """Everything that a throughput run measured."""
+
+    task: str
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    data: dict[str, Any]
+    measurements: list[Measurement]
+    schema_version: int = SCHEMA_VERSION
+
+
 def verdict(a: str, b: str, low: float, high: float) -> str:
     """Who is better, or `no difference` where the interval holds zero (higher is better)."""
     if low <= 0 <= high:
@@ -113,12 +145,12 @@ def verdict(a: str, b: str, low: float, high: float) -> str:
     return f"{a} is better" if low > 0 else f"{b} is better"
 
 
-def write_result(folder: Path, result: Result) -> None:
+def write_result(folder: Path, result: Result | ThroughputResult) -> None:
     """Write `results.json`."""
     write_json(folder / RESULTS, dataclasses.asdict(result))
 
 
-def read_result(folder: Path) -> Result:
+def read_result(folder: Path) -> Result | ThroughputResult:
     """Read `results.json`.
 
     Raises:
@@ -135,6 +167,9 @@ def read_result(folder: Path) -> Result:
     if version != SCHEMA_VERSION:
         raise InputError(f"{path}: schema_version {version}, this program reads {SCHEMA_VERSION}")
     try:
+        if content["task"] == "throughput":
+            content["measurements"] = [Measurement(**entry) for entry in content["measurements"]]
+            return ThroughputResult(**content)
         content["models"] = [_model(model) for model in content["models"]]
         content["comparisons"] = [Comparison(**entry) for entry in content["comparisons"]]
         return Result(**content)

@@ -6,7 +6,9 @@ A job makes one shard and is safe to repeat, so a worker that dies costs its sha
 import errno
 import logging
 import os
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager
@@ -29,6 +31,7 @@ from data_prep.config import ExecutorConfig
 from data_prep.errors import InputError, StorageError
 
 Advance = Callable[[int], None]
+LOGGED_EVERY = 30.0  # seconds
 
 
 class ShardJob(Protocol):
@@ -152,6 +155,8 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def _progress(description: str, total: int) -> Iterator[Advance]:
+    """A bar with rate and time left; a line every half minute where there is no terminal."""
+    console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -161,6 +166,32 @@ def _progress(description: str, total: int) -> Iterator[Advance]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    hidden = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         task = progress.add_task(description, total=total)
-        yield lambda units: progress.advance(task, units)
+        log = _Log(description, total)
+
+        def advance(units: int) -> None:
+            progress.advance(task, units)
+            if hidden:
+                log.advance(units)
+
+        yield advance
+
+
+class _Log:
+    """Progress as lines of a log file."""
+
+    def __init__(self, description: str, total: int):
+        self._description, self._total, self._done = description, total, 0
+        self._started = self._told = time.monotonic()
+
+    def advance(self, units: int) -> None:
+        self._done += units
+        now = time.monotonic()
+        if now - self._told >= LOGGED_EVERY:
+            self._told = now
+            rate = self._done / (now - self._started)
+            left = (self._total - self._done) / rate
+            line = f"{self._done}/{self._total}, {rate:.1f}/s, {left:.0f} s left"
+            print(f"{self._description}: {line}", file=sys.stderr, flush=True)

@@ -39,7 +39,7 @@ def test_help_without_a_task_names_the_tasks(capsys: pytest.CaptureFixture[str])
 def test_every_preset_parses(task: str, preset: str) -> None:
     config = to_config(parse(["--task", task, "--preset", preset]))
     assert isinstance(config, TASKS[task])
-    assert config.training.steps >= 1
+    assert task == "throughput" or config.training.steps >= 1
 
 
 def test_the_readmes_commands_parse(tmp_path: Path) -> None:

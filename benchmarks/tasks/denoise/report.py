@@ -233,7 +233,7 @@ def _description(result: Result) -> str:
 
 def _provenance(result: Result) -> list[str]:
     return [
-        *environment_lines(result),
+        *environment_lines(result.environment, result.seeds),
         *(f"- Skipped: {line}." for line in result.data["skipped"]),
         "- A forward-equivalent is one pass of `direct` over an image; costs are those of one "
         "image (batch 1). Latency is a median. Costs of methods that are no networks are not "

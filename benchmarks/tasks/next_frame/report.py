@@ -222,7 +222,7 @@ def _description(result: Result) -> str:
 
 def _provenance(result: Result) -> list[str]:
     return [
-        *environment_lines(result),
+        *environment_lines(result.environment, result.seeds),
         "- A forward-equivalent is one forward pass of `transformer_pp` over a clip; costs are "
         "those of one clip (batch 1), a rollout's of all its frames. Latency is a median.",
         "- Number of thinking steps: the fewest within 0.02 dB of the best validation PSNR. "

@@ -1,0 +1,1 @@
+"""What preparing, reading and training cost in time, against named references."""

@@ -1,0 +1,221 @@
+"""What preparing and reading data costs: clips per second, and what a run would pay without it."""
+
+import os
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import numpy as np
+import torch
+from rich.console import Console
+
+from benchmarks.config import NextFrameConfig, ThroughputConfig
+from benchmarks.results import Measurement
+from benchmarks.tasks.throughput.measuring import Series, measurement, memory_samples, spent
+from benchmarks.tasks.throughput.seeking import has_ffprobe, read_by_seeking
+from data_prep.config import CorpusConfig, ExecutorConfig
+from data_prep.corpus import Corpus
+from data_prep.embed import make_embeddings
+from data_prep.frames import make_frames
+from data_prep.plan import digest
+from data_prep.shards import ShardSet, decode_embeddings, encode_embeddings
+from worldmodel.config import BackboneConfig, EBTConfig
+from worldmodel.data import EmbeddingClips, Scaler, ordered_batches
+from worldmodel.next_frame import NextFrameEBT
+from worldmodel.predictor import Clips, Predictor
+
+PUBLISHED_SIZE = BackboneConfig(layers=6, heads=6, width=384)  # xxs
+PUBLISHED_FRAMES = 16
+
+
+def measure_data(
+    config: ThroughputConfig, corpus: Corpus, next_frame: NextFrameConfig, console: Console
+) -> list[Measurement]:
+    """All figures of `--part data`."""
+    with tempfile.TemporaryDirectory(prefix="ebt-bench-") as scratch:
+        folder = Path(scratch)
+        console.print("preparation, against one seek per frame", highlight=False)
+        found = _preparation(config, corpus, folder)
+        console.print("many clips, twice", highlight=False)
+        found += _many_clips(config, corpus, folder)
+        console.print("reading embeddings, against a training step", highlight=False)
+        found += _reading(config, next_frame, folder)
+    console.print("prepared embeddings, against encoding in every step", highlight=False)
+    return found + _encoding_in_every_step(config)
+
+
+def _preparation(config: ThroughputConfig, corpus: Corpus, folder: Path) -> list[Measurement]:
+    cores = os.cpu_count() or 1
+    alone, together, seeking, alone_wall = Series(), Series(), Series(), Series()
+    sample = corpus.sources[:: max(1, len(corpus.sources) // config.measure.reference_videos)]
+    for repeat in range(config.measure.repeats):
+        with spent() as cost:
+            made = _prepare(corpus, folder / f"alone-{repeat}", config.corpus, workers=1)
+        clips = sum(made.manifest["samples"].values())
+        alone.append(clips / cost.cpu)
+        alone_wall.append(clips / cost.wall)
+        with spent() as cost:
+            _prepare(corpus, folder / f"together-{repeat}", config.corpus, workers=cores)
+        together.append(clips / cost.wall)
+        with spent() as cost:
+            read = [
+                len(read_by_seeking(Path(corpus.location(source)), config.corpus))
+                for source in sample[: config.measure.reference_videos]
+            ]
+        seeking.append(sum(read) / cost.cpu)
+        (folder / "prepared").unlink(missing_ok=True)
+        (folder / "prepared").symlink_to(folder / f"alone-{repeat}")
+    probe = "ffprobe" if has_ffprobe() else "no ffprobe here: cv2 asked instead"
+    return [
+        measurement(
+            "clips per CPU-second of preparation",
+            "clips/s",
+            alone,
+            f"cv2, one seek per frame ({probe})",
+            seeking,
+            target=8,
+        ),
+        measurement(
+            f"parallel efficiency on {cores} cores",
+            "of ideal",
+            Series([t / (a * cores) for t, a in zip(together, alone_wall, strict=True)]),
+            note=f"{together.median:.1f} against {alone_wall.median:.1f} clips/s",
+            target=0.8,
+        ),
+    ]
+
+
+def _many_clips(config: ThroughputConfig, corpus: Corpus, folder: Path) -> list[Measurement]:
+    """Prepare many overlapping clips twice: equal hashes, flat memory."""
+    many = replace(config.corpus, stride=config.measure.many_stride)
+    sets, growth = [], Series()
+    for name in ("first", "second"):
+        with memory_samples() as samples:
+            sets.append(_prepare(corpus, folder / name, many))
+        quarter = max(1, len(samples) // 4)
+        growth.append((max(samples[-quarter:]) - max(samples[quarter : 2 * quarter])) / 2**20)
+        peak = max(samples) / 2**20
+    hashes = [digest(made.manifest) for made in sets]
+    clips = sum(sets[0].manifest["samples"].values())
+    for made in sets:
+        shutil.rmtree(str(made.folder))
+    return [
+        measurement(
+            f"equal sets of {clips:,} clips prepared twice",
+            "of 1",
+            Series([float(hashes[0] == hashes[1])]),
+            note=f"manifests {hashes[0]} and {hashes[1]}",
+            target=1,
+        ),
+        measurement(
+            "memory growth from the second to the last quarter",
+            "MB",
+            growth,
+            note=f"peak of all processes {peak:.0f} MB",
+        ),
+    ]
+
+
+def _reading(
+    config: ThroughputConfig, next_frame: NextFrameConfig, folder: Path
+) -> list[Measurement]:
+    frames = ShardSet(folder / "prepared")
+    made = make_embeddings(frames, str(folder / "embeddings"), next_frame.encoder, ExecutorConfig())
+    assert made is not None  # one job makes all
+    clips = EmbeddingClips(made, "train", Scaler.of(made))
+    size = min(next_frame.training.batch_size, len(clips))
+    grid, dim = tuple(made.manifest["encoder"]["grid"]), made.manifest["encoder"]["dim"]
+    step = _TrainingStep(NextFrameEBT(next_frame.ebt, next_frame.backbone, grid, dim))
+    batch = clips.collate([clips[index] for index in range(size)])
+    step(batch)
+    reading, training = Series(), Series()
+    for _ in range(config.measure.repeats * 3):
+        with spent() as cost:
+            for _ in range(5):
+                read = sum(len(part.keys) for part in ordered_batches(clips, size))
+        reading.append(5 * read / cost.wall)
+        with spent() as cost:
+            for _ in range(3):
+                step(batch)
+        training.append(3 * size / cost.wall)
+    reference = f"clips that an EBT training step of the cpu preset consumes (batch {size})"
+    return [measurement("reading embeddings", "clips/s", reading, reference, training, target=10)]
+
+
+def _encoding_in_every_step(config: ThroughputConfig) -> list[Measurement]:
+    """The published setting: 16 frames of 224x224, a frame's latents in one token, size xxs."""
+    side, frames = config.measure.vae_size, config.measure.vae_frames
+    vae = _stable_diffusion_vae()
+    pixels = torch.rand(frames, 3, side, side)
+    dim = 4 * (side // 8) ** 2
+    settings = EBTConfig(form="linear", loss_at="each")
+    step = _TrainingStep(NextFrameEBT(settings, PUBLISHED_SIZE, (1, 1), dim))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    prepared, encoding = Series(), Series()
+    try:
+        step(Clips(_latents(vae, pixels[:3]).flatten(1)[None, :, None], ["warm up"]))
+        for _ in range(config.measure.repeats):
+            with spent() as cost:
+                latents = _latents(vae, pixels).flatten(1)[None, :, None]  # [1, T, 1, D]
+                step(Clips(latents, ["clip"]))
+            encoding.append(cost.cpu)
+            stored = encode_embeddings(latents[0].numpy())
+            with spent() as cost:
+                step(Clips(_loaded(stored), ["clip"]))
+            prepared.append(cost.cpu)
+    finally:
+        torch.set_num_threads(threads)
+    name = f"EBT training step (xxs, batch 1, {frames} frames of {side}x{side}, one token each)"
+    reference = "the same, its frames encoded by an SD-VAE-sized AutoencoderKL"
+    return [
+        measurement(name, "CPU-s", prepared, reference, encoding, target=100, less_is_better=True)
+    ]
+
+
+class _TrainingStep:
+    """A training step as any other: all losses, clipping, AdamW."""
+
+    def __init__(self, predictor: Predictor):
+        self.predictor = predictor
+        self.optimizer = torch.optim.AdamW(predictor.parameters(), lr=1e-4, fused=True)
+
+    def __call__(self, batch: Clips) -> None:
+        self.optimizer.zero_grad()
+        for loss in self.predictor.training_losses(batch, 0):
+            loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.predictor.parameters(), 1.0)
+        self.optimizer.step()
+
+
+def _prepare(
+    corpus: Corpus, out: Path, config: CorpusConfig, workers: int | None = None
+) -> ShardSet:
+    made = make_frames(corpus, str(out), config, ExecutorConfig(workers=workers))
+    assert made is not None  # one job makes all
+    return made
+
+
+def _stable_diffusion_vae() -> Any:
+    """The architecture of stabilityai/sd-vae-ft-mse with random weights."""
+    vae: Any = diffusers.AutoencoderKL(
+        down_block_types=["DownEncoderBlock2D"] * 4,
+        up_block_types=["UpDecoderBlock2D"] * 4,
+        block_out_channels=[128, 256, 512, 512],
+        layers_per_block=2,
+    )
+    return vae.eval().requires_grad_(False)
+
+
+def _latents(vae: Any, pixels: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        parts = [vae.encode(part * 2 - 1).latent_dist.mode() for part in pixels.split(4)]
+    return torch.cat(parts) * vae.config["scaling_factor"]
+
+
+def _loaded(stored: bytes) -> torch.Tensor:
+    embeddings = decode_embeddings(stored, "benchmark")  # [T, P, D]
+    return torch.from_numpy(embeddings.astype(np.float32))[None]
