@@ -192,14 +192,14 @@ class MeasureConfig:
     """How often and on what throughput is measured.
 
     Args:
-        repeats: of each measurement, in turn with its reference's.
+        repeats: of each measurement, in turn with its reference's (half as many of the slowest).
         reference_videos: videos that the slow reference of preparation reads in each repeat.
         many_stride: seconds between the clips of the large corpus that is prepared twice.
         vae_frames: frames of the clip that a training step encodes.
         vae_size: their height and width in pixels.
     """
 
-    repeats: int = 3
+    repeats: int = 5
     reference_videos: int = 4
     many_stride: float = 0.5
     vae_frames: int = 16

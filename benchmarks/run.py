@@ -6,7 +6,7 @@ from pathlib import Path
 # Python puts this script's folder first, where our module names would shadow other packages'.
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
-from benchmarks.command_line import main  # noqa: E402
-
 if __name__ == "__main__":
+    from benchmarks.command_line import main
+
     sys.exit(main(sys.argv[1:]))

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from data_prep.clip import Source
 from data_prep.config import CorpusConfig, ImagesConfig
 from data_prep.errors import InputError
 from data_prep.storage import is_url, open_url, patiently
@@ -32,16 +33,6 @@ class Media:
 
 VIDEOS = Media("video", (".mp4", ".mkv", ".webm", ".avi", ".mov"))
 IMAGES = Media("image", (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"))
-
-
-@dataclass(frozen=True)
-class Source:
-    """One video or image: its path relative to the corpus (posix), split, group and label."""
-
-    path: str
-    split: str
-    group: str
-    label: str | None = None
 
 
 @dataclass(frozen=True)

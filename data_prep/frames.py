@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.clip import DecodedClip
+from data_prep.clip import DecodedClip, Source
 from data_prep.config import CorpusConfig, ExecutorConfig, ImagesConfig
-from data_prep.corpus import IMAGES, SPLITS, VIDEOS, Corpus, Source
+from data_prep.corpus import IMAGES, SPLITS, VIDEOS, Corpus
 from data_prep.errors import DecodeError, InputError
 from data_prep.executors import Advance
 from data_prep.isolation import IsolatedReader

@@ -9,9 +9,8 @@ import numpy as np
 import PIL
 from PIL import Image, ImageOps
 
-from data_prep.clip import DecodedClip
+from data_prep.clip import DecodedClip, Source
 from data_prep.config import ImagesConfig
-from data_prep.corpus import Source
 from data_prep.errors import DecodeError
 
 

@@ -21,8 +21,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from data_prep.clip import DecodedClip
-from data_prep.corpus import Source
+from data_prep.clip import DecodedClip, Source
 from data_prep.errors import DecodeError, StorageError
 
 Reader = Callable[[Path, Source], Iterator[DecodedClip]]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from data_prep.clip import Source
 from data_prep.config import CorpusConfig, ImagesConfig
 from data_prep.corpus import (
     IMAGES,
@@ -20,7 +21,6 @@ from data_prep.corpus import (
     VIDEOS,
     Corpus,
     Media,
-    Source,
     deal_splits,
     find_files,
     group_of,

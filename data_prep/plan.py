@@ -173,4 +173,6 @@ def _finish(
         "samples": samples,
         "shards": shards,
     }
+    folder.sync()  # the manifest must not outlive a shard
     folder.write(MANIFEST, json_bytes(manifest))
+    folder.sync()

@@ -57,17 +57,25 @@ def build_parser(command: str) -> Parser:
     return parser
 
 
-def _command(name: str, arguments: list[str]) -> int:
-    if name not in _COMMANDS:
-        raise InputError(f"{name}: no such command; {did_you_mean(name, list(_COMMANDS))}")
+def parse_command(name: str, arguments: list[str]) -> Namespace:
+    """The options of a command.
+
+    Raises:
+        InputError: an option, key or value is wrong.
+    """
     arguments = config_first([_with_underscores(argument) for argument in arguments])
     parser = build_parser(name)
     try:
-        options = parser.parse_args(arguments)
+        return parser.parse_args(arguments)
     except InputError as error:
         files = [argument for argument in arguments if argument.endswith((".yaml", ".yml"))]
         raise InputError(explain(str(error), parser, arguments, files)) from None
-    return _COMMANDS[name][1](options)
+
+
+def _command(name: str, arguments: list[str]) -> int:
+    if name not in _COMMANDS:
+        raise InputError(f"{name}: no such command; {did_you_mean(name, list(_COMMANDS))}")
+    return _COMMANDS[name][1](parse_command(name, arguments))
 
 
 def _with_underscores(argument: str) -> str:

@@ -6,9 +6,8 @@ Runs in a process of its own, so it imports little: no torch, no webdataset.
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_prep.clip import DecodedClip
+from data_prep.clip import DecodedClip, Source
 from data_prep.config import CorpusConfig, ImagesConfig
-from data_prep.corpus import Source
 
 
 def read_source(

@@ -60,11 +60,6 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # or a power cut could undo the renaming
-    finally:
-        os.close(folder)
 
 
 def write_json(path: Path, content: object) -> None:
@@ -113,6 +108,15 @@ class Folder:
         for file in self.path.glob(".*.partial"):
             if _is_abandoned(file):
                 file.unlink(missing_ok=True)
+
+    def sync(self) -> None:
+        """Have all renaming so far outlast a power cut."""
+        if self.path is not None:
+            descriptor = os.open(self.path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def names(self) -> list[str]:
         """The names of the files in the folder, in order."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.command_line import TASKS, main, parse, preset_names, sections_of, to_config
+from data_prep.prepare import parse_command
 
 ROOT = Path(__file__).parent.parent
 RUN = ROOT / "benchmarks" / "run.py"
@@ -63,7 +64,20 @@ def test_the_readmes_commands_parse(tmp_path: Path) -> None:
         if "--print_config" in arguments:
             arguments.remove("--print_config")  # prints and exits, as its own test shows
         options = parse(arguments)
-        assert options.report or to_config(options).training.steps >= 1
+        assert options.report or isinstance(to_config(options), TASKS[options.task])
+
+
+def test_the_readmes_commands_of_preparation_parse() -> None:
+    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    lines = [
+        shlex.split(line, comments=True)[3:]
+        for line in "".join(blocks).splitlines()
+        if "data_prep.prepare" in line
+    ]
+    assert {command for command, *_ in lines} == {"shards", "embed", "verify", "inspect"}
+    for command, *arguments in lines:
+        options = parse_command(command, arguments)
+        assert options.get("source") or options.get("shards") or options.get("set")
 
 
 def test_precedence_is_option_then_config_then_preset(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from data_prep.clip import Source
 from data_prep.config import CorpusConfig
-from data_prep.corpus import Source
 from data_prep.errors import InputError
 from data_prep.layouts import list_corpus
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from data_prep.clip import Source
 from data_prep.config import DeadLeavesConfig, EncoderConfig, ImagesConfig
-from data_prep.corpus import IMAGES, Corpus, Source
+from data_prep.corpus import IMAGES, Corpus
 from data_prep.dead_leaves import prepare_dead_leaves, render_dead_leaves
 from data_prep.embed import prepare_embeddings
 from data_prep.errors import DecodeError, InputError

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep.clip import DecodedClip
-from data_prep.corpus import Source
+from data_prep.clip import DecodedClip, Source
 from data_prep.errors import DecodeError, StorageError
 from data_prep.isolation import IsolatedReader
 

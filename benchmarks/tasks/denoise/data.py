@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.config import DenoiseConfig, Inputs
+from data_prep.clip import Source
 from data_prep.config import ImagesConfig
-from data_prep.corpus import IMAGES, SPLITS, Corpus, Source, list_test_sources
+from data_prep.corpus import IMAGES, SPLITS, Corpus, list_test_sources
 from data_prep.dead_leaves import prepare_dead_leaves
 from data_prep.embed import encoder_of, prepare_embeddings
 from data_prep.encoders import Encoder

@@ -71,6 +71,20 @@ def spent() -> Iterator[Spent]:
 
 
 @contextmanager
+def one_core() -> Iterator[None]:
+    """Keep this process and those that it starts on one core, where the system can."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+@contextmanager
 def memory_samples() -> Iterator[list[int]]:
     """Resident bytes of this process and its children, looked at every tenth of a second."""
     samples: list[int] = [process_tree_bytes()]
