@@ -144,12 +144,7 @@ def _serve(pipe: Connection, read: Reader, spool: Path, memory_limit: int) -> No
     def say(state: str, **content: Any) -> None:
         pipe.send_bytes(json.dumps({"state": state, **content}).encode())
 
-    say("ready")
-    while True:
-        try:
-            path, source = pipe.recv()
-        except EOFError:
-            return
+    def answer(path: Path, source: Source) -> None:
         try:
             with spool.open("wb") as file:
                 for clip in read(path, source):
@@ -163,9 +158,20 @@ def _serve(pipe: Connection, read: Reader, spool: Path, memory_limit: int) -> No
             say("rejected", reason=str(error))
         except MemoryError:
             say("out of memory")
+        except BrokenPipeError:
+            raise
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             say("disk full" if full else "rejected", reason=error.strerror or str(error))
+
+    try:
+        say("ready")
+        while True:
+            answer(*pipe.recv())
+    except (EOFError, BrokenPipeError, ConnectionResetError):  # the parent is gone
+        with contextlib.suppress(OSError):
+            spool.unlink(missing_ok=True)
+            spool.parent.rmdir()
 
 
 def _limit_memory(memory_limit: int) -> None:

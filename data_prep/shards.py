@@ -82,6 +82,7 @@ def write_shard(
         "plan": plan,
         "bytes": size,
         "sha256": checksum,
+        "count": len(members),
         "samples": [
             {"key": key, "source": sources[key], "members": offsets}
             for key, offsets in members.items()

@@ -92,14 +92,15 @@ def _shard_problem(files: Folder, shard: dict[str, Any]) -> Problem | None:
     try:
         index = json.loads(files.read(index_name))
         listed = {sample["key"]: sample["members"] for sample in index["samples"]}
-        recorded = index["bytes"], index["sha256"], len(listed)
+        recorded = index["bytes"], index["sha256"], index["count"]
     except FileNotFoundError:
         return Problem(tar, f"its index {index_name} is missing")
     except (ValueError, KeyError, TypeError):
         return Problem(tar, f"its index {index_name} is broken")
     with files.open(tar) as file:
         held = json.loads(json.dumps(member_offsets(file)))
-    if recorded != (shard["bytes"], shard["sha256"], shard["samples"]) or held != listed:
+    expected = shard["bytes"], shard["sha256"], shard["samples"]
+    if recorded != expected or held != listed or len(held) != index["count"]:
         return Problem(tar, f"its index {index_name} is altered")
     return None
 

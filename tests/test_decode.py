@@ -151,6 +151,7 @@ def encode(
     frames: int = 40,
     size: tuple[int, int] = (64, 96),
     pixels: str = "yuv420p",
+    turned: int = 0,
     **options: str,
 ) -> np.ndarray:
     """Write a video of a moving pattern whose frames are told apart by their colour."""
@@ -163,6 +164,8 @@ def encode(
         stream.height, stream.width = size
         stream.pix_fmt = pixels
         stream.codec_context.thread_count = 1
+        if turned:
+            stream.set_display_rotation(turned)
         for frame in written:
             picture = av.VideoFrame.from_ndarray(frame, "rgb24").reformat(format=pixels)
             for packet in stream.encode(picture):
@@ -200,6 +203,23 @@ def test_codecs_give_the_frames_that_were_written(
         error = np.abs(clip.frames.astype(int) - shown).mean((1, 2, 3))
         neighbours = np.abs(clip.frames[:2].astype(int) - shown[1:]).mean((1, 2, 3))
         assert error.max() < 14 < neighbours.min()
+
+
+@pytest.mark.parametrize("decoder", ["decord", "pyav"])
+@pytest.mark.parametrize("turned", [0, 90, 180, -90])
+def test_a_turned_video_is_shown_upright(
+    tmp_path: Path, turned: int, decoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = encode(tmp_path / "turned.mp4", "libx264", size=(64, 96), turned=turned)
+    if decoder == "pyav":
+        monkeypatch.setattr("decord.VideoReader", refuse)
+    config = CorpusConfig(frames=3, frame_interval=0.04, size=64)
+    (clip, *_) = read_clips(tmp_path / "turned.mp4", config)
+    upright = np.rot90(written[:3], turned // 90, axes=(1, 2))
+    top, left = ((side - 64) // 2 for side in upright.shape[1:3])
+    expected = upright[:, top : top + 64, left : left + 64]
+    assert clip.decoder == decoder
+    assert np.abs(clip.frames.astype(int) - expected).mean() < 8
 
 
 @pytest.mark.parametrize("decoder", ["decord", "pyav"])
