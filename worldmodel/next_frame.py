@@ -64,7 +64,7 @@ class NextFrameEBT(Predictor):
         with torch.no_grad():
             encoded = self.energy.encode(batch.embeddings[:, :-1])
             visible = torch.arange(1, encoded.frames + 1, device=encoded.features.device)
-            start = self._start(encoded, visible, self._keyed_noise(encoded, visible, batch.keys))
+            start = self.start(encoded, visible, batch.keys)
         self.energy.calibrate(start, encoded, visible, noise)
 
     def training_losses(self, batch: Clips, seed: int) -> Iterator[Tensor]:
@@ -104,6 +104,10 @@ class NextFrameEBT(Predictor):
                 share = config.training_steps if config.loss_at == "each" else 1
                 yield F.smooth_l1_loss(candidate, target) / share
 
+    def start(self, encoded: EncodedContext, visible: Tensor, keys: Sequence[str]) -> Tensor:
+        """Start candidates `[B, C, P, D]` of a prediction; they depend on clip and frame alone."""
+        return self._start(encoded, visible, self._keyed_noise(encoded, visible, keys))
+
     def _think(
         self,
         encoded: EncodedContext,
@@ -112,10 +116,9 @@ class NextFrameEBT(Predictor):
         setting: Setting,
         energies: bool = False,
     ) -> Trajectory:
-        noise = self._keyed_noise(encoded, visible, keys)
         return think(
             lambda candidate: self.energy(candidate, encoded, visible),
-            self._start(encoded, visible, noise),
+            self.start(encoded, visible, keys),
             int(setting["steps"]),
             self.energy.step_size,
             keys,

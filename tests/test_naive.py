@@ -1,0 +1,87 @@
+"""The fast EBT equals the slow one: energies, gradients, losses and rollouts."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks.naive import NaiveEBT
+from worldmodel.config import BackboneConfig, EBTConfig
+from worldmodel.next_frame import NextFrameEBT
+from worldmodel.predictor import Clips
+
+OPTIONS: list[dict[str, object]] = [
+    {},
+    {"form": "linear"},
+    {"form": "quadratic", "anchor": "last_frame"},
+    {"anchor": "last_frame", "start_noise": 0.5},
+    {"context": False, "form": "linear"},
+    {"candidate_in_features": False},
+    {"loss_at": "last"},
+    {"training_steps": 3, "detach": False},
+    {"training_steps": 1},
+]
+
+
+def pair(options: dict[str, object]) -> tuple[NextFrameEBT, NaiveEBT]:
+    torch.manual_seed(0)
+    model = NextFrameEBT(replace(EBTConfig(), **options), BackboneConfig(2, 2, 32), (2, 2), 12)
+    model = model.double()
+    with torch.no_grad():
+        model.energy.context.position.normal_()
+    model.calibrate(clips(3, 5))
+    return model, NaiveEBT(model)
+
+
+def clips(batch: int, frames: int) -> Clips:
+    generator = torch.Generator().manual_seed(1)
+    embeddings = torch.randn(batch, frames, 4, 12, generator=generator, dtype=torch.float64)
+    return Clips(embeddings, [f"clip-{i}" for i in range(batch)])
+
+
+def gradients(model: NextFrameEBT, losses: list[Tensor]) -> dict[str, Tensor]:
+    found = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    assert losses
+    return {name: gradient for name, gradient in found.items() if gradient.abs().max() > 0}
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_energies_and_their_gradients_are_equal(options: dict[str, object]) -> None:
+    model, naive = pair(options)
+    context = clips(2, 5).embeddings
+    candidate = torch.randn_like(context).requires_grad_()
+    visible = torch.arange(1, 6)
+    fast = model.energy(candidate, model.energy.encode(context), visible)
+    slow = naive.energies(context, candidate)
+    assert torch.allclose(fast, slow, rtol=1e-12, atol=1e-12)
+    (of_fast,) = torch.autograd.grad(fast.sum(), candidate)
+    (of_slow,) = torch.autograd.grad(slow.sum(), candidate)
+    assert torch.allclose(of_fast, of_slow, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_losses_and_what_they_teach_are_equal(options: dict[str, object]) -> None:
+    model, naive = pair(options)
+    batch = clips(3, 5)
+    results = []
+    for source in (model, naive):
+        losses = []
+        for loss in source.training_losses(batch, seed=7):
+            loss.backward()
+            losses.append(loss.detach())
+        results.append((torch.stack(losses), gradients(model, losses)))
+    (fast_losses, fast), (slow_losses, slow) = results
+    assert torch.allclose(fast_losses, slow_losses, rtol=1e-12, atol=1e-12)
+    assert fast.keys() == slow.keys()
+    for name in fast:
+        assert torch.allclose(fast[name], slow[name], rtol=1e-8, atol=1e-11), name
+
+
+@pytest.mark.parametrize("options", OPTIONS[:5], ids=str)
+def test_rollouts_are_equal(options: dict[str, object]) -> None:
+    model, naive = pair(options)
+    context = clips(2, 3)
+    fast = model.rollout(context, 4, {"steps": 2})
+    assert torch.allclose(fast, naive.rollout(context, 4, 2), rtol=1e-9, atol=1e-10)
