@@ -46,11 +46,12 @@ class TransformerPP(Predictor):
     def rollout(self, context: Clips, horizon: int, setting: Setting) -> Tensor:
         """Predict `horizon` frames with a key/value cache."""
 
-        def next_frame(encoded: EncodedContext) -> Tensor:
-            return self._predict(encoded, last_only=True)
-
         with torch.no_grad():
-            return cached_rollout(self.context, next_frame, context.embeddings, horizon)
+            return cached_rollout(self.context, self.next_frame, context.embeddings, horizon)
+
+    def next_frame(self, encoded: EncodedContext) -> Tensor:
+        """The frame `[B, 1, P, D]` that follows all observed ones."""
+        return self._predict(encoded, last_only=True)
 
     def training_losses(self, batch: Clips, seed: int) -> Iterator[Tensor]:
         """Smooth-L1 on all next frames."""

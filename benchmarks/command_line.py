@@ -79,7 +79,7 @@ def build_parser(task: str | None, defaults: Path | None) -> Parser:
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where")
     parser.add_argument("--report", type=str | None, help="re-make this run's report, no training")
     if task == "throughput":
-        parser.add_argument("--part", choices=["data"], default="data", help="what to measure")
+        parser.add_argument("--part", choices=["all", "data", "model"], default="all", help="what")
     else:
         _add_training_options(parser)
     parser.add_argument("--config", action="config", help="YAML file of options")

@@ -197,6 +197,9 @@ class MeasureConfig:
         many_stride: seconds between the clips of the large corpus that is prepared twice.
         vae_frames: frames of the clip that a training step encodes.
         vae_size: their height and width in pixels.
+        sizes: of the models whose training steps are measured: 4xs, xxs, small.
+        rollout_size: of the model that rolls out.
+        contexts: observed frames before the frame of a rollout that is measured.
     """
 
     repeats: int = 5
@@ -204,12 +207,18 @@ class MeasureConfig:
     many_stride: float = 0.5
     vae_frames: int = 16
     vae_size: int = 224
+    sizes: list[str] = field(default_factory=lambda: ["4xs", "xxs", "small"])
+    rollout_size: str = "xxs"
+    contexts: list[int] = field(default_factory=lambda: [16, 64])
 
     def __post_init__(self) -> None:
         require(self.repeats >= 1, "measure.repeats must be at least 1")
         require(self.reference_videos >= 1, "measure.reference_videos must be at least 1")
         require(self.many_stride > 0, "measure.many_stride must be above 0 seconds")
         require(self.vae_frames >= 3, "measure.vae_frames must be at least 3")
+        for size in [*self.sizes, self.rollout_size]:
+            require(size in ("4xs", "xxs", "small"), f"measure.sizes: {size!r} is not known")
+        require(all(context >= 2 for context in self.contexts), "measure.contexts: at least 2 each")
         require(self.vae_size % 8 == 0, "measure.vae_size must be a multiple of 8 pixels")
 
 
@@ -220,7 +229,7 @@ class ThroughputConfig:
     videos: BouncingBallsConfig
     corpus: CorpusConfig
     measure: MeasureConfig
-    part: Literal["data"] = "data"
+    part: Literal["all", "data", "model"] = "all"
 
 
 def _require_names(models: list[str], known: tuple[str, ...]) -> None:

@@ -112,11 +112,11 @@ def measure_cost(
         forward_equivalents=flops / unit_flops if backbone is not None else None,
         flops=flops if backbone is not None else None,
         latency_ms=statistics.median(times[WARM_UPS:]) * 1e3,
-        peak_memory_bytes=_peak_memory(call, device),
+        peak_memory_bytes=peak_memory(call, device),
     )
 
 
-def _peak_memory(call: Callable[[], object], device: str) -> int:
+def peak_memory(call: Callable[[], object], device: str) -> int:
     """Largest sum of tensor bytes that `call` holds at once, beyond what was held before."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()

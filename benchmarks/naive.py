@@ -59,7 +59,7 @@ class NaiveEBT:
         candidate = config.start_noise * noise + (1 - config.start_noise) * context
         total = torch.zeros((), device=target.device)
         for step in range(1, config.training_steps + 1):
-            candidate = self._step(context, candidate, detach=config.detach)
+            candidate = self._step(context, candidate, detach=config.detach, second_order=True)
             if config.loss_at == "each" or step == config.training_steps:
                 share = config.training_steps if config.loss_at == "each" else 1
                 loss = F.smooth_l1_loss(candidate, target) / share
@@ -78,15 +78,15 @@ class NaiveEBT:
             encoded = model.energy.context.unseen(embeddings)
             candidate = model.start(encoded, visible, context.keys)
             for _ in range(steps):
-                candidate = self._step(embeddings, candidate, detach=True).detach()
-            embeddings = torch.cat([embeddings, candidate[:, -1:]], dim=1)
+                candidate = self._step(embeddings, candidate, detach=True, second_order=False)
+            embeddings = torch.cat([embeddings, candidate[:, -1:].detach()], dim=1)
         return embeddings[:, -horizon:]
 
-    def _step(self, context: Tensor, candidate: Tensor, detach: bool) -> Tensor:
+    def _step(self, context: Tensor, candidate: Tensor, detach: bool, second_order: bool) -> Tensor:
         if detach or not candidate.requires_grad:
             candidate = candidate.detach().requires_grad_()
         energy = self.energies(context, candidate).sum()
-        (gradient,) = torch.autograd.grad(energy, candidate, create_graph=True)
+        (gradient,) = torch.autograd.grad(energy, candidate, create_graph=second_order)
         return candidate - self.model.energy.step_size * gradient
 
     def _run(self, x: Tensor, seen: Tensor, frames: Sequence[int]) -> Tensor:

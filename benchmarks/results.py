@@ -111,7 +111,7 @@ class Measurement:
     """A median with its lowest and highest repeat, beside a reference measured in the same run.
 
     `ratio` is above 1 where ours is better; a `target` is for the ratio, or for the value where
-    there is no reference.
+    there is no reference; the least that is wanted, or (`at_most`) the most.
     """
 
     name: str
@@ -123,6 +123,7 @@ class Measurement:
     reference_value: float | None
     ratio: float | None
     target: float | None
+    at_most: bool
     note: str
 
 

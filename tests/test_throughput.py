@@ -17,6 +17,26 @@ from data_prep.decode import read_clips
 
 
 @pytest.mark.slow
+def test_the_models_part_measures_against_the_naive_and_the_plain(tmp_path: Path) -> None:
+    run = ["--task", "throughput", "--part", "model", "--preset", "smoke"]
+    assert main([*run, "--out", str(tmp_path / "run")]) == 0
+    result = read_result(tmp_path / "run")
+    assert isinstance(result, ThroughputResult)
+    names = [found.name for found in result.measurements]
+    assert [name.split(",")[0] for name in names[:2]] == [
+        "EBT training step",
+        "time over Transformer++ by FLOPs over Transformer++",
+    ]
+    assert len(names) == 3 * 2 + 2 * 2 + 1
+    for found in result.measurements:
+        assert 0 < found.low <= found.value <= found.high
+    for found in result.measurements[1:6:2]:  # the counter agrees with 1 + 2 M
+        assert float(found.unit.split()[-1]) == pytest.approx(5, rel=0.1)
+    memory = result.measurements[-1]
+    assert memory.value == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.slow
 def test_a_throughput_run_prints_and_writes_every_measurement(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

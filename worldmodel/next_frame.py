@@ -52,12 +52,16 @@ class NextFrameEBT(Predictor):
         """Predict `horizon` frames with a key/value cache and one candidate frame at a time."""
 
         def next_frame(encoded: EncodedContext) -> Tensor:
-            visible = torch.tensor([encoded.frames], device=encoded.features.device)
-            return self._think(encoded, visible, context.keys, setting).prediction
+            return self.next_frame(encoded, context.keys, setting)
 
         with torch.inference_mode(False), torch.no_grad():
             embeddings = context.embeddings.clone()
             return cached_rollout(self.energy.encode, next_frame, embeddings, horizon)
+
+    def next_frame(self, encoded: EncodedContext, keys: Sequence[str], setting: Setting) -> Tensor:
+        """Think about the frame `[B, 1, P, D]` that follows all observed ones."""
+        visible = torch.tensor([encoded.frames], device=encoded.features.device)
+        return self._think(encoded, visible, keys, setting).prediction
 
     def calibrate(self, batch: Clips, noise: float = 1.0) -> None:
         """Calibrate the energy on the starts of a batch, whose noise has this deviation."""

@@ -33,6 +33,7 @@ def measurement(
     target: float | None = None,
     note: str = "",
     less_is_better: bool = False,
+    at_most: bool = False,
 ) -> Measurement:
     """The median with its spread; the ratio to the reference is above 1 where ours is better."""
     ratio = None
@@ -49,6 +50,7 @@ def measurement(
         reference_value=references.median if references is not None else None,
         ratio=ratio,
         target=target,
+        at_most=at_most,
         note=note,
     )
 

@@ -36,16 +36,21 @@ def _table(result: ThroughputResult) -> Table:
     return HEADER, [_cells(m) for m in result.measurements]
 
 
+def _judgement(value: float, target: float, at_most: bool) -> str:
+    reached = value <= target if at_most else value >= target
+    bound = "at most" if at_most else "at least"
+    return f"{bound} {target:.3g}: {'reached' if reached else 'missed'}"
+
+
 def _cells(m: Measurement) -> list[str]:
     digits = 2 if abs(m.value) < 100 else 0
     spread = f"{number(m.value, digits)} [{number(m.low, digits)}, {number(m.high, digits)}]"
     judged = m.value if m.ratio is None else m.ratio
-    reached = "" if m.target is None else "reached" if judged >= m.target else "missed"
     return [
         m.name,
         f"{spread} {m.unit}",
         m.reference or "–",
         number(m.reference_value, 2),
         number(m.ratio, 1),
-        "–" if m.target is None else f"{m.target:g}, {reached}",
+        "–" if m.target is None else _judgement(judged, m.target, m.at_most),
     ]

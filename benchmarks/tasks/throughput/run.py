@@ -10,6 +10,7 @@ from rich.console import Console
 from benchmarks.config import Inputs, ThroughputConfig
 from benchmarks.results import ThroughputResult, describe_environment
 from benchmarks.tasks.throughput.data import measure_data
+from benchmarks.tasks.throughput.model import measure_model
 from data_prep.bouncing_balls import write_bouncing_balls
 from data_prep.corpus import VIDEOS, Corpus
 from data_prep.layouts import list_corpus
@@ -38,6 +39,8 @@ def prepare_data(config: ThroughputConfig, inputs: Inputs) -> ThroughputData:
     Raises:
         InputError: the folder holds no usable video.
     """
+    if config.part == "model":
+        return ThroughputData("random clips", Corpus("", VIDEOS, []))
     if inputs.data is not None:
         corpus = list_corpus(str(inputs.data), config.corpus, f"--data {inputs.data}", media=VIDEOS)
         return ThroughputData(corpus.name, corpus)
@@ -53,8 +56,12 @@ def run(config: ThroughputConfig, data: ThroughputData, out: Path, device: str) 
     """Measure the part that `config` names."""
     from benchmarks.command_line import parse, to_config  # it dispatches to this module
 
-    next_frame = to_config(parse(["--task", "next_frame", "--preset", "cpu"]))
-    measurements = measure_data(config, data.corpus, next_frame, Console(stderr=True))
+    console, measurements = Console(stderr=True), []
+    if config.part in ("all", "model"):
+        measurements += measure_model(config.measure, device, console)
+    if config.part in ("all", "data"):
+        next_frame = to_config(parse(["--task", "next_frame", "--preset", "cpu"]))
+        measurements += measure_data(config, data.corpus, next_frame, console)
     return ThroughputResult(
         task="throughput",
         config=dataclasses.asdict(config),
