@@ -14,6 +14,11 @@ def require(condition: bool, message: str) -> None:
         raise InputError(message)
 
 
+def _require_limits(section: str, seconds: float, gibibytes: float) -> None:
+    require(0 < seconds <= 86_400, f"{section}.time_limit must be in (0, 86400] seconds")
+    require(0 < gibibytes <= 65_536, f"{section}.memory_limit must be in (0, 65536] GiB")
+
+
 @dataclass
 class CorpusConfig:
     """How videos become clips and splits.
@@ -58,8 +63,7 @@ class CorpusConfig:
         require(0 < self.test_fraction < 1, "corpus.test_fraction must be in (0, 1)")
         require(self.sources_per_shard >= 1, "corpus.sources_per_shard must be at least 1")
         require(0 <= self.damage_limit < 1, "corpus.damage_limit must be in [0, 1)")
-        require(self.time_limit > 0, "corpus.time_limit must be above 0 seconds")
-        require(self.memory_limit > 0, "corpus.memory_limit must be above 0 GiB")
+        _require_limits("corpus", self.time_limit, self.memory_limit)
 
 
 @dataclass
@@ -128,6 +132,7 @@ class ImagesConfig:
         )
         for name in ("crops", "held_out_crops", "sources_per_shard"):
             require(getattr(self, name) >= 1, f"images.{name} must be at least 1")
+        _require_limits("images", self.time_limit, self.memory_limit)
         require(0 < self.validation_fraction < 1, "images.validation_fraction must be in (0, 1)")
         require(0 < self.test_fraction < 1, "images.test_fraction must be in (0, 1)")
 

@@ -1,6 +1,7 @@
 """A corpus: its files, each with split, group and label, groups never torn apart."""
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -78,11 +79,16 @@ def find_files(root: str, option: str) -> list[str]:
         raise InputError(f"{option}: no such file or folder")
     if not folder_here.is_dir():
         raise InputError(f"{option}: give a folder, a csv or jsonl list, or a shard set")
-    return sorted(
-        path.relative_to(folder_here).as_posix()
-        for path in folder_here.rglob("*")
-        if path.is_file() and not path.name.startswith(".")
-    )
+    found, visited = [], set()
+    for parent, folders, names in os.walk(folder_here, followlinks=True):
+        place = os.stat(parent)
+        if (place.st_dev, place.st_ino) in visited:  # a link that leads back up
+            folders.clear()
+            continue
+        visited.add((place.st_dev, place.st_ino))
+        inside = Path(parent)
+        found += [inside / name for name in names if not name.startswith(".")]
+    return sorted(p.relative_to(folder_here).as_posix() for p in found if p.is_file())
 
 
 def of_media(files: list[str], media: Media, option: str) -> list[str]:

@@ -28,6 +28,7 @@ from data_prep.errors import DecodeError
 decord.logging.set_level(decord.logging.ERROR)
 av.logging.set_level(av.logging.PANIC)  # PyAV raises what it prints
 
+CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,asf,flv,mpegts,mpeg,ogg,mxf,gif"
 TIME_DIFFERENCE = 1e-3  # seconds by which two readers of one time stamp may differ
 VERSIONS = {
     name: importlib.metadata.version(p) for name, p in (("decord", "decord"), ("pyav", "av"))
@@ -93,11 +94,11 @@ class _Video:
             DecodeError: it cannot be opened or holds no video.
         """
         try:
-            with av.open(str(path)) as container:
+            with _open(path) as container:
                 stream: Any = container.streams.best("video")
                 if stream is None:
                     raise DecodeError("no video stream")
-                packets, end = _packets(container, stream)
+                packets, discarded, end = _packets(container, stream)
                 base = float(stream.time_base or 0)
                 promised, seconds = stream.frames, (container.duration or 0) / av.time_base
                 size = stream.codec_context.height, stream.codec_context.width
@@ -124,7 +125,7 @@ class _Video:
             turns,
             np.array(sorted(set(stamps))),
             base,
-            promised,
+            promised - discarded,  # an edit list leaves out what precedes its start
             seconds,
             end,
             sum(packet.is_corrupt for packet in packets),
@@ -258,7 +259,7 @@ def _by_pyav(video: _Video, size: int) -> Iterator[tuple[int, Callable[[], np.nd
     number = {stamp: index for index, stamp in enumerate(video.stamps.tolist())}
     height, width = video.scaled_size(size)[:: -1 if video.quarter_turns % 2 else 1]  # as stored
     whole = True
-    with av.open(str(video.path)) as container:
+    with _open(video.path) as container:
         for count, frame in enumerate(_pictures(container)):
             whole = frame is not None and not frame.is_corrupt and (whole or frame.key_frame)
             if not whole:
@@ -275,20 +276,28 @@ def _by_pyav(video: _Video, size: int) -> Iterator[tuple[int, Callable[[], np.nd
             yield index, picture
 
 
-def _packets(container: Any, stream: Any) -> tuple[list[Any], float]:
-    """The packets of a video stream to be shown, and the time at which any stream ends."""
-    packets, end = [], 0.0
+def _open(path: Path) -> Any:
+    """A container that holds its video itself: no playlist leads to another file or address."""
+    options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
+    return av.open(str(path), options=options)
+
+
+def _packets(container: Any, stream: Any) -> tuple[list[Any], int, float]:
+    """The packets of a video stream to be shown, how many are not, and when any stream ends."""
+    packets, discarded, end = [], 0, 0.0
     try:
         for packet in container.demux():
             if packet.pts is not None:
                 start = (packet.stream.start_time or 0) if packet.stream.start_time else 0
                 last = packet.pts - start + (packet.duration or 0)
                 end = max(end, float(last * packet.time_base))
-            if packet.stream_index == stream.index and packet.size and not packet.is_discard:
-                packets.append(packet)
+            if packet.stream_index == stream.index and packet.size:
+                discarded += packet.is_discard
+                if not packet.is_discard:
+                    packets.append(packet)
     except av.error.FFmpegError:
         pass  # what was read counts; the caller compares it with the promise
-    return packets, end
+    return packets, discarded, end
 
 
 def _pictures(container: Any) -> Iterator[Any]:
@@ -311,13 +320,13 @@ def _pictures(container: Any) -> Iterator[Any]:
 
 
 def _first_picture(path: Path) -> Any:
-    with av.open(str(path)) as container:
+    with _open(path) as container:
         return next((frame for frame in _pictures(container) if frame is not None), None)
 
 
 def _decoded_stamps(path: Path) -> list[int]:
     """Presentation times of the decoded frames, for containers whose packets have none (AVI)."""
-    with av.open(str(path)) as container:
+    with _open(path) as container:
         return [f.pts for f in _pictures(container) if f is not None and f.pts is not None]
 
 

@@ -27,7 +27,7 @@ from data_prep.shards import (
     encode_embeddings,
     write_shard,
 )
-from data_prep.storage import Folder
+from data_prep.storage import Folder, absolute
 from data_prep.stream import stream_shard
 
 FLOAT16_LIMIT = float(np.finfo(np.float16).max)
@@ -86,7 +86,7 @@ def plan_embeddings(frames: ShardSet, config: EncoderConfig) -> SetPlan:
         "versions": versions_of("torch", "safetensors", *PACKAGES[config.kind]),
         "encoder": described,
     }
-    source = frames.files.location if frames.folder is None else str(frames.folder.resolve())
+    source = absolute(frames.files.location)
     return SetPlan(
         "embeddings", source, content, shards, machine={"encoder": dataclasses.asdict(config)}
     )
@@ -99,7 +99,9 @@ def run_plan(folder: Folder, plan: SetPlan, executor: ExecutorConfig) -> ShardSe
 
     def jobs(names: list[str]) -> list[EmbeddingShard]:
         return [
-            EmbeddingShard(name, plan.source, plan.shards[name], config, size, folder.location)
+            EmbeddingShard(
+                name, plan.source, plan.shards[name], config, size, absolute(folder.location)
+            )
             for name in names
         ]
 
@@ -162,6 +164,7 @@ class EmbeddingShard:
         """Embed all clips, gathering the statistics on the way."""
         sums = _Sums(tools.dim)
         frames = ShardSet(self.frames)
+        self._require_unaltered(frames)
 
         def samples() -> Iterator[Sample]:
             for batch in _batches(frames, self.name, self.config.batch_size):
@@ -185,6 +188,16 @@ class EmbeddingShard:
             return {"split": split, "sums": sums.done}
 
         write_shard(Folder(self.out), self.name, self.plan, samples(), notes)
+
+    def _require_unaltered(self, frames: ShardSet) -> None:
+        """A shard on this machine is compared with its checksum before anything is made of it."""
+        tar = f"{self.name}.tar"
+        missing = frames.files.size(tar) is None
+        if missing or (frames.folder and frames.files.sha256(tar) != self.plan["frames"]):
+            raise InputError(
+                f"{frames.files}/{tar}: {'missing' if missing else 'altered'}; mend the set with "
+                f"python -m data_prep.prepare verify {frames.files} --repair"
+            )
 
 
 class _Sums:

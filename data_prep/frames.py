@@ -10,7 +10,7 @@ from pathlib import Path
 from data_prep.clip import DecodedClip, Source
 from data_prep.config import CorpusConfig, ExecutorConfig, ImagesConfig
 from data_prep.corpus import IMAGES, SPLITS, VIDEOS, Corpus
-from data_prep.errors import DecodeError, InputError
+from data_prep.errors import DecodeError, InputError, StorageError
 from data_prep.executors import Advance
 from data_prep.isolation import IsolatedReader
 from data_prep.layouts import list_corpus
@@ -25,7 +25,7 @@ from data_prep.shards import (
     encode_metadata,
     write_shard,
 )
-from data_prep.storage import Folder, fetched
+from data_prep.storage import Folder, absolute, fetched, is_url
 
 Config = CorpusConfig | ImagesConfig
 LOCAL = ExecutorConfig()
@@ -70,7 +70,10 @@ def make_frames(
         InputError: `out` holds another set.
         StorageError: a disk or network fails for good.
     """
-    return run_plan(Folder(out), plan_frames(corpus, config), executor)
+    plan = plan_frames(corpus, config)
+    if absolute(out) == plan.source:
+        raise InputError(f"{out}: is the corpus itself; give another folder for the set")
+    return run_plan(Folder(out), plan, executor)
 
 
 def plan_frames(corpus: Corpus, config: Config) -> SetPlan:
@@ -78,10 +81,15 @@ def plan_frames(corpus: Corpus, config: Config) -> SetPlan:
     arguments = dataclasses.asdict(config)
     # A csv of splits is named by its content: its path belongs to this machine alone.
     arguments["splits"] = digest(Path(config.splits).read_text()) if config.splits else None
+    root = absolute(corpus.root)
     packages = ("av", "decord", "numpy") if corpus.media == VIDEOS else ("pillow", "numpy")
     shards = {}
     for split in SPLITS:
-        of_split = [dataclasses.asdict(s) for s in corpus.sources if s.split == split]
+        of_split = [
+            dataclasses.asdict(dataclasses.replace(source, bytes=_size(root, source)))
+            for source in corpus.sources
+            if source.split == split
+        ]
         for start in range(0, len(of_split), config.sources_per_shard):
             name = f"{split}-{start // config.sources_per_shard:06d}"
             shards[name] = of_split[start : start + config.sources_per_shard]
@@ -91,7 +99,6 @@ def plan_frames(corpus: Corpus, config: Config) -> SetPlan:
         "versions": versions_of(*packages),
         "encoder": None,
     }
-    root = corpus.root if "://" in corpus.root else str(Path(corpus.root).expanduser().resolve())
     return SetPlan("frames", root, content, shards, corpus.rejected)
 
 
@@ -107,7 +114,7 @@ def run_plan(folder: Folder, plan: SetPlan, executor: ExecutorConfig) -> ShardSe
                 plan.source,
                 tuple(Source(**entry) for entry in plan.shards[name]),
                 config,
-                folder.location,
+                absolute(folder.location),
             )
             for name in names
         ]
@@ -152,12 +159,16 @@ class FrameShard:
         count = 0
         for source in self.sources:
             try:
-                with fetched(f"{self.corpus}/{source.path}") as path:
+                with fetched(f"{self.corpus.rstrip('/')}/{source.path}") as path:
                     for clip in read(path, source):
                         key = f"{self.name}-{count:06d}"
                         yield Sample(key, source.path, _members(clip, source))
                         count += 1
             except DecodeError as error:
+                if not is_url(self.corpus) and not Path(self.corpus).is_dir():
+                    raise StorageError(
+                        f"{self.corpus}: is gone; bring it back and run the same command again"
+                    ) from None
                 rejected.append({"source": source.path, "reason": str(error)})
             except (FileNotFoundError, PermissionError) as error:
                 rejected.append({"source": source.path, "reason": _missing(error)})
@@ -176,6 +187,14 @@ def _members(clip: DecodedClip, source: Source) -> dict[str, bytes]:
         "decoder_version": clip.decoder_version,
     }
     return {FRAMES: encode_frames(clip.frames), METADATA: encode_metadata(metadata)}
+
+
+def _size(root: str, source: Source) -> int | None:
+    """Bytes of a source on this machine, or None."""
+    try:
+        return None if is_url(root) else Path(root, source.path).stat().st_size
+    except OSError:
+        return None
 
 
 def _missing(error: OSError) -> str:

@@ -41,7 +41,13 @@ def read_image(path: Path, resize: int | None) -> np.ndarray:
             if image.mode.startswith("I"):  # 16 bit greyscale, which convert() would clip
                 image = Image.fromarray((np.asarray(image) / 257 + 0.5).astype(np.uint8))
             image = image.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombWarning) as error:
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        Image.DecompressionBombWarning,
+        Image.DecompressionBombError,
+    ) as error:
         raise DecodeError(
             f"no readable image: {str(error).replace(repr(str(path)), 'the file')}"
         ) from None

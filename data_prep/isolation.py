@@ -163,6 +163,9 @@ def _serve(pipe: Connection, read: Reader, spool: Path, memory_limit: int) -> No
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             say("disk full" if full else "rejected", reason=error.strerror or str(error))
+        except Exception as error:  # libraries raise whatever they like at foreign bytes
+            reason = " ".join(str(error).split())[:160]
+            say("rejected", reason=f"{type(error).__name__}: {reason}")
 
     try:
         say("ready")

@@ -7,6 +7,7 @@ training clips are left out and recorded.
 import csv
 import io
 import json
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -63,9 +64,13 @@ def list_corpus(
     Raises:
         InputError: nothing usable is there, or a list is wrong; names `option` or file and line.
     """
+    if config.splits is not None and not Path(config.splits).is_file():
+        raise InputError(f"splits {config.splits}: no such file")
     if location.lower().endswith(LIST_SUFFIXES):
-        return _from_list(location, config, media or VIDEOS)
-    files = find_files(location, option)
+        if config.splits is not None:
+            raise InputError(f"splits {config.splits}: a list has a column split of its own")
+        return _from_list(location, config, media)
+    files, unnamed = _encodable(find_files(location, option))
     if layout == "auto":
         layout = _recognise(location, files) if media is None or media is VIDEOS else "folder"
     if layout != "folder":
@@ -81,13 +86,14 @@ def list_corpus(
             raise InputError(f"{option}: no list of the {layout} layout; give --layout folder")
         sources, missing = _match(rows, of_media(files, media, option))
         kept, torn = _keep_groups_apart(sources)
-        return Corpus(location, media, hold_out_validation(kept, config), missing + torn)
+        sources = hold_out_validation(kept, config)
+        return Corpus(location, media, sources, unnamed + missing + torn)
     if media is None:
         kinds = (VIDEOS, IMAGES)
         media = next(
             (m for m in kinds if any(f.lower().endswith(m.suffixes) for f in files)), VIDEOS
         )
-    return Corpus(location, media, _from_folder(location, files, config, media, option))
+    return Corpus(location, media, _from_folder(location, files, config, media, option), unnamed)
 
 
 def _recognise(location: str, files: list[str]) -> str:
@@ -112,8 +118,6 @@ def _from_folder(
     split_file = config.splits
     if split_file is None:
         split_file = next((f"{location}/{name}" for name in SPLIT_FILES if name in files), None)
-    elif not Path(split_file).is_file():
-        raise InputError(f"splits {split_file}: no such file")
     if split_file is None:
         return deal_splits([Source(file, "train", group_of(file)) for file in found], config)
     known, sources = set(found), []
@@ -127,7 +131,7 @@ def _from_folder(
     return hold_out_validation(_checked(sources, split_file), config)
 
 
-def _from_list(location: str, config: Config, media: Media) -> Corpus:
+def _from_list(location: str, config: Config, media: Media | None) -> Corpus:
     """A list's files: paths relative to the list, absolute ones, or URLs."""
     lines = list(_read_rows(location, name="path"))
     rows = [row for _, row in lines]
@@ -141,7 +145,10 @@ def _from_list(location: str, config: Config, media: Media) -> Corpus:
     whole = [is_url(name) or name.startswith("/") for name in names]
     if all(whole):  # what all have in common is where the corpus lies
         root = _common_folder(names)
+        if is_url(names[0]) and root.count("/") < 2:
+            raise InputError(f"{location}: its URLs do not share a protocol and a host")
         names = [name[len(root) + 1 :] for name in names]
+        root = root or "/"
     elif any(whole):
         raise InputError(f"{location}: give either relative paths or absolute ones, not both")
     if is_url(location) and any(".." in name.split("/") for name in names):
@@ -150,9 +157,36 @@ def _from_list(location: str, config: Config, media: Media) -> Corpus:
         (line, Source(name, row.split or "train", row.group or group_of(name), row.label))
         for name, (line, row) in zip(names, lines, strict=True)
     ]
-    sources = _checked(listed, location)
+    if media is None:
+        images = all(name.lower().endswith(IMAGES.suffixes) for name in names)
+        media = IMAGES if images else VIDEOS
+    sources, missing = _existing(_checked(listed, location), root)
+    if not sources:
+        raise InputError(f"{location}: none of the {len(missing)} files that it lists is there")
     sources = hold_out_validation(sources, config) if named else deal_splits(sources, config)
-    return Corpus(root, media, sources)
+    return Corpus(root, media, sources, missing)
+
+
+def _existing(sources: list[Source], root: str) -> tuple[list[Source], list[dict[str, str]]]:
+    """The sources that are there, and the others recorded; what lies behind URLs is not asked."""
+    if is_url(root):
+        return sources, []
+    there = [source for source in sources if os.path.isfile(f"{root}/{source.path}")]
+    kept = {source.path for source in there}
+    gone = [source.path for source in sources if source.path not in kept]
+    return there, [{"source": path, "reason": "no such file"} for path in gone]
+
+
+def _encodable(files: list[str]) -> tuple[list[str], list[dict[str, str]]]:
+    """The files whose names can be written down, and the others recorded."""
+    named, unnamed = [], []
+    for file in files:
+        shown = file.encode(errors="replace").decode()
+        if shown == file:
+            named.append(file)
+        else:
+            unnamed.append({"source": shown, "reason": "its name is not UTF-8"})
+    return named, unnamed
 
 
 def _common_folder(names: list[str]) -> str:
@@ -191,7 +225,10 @@ def _read_rows(location: str, name: str) -> Iterable[tuple[int, _Row]]:
         entries = []
         for line, content in enumerate(text.splitlines(), start=1):
             if content.strip():
-                entries.append((line, _json(content, f"{location}:{line}")))
+                entry = _json(content, f"{location}:{line}")
+                if not isinstance(entry, dict):
+                    raise InputError(f"{location}:{line}: not an object with a path")
+                entries.append((line, entry))
     else:
         reader = csv.DictReader(io.StringIO(text))
         columns = set(reader.fieldnames or [])
@@ -201,7 +238,10 @@ def _read_rows(location: str, name: str) -> Iterable[tuple[int, _Row]]:
             raise InputError(
                 f"{location}: no column {' or '.join(sorted(missing))} in the first line"
             )
-        entries = [(line, row) for line, row in enumerate(reader, start=2)]
+        try:
+            entries = list(enumerate(reader, start=2))
+        except csv.Error as error:
+            raise InputError(f"{location}:{reader.line_num}: {error}") from None
     for line, entry in entries:
         file = entry.get("path") or entry.get("name")
         if not isinstance(file, str):
@@ -294,7 +334,7 @@ def _keep_groups_apart(sources: list[Source]) -> tuple[list[Source], list[dict[s
 def _read_text(location: str) -> str:
     try:
         with fetched(location) as path:
-            return path.read_text(encoding="utf-8")
+            return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{location}: cannot be read ({error})") from None
 

@@ -33,7 +33,10 @@ def run_command(command: Callable[[], int]) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except StorageError as error:
+    except (NotADirectoryError, IsADirectoryError, PermissionError) as error:
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
+    except (StorageError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 

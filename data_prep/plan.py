@@ -15,7 +15,7 @@ from typing import Any
 
 from data_prep.config import ExecutorConfig
 from data_prep.corpus import SPLITS
-from data_prep.errors import InputError
+from data_prep.errors import InputError, StorageError
 from data_prep.executors import ShardJob, run_jobs
 from data_prep.shards import MANIFEST, SCHEMA_VERSION, ShardSet, shard_is_valid
 from data_prep.storage import Folder, json_bytes
@@ -101,6 +101,8 @@ def make_set(
     missing = [name for name in mine if not shard_is_valid(folder, name, plan.shards[name])]
     run_jobs(jobs(missing), executor, description)
     indices = _indices(folder, plan, trusted=set(mine))
+    if indices is None and executor.num_jobs == 1:
+        raise StorageError(f"{folder}: shards are missing though all were made; do all see it?")
     if indices is None:
         return None
     _finish(folder, plan, indices, gather(indices))

@@ -110,10 +110,20 @@ def _shards(options: Namespace) -> int:
     corpus = list_corpus(options.source, videos, options.source, options.layout)
     config: Any = videos
     if corpus.media != VIDEOS:
+        _require_default(videos)
         config = ImagesConfig(**vars(options.images))
         corpus = list_corpus(options.source, config, options.source, "folder", corpus.media)
     made = make_frames(corpus, options.out, config, _of(ExecutorConfig, options))
     return _report(made, options) if made is None else _report_frames(made, len(corpus.sources))
+
+
+def _require_default(videos: CorpusConfig) -> None:
+    """Raise InputError if options of videos were given for images, which have their own."""
+    default = CorpusConfig()
+    given = [f.name for f in fields(videos) if getattr(videos, f.name) != getattr(default, f.name)]
+    if given:
+        names = ", ".join(f"--{name}" for name in given)
+        raise InputError(f"{names}: for videos; this is a corpus of images: use --images.*")
 
 
 def _embed_options(parser: Parser) -> None:
@@ -145,7 +155,7 @@ def _verify_options(parser: Parser) -> None:
     parser.add_argument(
         "--source", type=str | None, help="where the corpus lies now (default: where it lay)"
     )
-    parser.add_class_arguments(ExecutorConfig)
+    parser.add_class_arguments(ExecutorConfig, skip={"num_jobs", "job_index"})
 
 
 def _verify(options: Namespace) -> int:
@@ -153,7 +163,8 @@ def _verify(options: Namespace) -> int:
     from data_prep.verify import find_problems, repair
 
     if options.repair:
-        shards = repair(options.set, _of(ExecutorConfig, options), options.source)
+        executor = _of(ExecutorConfig, options, num_jobs=1, job_index=0)
+        shards = repair(options.set, executor, options.source)
     else:
         shards = ShardSet(options.set)
     problems = find_problems(shards)

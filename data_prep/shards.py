@@ -28,6 +28,7 @@ from data_prep.storage import Folder, json_bytes, sha256_of
 SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
 SHARD_NAME = re.compile(r"(train|validation|test)-\d{6}")
+MANIFEST_KEYS = {"kind": str, "arguments": dict, "samples": dict, "rejected": list, "shards": list}
 FRAMES, EMBEDDINGS, METADATA = "frames.npy", "emb.safetensors", "json"
 
 
@@ -151,10 +152,19 @@ class ShardSet:
                 "make the shards again with python -m data_prep.prepare"
             )
         try:
-            names = [shard["name"] for shard in self.manifest["shards"]]
-            splits = [shard["split"] for shard in self.manifest["shards"]]
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{place}: broken list of shards ({error!r})") from None
+            for key, kind in MANIFEST_KEYS.items():
+                if not isinstance(self.manifest[key], kind):
+                    raise TypeError(f"{key} is no {kind.__name__}")
+            shards = self.manifest["shards"]
+            names, splits = [s["name"] for s in shards], [s["split"] for s in shards]
+            for shard in shards:
+                for key in ("samples", "bytes"):
+                    if not isinstance(shard[key], int):
+                        raise TypeError(f"{key} of {shard['name']} is no int")
+                shard["sha256"], self.manifest["samples"][shard["split"]]
+            self.manifest["arguments"]["size"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{place}: broken ({error!r}); make the shards again") from None
         for name, split in zip(names, splits, strict=True):
             # A name decides which file is opened, so it must be one of ours.
             if not (isinstance(name, str) and SHARD_NAME.fullmatch(name)):

@@ -81,6 +81,12 @@ def sha256_of(file: BinaryIO) -> str:
     return digest.hexdigest()
 
 
+def absolute(location: str | Path) -> str:
+    """A location that means the same from any folder of this machine."""
+    text = str(location)
+    return text if is_url(text) else str(Path(text).expanduser().resolve())
+
+
 class Folder:
     """A flat folder of files, on this machine (`path` is set) or behind a URL (`path` is None)."""
 

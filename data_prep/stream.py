@@ -108,8 +108,15 @@ def open_shard(location: str, allow_pipe: bool = False) -> BinaryIO:
 
 
 def describe_clip(members: dict[str, bytes]) -> dict[str, Any]:
-    """What a clip's metadata says."""
-    described: dict[str, Any] = json.loads(members[METADATA])
+    """What a clip's metadata says.
+
+    Raises:
+        InputError: it has none.
+    """
+    try:
+        described: dict[str, Any] = json.loads(members[METADATA])
+    except (KeyError, ValueError) as error:
+        raise InputError(f"a clip without metadata ({error})") from None
     return described
 
 

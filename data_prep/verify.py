@@ -2,13 +2,14 @@
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from data_prep.config import ExecutorConfig
 from data_prep.errors import InputError
 from data_prep.plan import PLAN, REJECTED, SetPlan
-from data_prep.shards import MANIFEST, ShardSet, member_offsets
-from data_prep.storage import Folder
+from data_prep.shards import MANIFEST, SHARD_NAME, ShardSet, member_offsets
+from data_prep.storage import Folder, absolute, is_url
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def find_problems(shards: ShardSet) -> list[Problem]:
     for shard in shards.manifest["shards"]:
         ours |= {f"{shard['name']}.tar", f"{shard['name']}.json"}
     for name in shards.files.names():
-        if name not in ours and not name.endswith(".partial"):
+        if name not in ours and (name.endswith(".tar") or _is_of_a_shard(name)):
             problems.append(Problem(name, "foreign: not in the manifest"))
     return problems
 
@@ -49,26 +50,32 @@ def require_whole(shards: ShardSet) -> None:
 
 
 def repair(location: str, executor: ExecutorConfig, source: str | None = None) -> ShardSet:
-    """Remake what is not whole, from the sources that the plan names; foreign files are removed.
+    """Remake what is not whole, from the sources that the plan names.
+
+    Foreign shards are removed; other foreign files are nobody's but the user's.
 
     `source` says where the corpus, or the set of frames, lies now.
 
     Raises:
-        InputError: nothing was begun in the folder, or its sources cannot be found.
+        InputError: nothing was begun in the folder, its sources cannot be found, or they have
+            changed.
     """
     folder = Folder(location)
     plan = SetPlan.read(folder)
     if source is not None:
-        plan = SetPlan(**{**plan.__dict__, "source": source})
-    try:
-        problems = find_problems(ShardSet(location))
-    except InputError:
-        problems = []  # no manifest: the unfinished set is finished
+        plan = SetPlan(**{**plan.__dict__, "source": absolute(source)})
+    if not is_url(plan.source) and not Path(plan.source).exists():
+        raise InputError(f"{plan.source}: not there; say where the sources lie with --source")
+    problems, before = [], {}
+    if folder.size(MANIFEST) is not None:  # or the unfinished set is finished
+        shards = ShardSet(location)
+        problems = find_problems(shards)
+        before = {shard["name"]: shard["sha256"] for shard in shards.manifest["shards"]}
+    broken = {problem.file.rpartition(".")[0] for problem in problems} & set(plan.shards)
+    _require_sources(plan, broken)
     for problem in problems:
-        stem, _, suffix = problem.file.rpartition(".")
-        if problem.what.startswith("foreign: not in"):
-            folder.remove(problem.file)
-        elif suffix == "tar":
+        stem = problem.file.rpartition(".")[0]
+        if stem in broken or _is_of_a_shard(problem.file):
             folder.remove(f"{stem}.tar")
             folder.remove(f"{stem}.json")
     if plan.kind == "frames":
@@ -77,7 +84,32 @@ def repair(location: str, executor: ExecutorConfig, source: str | None = None) -
         from data_prep.embed import run_plan
     made = run_plan(folder, plan, executor)
     assert made is not None  # one job makes all
+    for shard in made.manifest["shards"]:
+        if before.get(shard["name"], shard["sha256"]) != shard["sha256"]:
+            raise InputError(
+                f"{folder}/{shard['name']}.tar: remade, but not as it was: its sources have changed"
+            )
     return made
+
+
+def _require_sources(plan: SetPlan, names: set[str]) -> None:
+    """Raise InputError if a source of these shards is gone or of another size."""
+    if plan.kind != "frames" or is_url(plan.source):
+        return
+    for name in sorted(names):
+        for entry in plan.shards[name]:
+            if entry["bytes"] is None:
+                continue
+            path = Path(plan.source, entry["path"])
+            if not path.is_file():
+                raise InputError(f"{path}: not there; say where the sources lie with --source")
+            if path.stat().st_size != entry["bytes"]:
+                raise InputError(f"{path}: has changed since; make the set anew in another folder")
+
+
+def _is_of_a_shard(name: str) -> bool:
+    stem, _, suffix = name.rpartition(".")
+    return suffix in ("tar", "json") and SHARD_NAME.fullmatch(stem) is not None
 
 
 def _shard_problem(files: Folder, shard: dict[str, Any]) -> Problem | None:

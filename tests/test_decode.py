@@ -286,6 +286,32 @@ def test_damage_inside_a_video_is_found(tmp_path: Path, seed: int) -> None:
             assert np.abs(clip.frames - originals[tuple(clip.times)]).mean() < 6
 
 
+def test_what_an_edit_list_leaves_out_is_not_missing(tmp_path: Path) -> None:
+    """As a stream copy from the middle of a video leaves it."""
+    encode(tmp_path / "whole.mp4", "libx264", g="250", frames=60)
+    whole, cut = av.open(str(tmp_path / "whole.mp4")), av.open(str(tmp_path / "cut.mp4"), "w")
+    with whole, cut:
+        stream = cut.add_stream_from_template(whole.streams.video[0])
+        for packet in whole.demux(whole.streams.video[0]):
+            if packet.pts is not None and packet.dts is not None:
+                second = int(1 / packet.time_base)
+                packet.pts, packet.dts = packet.pts - second, packet.dts - second
+                packet.stream = stream
+                cut.mux(packet)
+    with av.open(str(tmp_path / "cut.mp4")) as container:
+        hidden = sum(p.is_discard for p in container.demux(container.streams.video[0]) if p.size)
+    clips = read_clips(tmp_path / "cut.mp4", CorpusConfig(frames=3, frame_interval=0.04, size=32))
+    assert hidden > 10
+    assert len(clips) == (60 - hidden) // 3
+
+
+def test_a_playlist_leads_nowhere(tmp_path: Path) -> None:
+    encode(tmp_path / "x.mp4", "libx264")
+    (tmp_path / "evil.mp4").write_text("ffconcat version 1.0\nfile x.mp4\n")
+    with pytest.raises(DecodeError, match="not a video"):
+        read_clips(tmp_path / "evil.mp4", CorpusConfig(frames=3, frame_interval=0.04))
+
+
 @pytest.mark.parametrize("name", ["whole.mkv", "whole.mp4", "whole.avi"])
 def test_a_truncated_video_is_found(tmp_path: Path, name: str) -> None:
     encode(tmp_path / name, "libx264", movflags="faststart")

@@ -103,9 +103,11 @@ def test_a_csv_list_may_name_files_anywhere(tmp_path: Path) -> None:
 
 
 def test_absolute_paths_and_urls_are_named_from_what_they_share(tmp_path: Path) -> None:
-    lines = [json.dumps({"path": f"/data/v/{name}.mp4"}) for name in ("a/1", "a/2", "b/3", "b/4")]
+    names = ("v/a/1.mp4", "v/a/2.mp4", "v/b/3.mp4", "v/b/4.mp4")
+    write(tmp_path, dict.fromkeys(names, ""))
+    lines = [json.dumps({"path": f"{tmp_path}/{name}"}) for name in names]
     corpus = listed(write(tmp_path, {"l.jsonl": "\n".join(lines)}) / "l.jsonl")
-    assert (corpus.root, corpus.sources[0].path) == ("/data/v", "a/1.mp4")
+    assert (corpus.root, corpus.sources[0].path) == (f"{tmp_path}/v", "a/1.mp4")
     assert set(splits(corpus).values()) == {"train", "validation", "test"}
     lines = [json.dumps({"path": f"s3://bucket/v/{n}.mp4", "split": "train"}) for n in (1, 2)]
     corpus = listed(write(tmp_path, {"u.jsonl": "\n".join(lines)}) / "u.jsonl")
@@ -115,6 +117,48 @@ def test_absolute_paths_and_urls_are_named_from_what_they_share(tmp_path: Path) 
 def test_a_folder_of_images_is_recognised(tmp_path: Path) -> None:
     write(tmp_path, {f"{i}.png": "" for i in range(5)})
     assert list_corpus(str(tmp_path), ImagesConfig(), "--data").media == IMAGES
+
+
+def test_paths_that_share_nothing_but_the_root_are_named_from_it(tmp_path: Path) -> None:
+    write(tmp_path, {"a.mp4": ""})
+    shared = Path("/usr/bin/env")
+    lines = f"path\n{tmp_path}/a.mp4\n{shared}\n"
+    corpus = listed(write(tmp_path, {"l.csv": lines}) / "l.csv")
+    assert corpus.root == "/"
+    assert sorted(corpus.location(source) for source in corpus.sources) == sorted(
+        [f"{tmp_path}/a.mp4", str(shared)]
+    )
+
+
+def test_listed_files_that_are_gone_are_recorded(tmp_path: Path) -> None:
+    write(tmp_path, {"a.mp4": "", "l.csv": "path\na.mp4\ngone.mp4\n"})
+    corpus = listed(tmp_path / "l.csv")
+    assert [source.path for source in corpus.sources] == ["a.mp4"]
+    assert corpus.rejected == [{"source": "gone.mp4", "reason": "no such file"}]
+
+
+def test_a_list_of_images_is_recognised_whatever_wrote_it(tmp_path: Path) -> None:
+    write(tmp_path, {"a.bmp": "", "b.PNG": ""})
+    (tmp_path / "l.csv").write_bytes(b"\xef\xbb\xbfpath\r\na.bmp\r\nb.PNG\r\n")
+    corpus = listed(tmp_path / "l.csv")
+    assert corpus.media == IMAGES
+    assert {source.path for source in corpus.sources} == {"a.bmp", "b.PNG"}
+
+
+def test_linked_folders_are_entered_once(tmp_path: Path) -> None:
+    write(tmp_path, {f"far/{i}.mp4": "" for i in range(3)} | {"near/x.mp4": ""})
+    (tmp_path / "near" / "linked").symlink_to(tmp_path / "far")
+    (tmp_path / "near" / "loop").symlink_to(tmp_path / "near")
+    found = {source.path for source in listed(tmp_path / "near").sources}
+    assert found == {"x.mp4", *(f"linked/{i}.mp4" for i in range(3))}
+
+
+def test_names_that_are_no_utf8_are_recorded(tmp_path: Path) -> None:
+    write(tmp_path, {f"{i}.mp4": "" for i in range(3)})
+    (tmp_path / "bad\udce9.mp4").write_bytes(b"")
+    corpus = listed(tmp_path)
+    assert len(corpus.sources) == 3
+    assert corpus.rejected == [{"source": "bad?.mp4", "reason": "its name is not UTF-8"}]
 
 
 @pytest.mark.parametrize(
@@ -128,6 +172,9 @@ def test_a_folder_of_images_is_recognised(tmp_path: Path) -> None:
         ("path\n/x/a.mp4\nb.mp4\n", "either relative paths or absolute ones"),
         ("path\npipe:rm a.mp4\n", "pipe: runs a command"),
         ("path\n", "lists no file"),
+        ("path\nc.mp4\nd.mp4\n", "none of the 2 files that it lists is there"),
+        ("path\nhttp://a/x.mp4\nhttps://b/y.mp4\n", "do not share a protocol and a host"),
+        ("path\n" + "x" * 200_000 + "\n", "field larger than field limit"),
     ],
 )
 def test_a_wrong_list_is_named_with_its_line(tmp_path: Path, content: str, message: str) -> None:
@@ -139,3 +186,5 @@ def test_broken_json_is_named_with_its_line(tmp_path: Path) -> None:
     content = '{"path": "a.mp4"}\n{"path": \n'
     with pytest.raises(InputError, match=r"l\.jsonl:2: not valid JSON"):
         listed(write(tmp_path, {"l.jsonl": content}) / "l.jsonl")
+    with pytest.raises(InputError, match=r"l\.jsonl:1: not an object with a path"):
+        listed(write(tmp_path, {"l.jsonl": '"a.mp4"\n'}) / "l.jsonl")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from data_prep.bouncing_balls import render_bouncing_balls, write_video
 from data_prep.config import BouncingBallsConfig, CorpusConfig, ExecutorConfig
@@ -213,6 +214,80 @@ def test_a_moved_corpus_is_repaired_from_where_it_lies_now(
     assert {name: data for name, data in contents(out).items() if name in before} == before
 
 
+def test_repair_touches_nothing_where_the_sources_are_gone(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = shutil.copytree(videos, tmp_path / "corpus")
+    out = tmp_path / "set"
+    assert main(["shards", str(corpus), str(out), *SMALL]) == 0
+    os.truncate(out / "train-000000.tar", 100)
+    (out / "notes.txt").write_text("the user's own")
+    before = contents(out)
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for source in (tmp_path / "typo", empty):
+        assert main(["verify", str(out), "--repair", "--source", str(source)]) == 2
+        assert "say where the sources lie with --source" in capsys.readouterr().err
+        assert contents(out) == before
+    victim = json.loads((out / "plan.json").read_text())["shards"]["train-000000"][0]["path"]
+    (corpus / victim).write_bytes(b"another file")
+    assert main(["verify", str(out), "--repair"]) == 2
+    assert f"{victim}: has changed since" in capsys.readouterr().err
+    assert contents(out) == before
+
+
+def test_the_corpus_itself_is_no_place_for_its_set(
+    videos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(videos.iterdir())
+    assert main(["shards", str(videos), str(videos)]) == 2
+    assert "is the corpus itself" in capsys.readouterr().err
+    assert sorted(videos.iterdir()) == before
+
+
+def test_a_replaced_source_is_noticed(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = shutil.copytree(videos, tmp_path / "corpus")
+    out = str(tmp_path / "set")
+    assert main(["shards", str(corpus), out, *SMALL]) == 0
+    shutil.copy(corpus / "00 é; rm -rf $(x).mp4", corpus / "07 é; rm -rf $(x).mp4")
+    assert main(["shards", str(corpus), out, *SMALL]) == 2
+    assert "holds a set made otherwise (different: sources)" in capsys.readouterr().err
+
+
+def test_altered_frames_are_not_embedded(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = tmp_path / "frames"
+    assert main(["shards", str(videos), str(frames), *SMALL]) == 0
+    dct = ["--patch-size", "4", "--frequencies", "6"]
+    altered = bytearray((frames / "train-000001.tar").read_bytes())
+    altered[3000] ^= 1
+    (frames / "train-000001.tar").write_bytes(altered)
+    assert main(["embed", str(frames), str(tmp_path / "e"), *dct]) == 2
+    assert "train-000001.tar: altered" in capsys.readouterr().err
+    (frames / "train-000001.tar").unlink()
+    assert main(["embed", str(frames), str(tmp_path / "e"), *dct]) == 2
+    assert "train-000001.tar: missing" in capsys.readouterr().err
+
+
+def test_images_have_options_of_their_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pictures").mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(5):
+        picture = rng.integers(0, 255, (40, 50, 3), dtype=np.uint8)
+        Image.fromarray(picture).save(tmp_path / "pictures" / f"{index}.png")
+    line = ["shards", str(tmp_path / "pictures"), str(tmp_path / "set")]
+    assert main([*line, "--size", "16"]) == 2
+    assert "--size: for videos" in capsys.readouterr().err
+    assert main([*line, "--images.size", "16", "--images.crops", "3"]) == 0
+    assert ShardSet(tmp_path / "set").manifest["samples"]["train"] == 9
+    assert main(["verify", str(tmp_path / "set"), "--repair"]) == 0
+
+
 def test_embeddings_are_made_and_repaired_by_the_command(
     videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -263,6 +338,10 @@ def test_settings_come_from_yaml_too(videos: Path, tmp_path: Path) -> None:
         (["inspect", "{videos}"], "no manifest.json"),
         (["inspect", "pipe:echo"], "give --allow-pipe if you trust it"),
         (["inspect", "nowhere/a.tar"], "nowhere/a.tar: no such file"),
+        (["inspect", "/etc/passwd"], "Not a directory"),
+        (["shards", "{videos}", "out", "--splits", "nope.csv"], "splits nope.csv: no such file"),
+        (["shards", "{videos}", "out", "--time-limit", ".inf"], "time_limit must be in"),
+        (["verify", "{videos}", "--repair", "--num-jobs", "2"], "num_jobs"),
     ],
 )
 def test_wrong_input_is_one_line_and_code_2(
@@ -317,9 +396,7 @@ def test_a_lost_source_folder_loses_its_sources_only(videos: Path, tmp_path: Pat
     corpus = list_corpus(str(tmp_path / "list.csv"), CorpusConfig(), "list")
     made = make_frames(corpus, str(tmp_path / "out"), CorpusConfig(), ExecutorConfig())
     assert made is not None
-    assert made.manifest["rejected"] == [
-        {"source": "gone.mp4", "reason": "No such file or directory"}
-    ]
+    assert made.manifest["rejected"] == [{"source": "gone.mp4", "reason": "no such file"}]
 
 
 def test_every_broken_file_is_dealt_with(real_data: Path, tmp_path: Path) -> None:

@@ -126,10 +126,10 @@ def test_a_remote_set_is_resumed_verified_and_repaired(
     data = bytearray(before["train-000000.tar"])
     data[700] ^= 1
     files.pipe_file(f"{root}/train-000000.tar", bytes(data))
-    files.pipe_file(f"{root}/extra.tar", b"")
+    files.pipe_file(f"{root}/train-000077.tar", b"")
     assert sorted(str(problem) for problem in find_problems(ShardSet(bucket))) == [
-        "extra.tar: foreign: not in the manifest",
         "train-000000.tar: altered: its checksum differs from the manifest",
+        "train-000077.tar: foreign: not in the manifest",
     ]
     repair(bucket, ExecutorConfig())
     assert remote_files(bucket) == before

@@ -145,6 +145,27 @@ def test_a_manifest_cannot_name_other_files(
         ShardSet(copy)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"kind": None},
+        {"arguments": {}},
+        {"samples": {}},
+        {"rejected": None},
+        {"shards": [{"name": "test-000000", "split": "test", "samples": 1, "sha256": ""}]},
+        {"shards": [3]},
+    ],
+)
+def test_a_manifest_that_lacks_something_is_an_error(
+    frame_shards: ShardSet, tmp_path: Path, change: dict
+) -> None:
+    copy = Path(shutil.copytree(frame_shards.folder, tmp_path / "set"))
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps(manifest | change))
+    with pytest.raises(InputError, match="broken"):
+        ShardSet(copy)
+
+
 @pytest.mark.parametrize("place", [[-512, 10], [0, 10**15], ["a", 1], [0]])
 def test_an_index_cannot_point_outside_its_shard(
     frame_shards: ShardSet, tmp_path: Path, place: list
