@@ -29,6 +29,7 @@ from rich.text import Text
 
 from data_prep.config import ExecutorConfig
 from data_prep.errors import InputError, StorageError
+from data_prep.isolation import IsolatedReader
 
 Advance = Callable[[int], None]
 LOGGED_EVERY = 30.0  # seconds
@@ -85,6 +86,7 @@ def _run_here(jobs: Sequence[ShardJob], config: ExecutorConfig, advance: Advance
     """Worker threads take job after job; the work itself is in the processes that they lead."""
     stop = threading.Event()
     waiting, lock = iter(jobs), threading.Lock()
+    opened: list[Any] = []
 
     def advance_unless_stopped(units: int) -> None:
         if stop.is_set():
@@ -93,6 +95,7 @@ def _run_here(jobs: Sequence[ShardJob], config: ExecutorConfig, advance: Advance
 
     def work() -> None:
         with jobs[0].tools() as tools:
+            opened.append(tools)
             while not stop.is_set():
                 with lock:
                     job = next(waiting, None)
@@ -107,6 +110,9 @@ def _run_here(jobs: Sequence[ShardJob], config: ExecutorConfig, advance: Advance
             wait(futures, return_when=FIRST_EXCEPTION)
         finally:
             stop.set()
+            for tools in opened:
+                if isinstance(tools, IsolatedReader):
+                    tools.interrupt()  # or a user would wait for the files being decoded
     errors = [error for future in futures if (error := future.exception()) is not None]
     for error in sorted(errors, key=lambda error: isinstance(error, _Stopped)):
         raise error

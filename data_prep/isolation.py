@@ -42,6 +42,7 @@ class IsolatedReader:
         self._read, self._time_limit, self._memory_limit = read, time_limit, memory_limit
         self._process: Any = None
         self._pipe: Connection | None = None
+        self._interrupted = False
         self._scratch = tempfile.TemporaryDirectory(prefix="ebt-bench-")
         self._spool = Path(self._scratch.name) / "frames"
 
@@ -67,9 +68,17 @@ class IsolatedReader:
                 break
             except _ProcessFailed as failure:
                 self._stop()
+                if self._interrupted:
+                    raise DecodeError("interrupted") from None
                 if attempt == ATTEMPTS:
                     raise DecodeError(f"{failure} ({ATTEMPTS} attempts)") from None
         return self._clips(described)
+
+    def interrupt(self) -> None:
+        """From another thread: give up the source that is being read, and all after it."""
+        self._interrupted = True
+        if (process := self._process) is not None:
+            process.kill()
 
     def _ask(self, path: Path, source: Source) -> list[dict[str, Any]]:
         """What the process says of each clip; their frames lie in the spool."""

@@ -96,6 +96,7 @@ def make_set(
         InputError: the folder holds a set of another plan.
     """
     folder.make()
+    folder.clear()
     _begin(folder, plan)
     mine = list(plan.shards)[executor.job_index :: executor.num_jobs]
     missing = [name for name in mine if not shard_is_valid(folder, name, plan.shards[name])]
@@ -175,6 +176,7 @@ def _finish(
         "samples": samples,
         "shards": shards,
     }
+    folder.clear()  # of workers that died on the way
     folder.sync()  # the manifest must not outlive a shard
     folder.write(MANIFEST, json_bytes(manifest))
     folder.sync()

@@ -100,7 +100,7 @@ class Folder:
         return self.location
 
     def make(self) -> None:
-        """Make the folder, and clear away what killed writers of this machine left.
+        """Make the folder.
 
         Raises:
             InputError: it cannot be made.
@@ -111,7 +111,10 @@ class Folder:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"{self.path}: cannot make this folder ({error.strerror})") from None
-        for file in self.path.glob(".*.partial"):
+
+    def clear(self) -> None:
+        """Clear away what killed writers of this machine left."""
+        for file in self.path.glob(".*.partial") if self.path is not None else ():
             if _is_abandoned(file):
                 file.unlink(missing_ok=True)
 

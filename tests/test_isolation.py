@@ -1,6 +1,7 @@
 import errno
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -91,3 +92,21 @@ def test_sources_are_read_in_one_process_that_ends_with_the_reader(tmp_path: Pat
     assert os.getpid() not in processes
     with pytest.raises(ProcessLookupError):
         os.kill(processes.pop(), 0)
+
+
+def test_an_interrupted_reader_gives_up_at_once(tmp_path: Path) -> None:
+    with IsolatedReader(read, time_limit=600, memory_limit=GIGABYTE) as reader:
+
+        def interrupt() -> None:
+            while not (tmp_path / "attempts").exists():
+                time.sleep(0.05)
+            reader.interrupt()
+
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        started = time.monotonic()
+        with pytest.raises(DecodeError, match="interrupted"):
+            reader(tmp_path / "attempts", source("hang"))
+        assert time.monotonic() - started < 30
+        thread.join()
+    assert (tmp_path / "attempts").read_text() == "x"

@@ -98,6 +98,19 @@ def test_killed_anywhere_and_run_again_gives_the_same_bytes(
     assert contents(out) == unbroken
 
 
+def test_ctrl_c_stops_and_says_how_to_go_on(videos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "set"
+    line = command("shards", videos, out, *SMALL, "--workers", "1")
+    process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not list(out.glob(".*.partial")) and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert error.strip() == "interrupted; run the same command again to go on"
+    assert not list(out.glob(".*.partial"))
+
+
 def test_finished_shards_are_kept(videos: Path, unbroken: dict[str, bytes], tmp_path: Path) -> None:
     out = tmp_path / "set"
     assert main(["shards", str(videos), str(out), *SMALL]) == 0
