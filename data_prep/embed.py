@@ -122,7 +122,9 @@ def encoder_of(embeddings: ShardSet, config: EncoderConfig) -> Encoder:
         fields = {field.name for field in dataclasses.fields(EncoderConfig)}
         config = EncoderConfig(**{k: v for k, v in described.items() if k in fields})
         return build_encoder(config, size)
-    encoder = _shared_encoder(config, size)
+    # How frames were cut into patches stands in the manifest; where the weights lie does not.
+    cut = {name: described[name] for name in ("patch_size", "input_size")}
+    encoder = _shared_encoder(dataclasses.replace(config, **cut), size)
     if (encoder.name, encoder.weights) != (described["name"], described["weights"]):
         raise InputError(
             f"{embeddings.files}: made by the encoder {described['name']} with weights "
