@@ -60,26 +60,29 @@ def count_flops(call: Callable[[], object]) -> int:
     return counter.flops
 
 
+PASSES = {"forward": "forward", "candidates": "forward", "input_gradient": "gradient"}
+
+
 @contextmanager
 def _counted_passes(backbone: nn.Module | None) -> Iterator[dict[str, int]]:
-    """Count real calls of the backbone, and backward passes through it."""
+    """Count real calls of the backbone's forward and input-gradient passes."""
     passes = {"forward": 0, "gradient": 0}
 
-    def on_gradient(gradient: torch.Tensor) -> None:
-        passes["gradient"] += 1
+    def counted(call: Callable[..., Any], kind: str) -> Callable[..., Any]:
+        def counting(*args: Any, **kwargs: Any) -> Any:
+            passes[kind] += 1
+            return call(*args, **kwargs)
 
-    def on_forward(module: nn.Module, inputs: object, output: Any) -> None:
-        passes["forward"] += 1
-        features = output if isinstance(output, torch.Tensor) else output[0]
-        if features.requires_grad:
-            features.register_hook(on_gradient)
+        return counting
 
-    handle = backbone.register_forward_hook(on_forward) if backbone is not None else None
+    methods = [name for name in PASSES if hasattr(backbone, name)]
+    for name in methods:  # on the instance, before the method of its class
+        setattr(backbone, name, counted(getattr(backbone, name), PASSES[name]))
     try:
         yield passes
     finally:
-        if handle is not None:
-            handle.remove()
+        for name in methods:
+            delattr(backbone, name)
 
 
 def measure_cost(

@@ -92,7 +92,7 @@ class NaiveEBT:
     def _run(self, x: Tensor, seen: Tensor, frames: Sequence[int]) -> Tensor:
         """Tokens `[B, L, W]` of `frames` through all blocks; `seen [L, L]` says who sees whom."""
         backbone = self.model.energy.context.backbone
-        rotation = backbone.rotary(torch.tensor(list(frames), device=x.device))  # [L, K / 2] each
+        rotation = backbone.rotary(torch.tensor(list(frames), device=x.device))  # [L, K] each
         for block in backbone.blocks:
             assert isinstance(block, Block)
             x = x + _attend(block, block.attention_norm(x), rotation, seen)
@@ -114,9 +114,8 @@ def _attend(block: Block, x: Tensor, rotation: Rotation, seen: Tensor) -> Tensor
 
 def _turned(x: Tensor, rotation: Rotation) -> Tensor:
     """Rotary positions: each pair (one of either half of a head) turned by its angle."""
-    cosine, sine = rotation
     first, second = x.chunk(2, dim=-1)
-    return torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=-1)
+    return x * rotation[0] + torch.cat([second, first], dim=-1) * rotation[1]
 
 
 def _causal(frames: int, patches: int) -> Tensor:

@@ -2,8 +2,8 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaModel
 
+from worldmodel.backbone import ContextEncoder, Transformer
 from worldmodel.config import BackboneConfig
-from worldmodel.layers import ContextEncoder, Transformer
 
 
 def test_stack_equals_hugging_face_llama_with_the_same_weights() -> None:
@@ -42,7 +42,7 @@ def test_stack_equals_hugging_face_llama_with_the_same_weights() -> None:
             module = llama.layers[layer].get_submodule(theirs)
             module.weight.data.copy_(state[f"blocks.{layer}.{mine}.weight"])
     tokens = torch.randn(2, 10, 1, 64)
-    features, _, _ = ours(tokens, None, None)
+    features, _, _ = ours(tokens)
     expected = llama(inputs_embeds=tokens[:, :, 0]).last_hidden_state
     assert torch.allclose(features[:, :, 0], expected, atol=1e-5)
 

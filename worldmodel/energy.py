@@ -10,8 +10,9 @@ import warnings
 import torch
 from torch import Tensor, nn
 
+from worldmodel.backbone import CandidatePass, ContextEncoder, EncodedContext
 from worldmodel.config import BackboneConfig, EBTConfig
-from worldmodel.layers import ContextEncoder, EncodedContext, initialise
+from worldmodel.layers import initialise
 
 HEAD_STD = 0.02
 CALIBRATED_RMS = 0.3  # of the first update, or of the learned part's gradient, in start noise
@@ -83,17 +84,23 @@ class EnergyTransformer(nn.Module):
         The c-th is a candidate for the frame after the first `visible[c]` (at least 1) frames of
         the context.
         """
-        features = self._features(candidate, context, visible)  # [B, C, P, W]
-        with torch.autocast(candidate.device.type, enabled=False):
-            features = features.to(candidate.dtype)
-            learned = self.energy_head(features).squeeze(-1)  # [B, C, P]
-            if self.form == "linear":
-                return learned.sum(-1)
-            offset = candidate - self._anchor(context, visible)  # [B, C, P, D]
-            if self.residual_head is not None:
-                offset = offset - self.residual_head(features)
-            energy = offset.square().sum(-1) / 2 + self.log_gain.exp() * learned
-            return energy.sum(-1)
+        features = self._look(candidate, context, visible).features  # [B, C, P, W]
+        return self._energy(features, candidate, context, visible)[0]
+
+    def input_gradient(
+        self, candidate: Tensor, context: EncodedContext, visible: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Gradient `[B, C, P, D]` of the energies on their candidates, and the energies `[B, C]`.
+
+        Written out, and so itself differentiable by one ordinary backward pass.
+        """
+        look = self._look(candidate, context, visible)
+        energy, offset = self._energy(look.features, candidate, context, visible)
+        learned = self._learned_gradient(look, candidate, offset)
+        if learned is None:
+            assert offset is not None
+            return offset, energy
+        return learned if offset is None else offset + learned, energy
 
     def calibrate(
         self, candidate: Tensor, context: EncodedContext, visible: Tensor, noise: float = 1.0
@@ -109,10 +116,9 @@ class EnergyTransformer(nn.Module):
         """
         if bool(self.calibrated):
             return
-        with torch.enable_grad():
-            candidate = candidate.detach().requires_grad_()
-            learned = self.energy_head(self._features(candidate, context, visible)).sum()
-            (gradient,) = torch.autograd.grad(learned, candidate)
+        with torch.no_grad():
+            gradient = self._learned_gradient(self._look(candidate, context, visible), candidate)
+        assert gradient is not None
         rms = float(gradient.square().mean().sqrt())
         if not (math.isfinite(rms) and rms > 1e-12):
             raise FloatingPointError(f"the energy's gradient at the start has an RMS of {rms}")
@@ -121,15 +127,42 @@ class EnergyTransformer(nn.Module):
             scale.fill_(math.log(CALIBRATED_RMS * noise / rms))
             self.calibrated.fill_(True)
 
-    def _features(self, candidate: Tensor, context: EncodedContext, visible: Tensor) -> Tensor:
+    def _look(self, candidate: Tensor, context: EncodedContext, visible: Tensor) -> CandidatePass:
+        """One forward pass over candidates; its features are `[B, C, P, W]`."""
         tokens = self.context.position
         if self.embed_last is not None:
             last = context.features.index_select(1, visible - 1)  # [B, C, P, W]
             tokens = tokens + self.embed_last(last)
         if self.embed_candidate is not None:
             tokens = tokens + self.embed_candidate(candidate)  # [B, C, P, W]
-        features, _, _ = self.context.backbone(tokens, context, visible)
-        return features
+        return self.context.backbone.candidates(tokens, context, visible)
+
+    def _energy(
+        self, features: Tensor, candidate: Tensor, context: EncodedContext, visible: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Energies `[B, C]`, and what their quadratic part squares `[B, C, P, D]`."""
+        with torch.autocast(candidate.device.type, enabled=False):
+            features = features.to(candidate.dtype)
+            energy = self.log_gain.exp() * self.energy_head(features).squeeze(-1)  # [B, C, P]
+            if self.form == "linear":
+                return energy.sum(-1), None
+            offset = candidate - self._anchor(context, visible)  # [B, C, P, D]
+            if self.residual_head is not None:
+                offset = offset - self.residual_head(features)
+            return (offset.square().sum(-1) / 2 + energy).sum(-1), offset
+
+    def _learned_gradient(
+        self, look: CandidatePass, candidate: Tensor, offset: Tensor | None = None
+    ) -> Tensor | None:
+        """The gradient's part that comes through the features; None where they are blind to it."""
+        if self.embed_candidate is None:
+            return None
+        with torch.autocast(candidate.device.type, enabled=False):
+            gradient = (self.log_gain.exp() * self.energy_head.weight[0]).expand_as(look.features)
+            if self.residual_head is not None and offset is not None:
+                gradient = gradient - offset @ self.residual_head.weight  # [B, C, P, W]
+        gradient = self.context.backbone.input_gradient(gradient, look)
+        return (gradient @ self.embed_candidate.weight).to(candidate.dtype)
 
     def _anchor(self, context: EncodedContext, visible: Tensor) -> Tensor | float:
         return context.embeddings[:, visible - 1] if self.anchor == "last_frame" else 0.0

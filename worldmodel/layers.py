@@ -1,12 +1,15 @@
-"""The Llama-style stack that the EBT and Transformer++ share, in its two streams.
+"""The layers of a Llama-style block, in the two streams that the EBT runs through it.
+
+The candidate stream is followed by an input-gradient pass. That gradient is written out here,
+layer by layer, instead of being left to autograd: training then differentiates it once (first
+order, which compiles), and inference records no graph at all. A layer's `keeping` computes its
+output and keeps what its `input_gradient` needs: the product of a gradient with its Jacobian.
 
 Letters in shapes: B batch, F frames, C candidate frames, P patches per frame, W width, N heads,
 K width of a head, L context tokens (F * P of them).
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -20,47 +23,53 @@ TIME_BASE, SPACE_BASE = 10_000.0, 100.0
 Rotation = tuple[Tensor, Tensor]
 
 
-@dataclass(frozen=True)
-class EncodedContext:
-    """What is computed once per context and shared by all candidates and all thinking steps.
+class KeptNorm(NamedTuple):
+    """The normalised input `[..., W]` and what it was multiplied with `[..., 1]`."""
 
-    `keys` and `values` hold `[B, N, L, K]` per layer, `features` the normalised output of the last
-    layer `[B, F, P, W]` and `embeddings` the frames themselves `[B, F, P, D]`.
+    normal: Tensor
+    scale: Tensor
+
+
+class KeptFeedForward(NamedTuple):
+    """Both linear outputs, the sigmoid of the gate and their product, each `[..., hidden]`."""
+
+    gate: Tensor
+    up: Tensor
+    sigmoid: Tensor
+    silu: Tensor
+
+
+class KeptAttention(NamedTuple):
+    """Turned queries (scaled) and keys, and values, `[B, N, C, P, K]`; weights
+    `[B, N, C, P, L + P]`; what they gave `[B, N, C * P, K]`."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    weights: Tensor
+    mixed: Tensor
+
+
+class KeptBlock(NamedTuple):
+    """What the input gradient of a block needs."""
+
+    attention_norm: KeptNorm
+    attention: KeptAttention
+    feed_forward_norm: KeptNorm
+    feed_forward: KeptFeedForward
+
+
+class Seen(NamedTuple):
+    """What candidates attend to in one layer, besides their own frame.
+
+    `key` and `value` are the context's `[B, N, L, K]`, `hidden [C, 1, L]` is minus infinity at the
+    tokens that a candidate frame must not see and zero elsewhere; `rotation` is the candidates'.
     """
 
-    keys: list[Tensor]
-    values: list[Tensor]
-    features: Tensor
-    embeddings: Tensor
-
-    @property
-    def frames(self) -> int:
-        """Number of observed frames F."""
-        return self.features.shape[1]
-
-    def detached(self) -> "EncodedContext":
-        """The same context as leaves that gather gradients, cut from the graph that made it."""
-
-        def leaf(tensor: Tensor) -> Tensor:
-            return tensor.detach().requires_grad_()
-
-        keys, values = [leaf(k) for k in self.keys], [leaf(v) for v in self.values]
-        return EncodedContext(keys, values, leaf(self.features), self.embeddings)
-
-    def backward(self, leaves: "EncodedContext") -> None:
-        """Back-propagate what `leaves`, made by `detached`, have gathered."""
-        pairs = zip(self._tensors(), leaves._tensors(), strict=True)
-        reached = [
-            (tensor, leaf.grad)
-            for tensor, leaf in pairs
-            if leaf.grad is not None and tensor.requires_grad
-        ]
-        if reached:
-            tensors, gradients = zip(*reached, strict=True)
-            torch.autograd.backward(tensors, gradients)
-
-    def _tensors(self) -> list[Tensor]:
-        return [*self.keys, *self.values, self.features]
+    key: Tensor
+    value: Tensor
+    hidden: Tensor
+    rotation: Rotation
 
 
 class RMSNorm(nn.Module):
@@ -76,6 +85,19 @@ class RMSNorm(nn.Module):
         y = F.rms_norm(at_least_float32(x), self.weight.shape, self.weight, self.eps)
         return y.to(x.dtype)
 
+    def keeping(self, x: Tensor) -> tuple[Tensor, KeptNorm]:
+        """The same, and what `input_gradient` needs."""
+        wide = at_least_float32(x)
+        scale = torch.rsqrt(wide.square().mean(dim=-1, keepdim=True) + self.eps)
+        normal = wide * scale
+        return (normal * self.weight).to(x.dtype), KeptNorm(normal, scale)
+
+    def input_gradient(self, gradient: Tensor, kept: KeptNorm) -> Tensor:
+        """Gradient `[..., W]` on the input from that on the output."""
+        gradient = at_least_float32(gradient) * self.weight
+        along = (gradient * kept.normal).mean(dim=-1, keepdim=True)
+        return kept.scale * (gradient - kept.normal * along)
+
 
 class SwiGLU(nn.Module):
     """Gated feed-forward layer (Shazeer, 2020), without biases."""
@@ -89,6 +111,20 @@ class SwiGLU(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`[..., W]` to `[..., W]`."""
         return self.down(F.silu(self.gate(x)) * self.up(x))
+
+    def keeping(self, x: Tensor) -> tuple[Tensor, KeptFeedForward]:
+        """The same, and what `input_gradient` needs."""
+        gate, up = self.gate(x), self.up(x)
+        sigmoid = gate.sigmoid()
+        silu = gate * sigmoid
+        return self.down(silu * up), KeptFeedForward(gate, up, sigmoid, silu)
+
+    def input_gradient(self, gradient: Tensor, kept: KeptFeedForward) -> Tensor:
+        """Gradient `[..., W]` on the input from that on the output."""
+        hidden = gradient @ self.down.weight  # [..., hidden]
+        slope = kept.sigmoid + kept.silu * (1 - kept.sigmoid)  # of silu at the gate
+        to_gate, to_up = hidden * kept.up * slope, hidden * kept.silu
+        return to_gate @ self.gate.weight + to_up @ self.up.weight
 
 
 class Rotary(nn.Module):
@@ -114,7 +150,10 @@ class Rotary(nn.Module):
         self.register_buffer("space", torch.cat([row, column], dim=1), persistent=False)
 
     def forward(self, frame_index: Tensor) -> Rotation:
-        """Cosine and sine `[F * P, K / 2]` for the patches of frames `[F]`."""
+        """Cosine and signed sine `[F * P, K]` for the patches of frames `[F]`.
+
+        The two of a pair lie half a head apart: `x cosine + x rolled by half a head * sine`.
+        """
         time = frame_index[:, None] * self.time  # [F, pairs / 2]
         frames, patches = len(time), len(self.space)
         angles = torch.cat(
@@ -124,7 +163,8 @@ class Rotary(nn.Module):
             ],
             dim=2,
         ).flatten(0, 1)  # [F * P, pairs]
-        return angles.cos(), angles.sin()
+        cosine, sine = angles.cos(), angles.sin()
+        return torch.cat([cosine, cosine], dim=1), torch.cat([-sine, sine], dim=1)
 
 
 class Attention(nn.Module):
@@ -133,6 +173,7 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.heads = heads
+        self.scale = (width // heads) ** -0.5
         self.query = nn.Linear(width, width, bias=False)
         self.key = nn.Linear(width, width, bias=False)
         self.value = nn.Linear(width, width, bias=False)
@@ -143,43 +184,63 @@ class Attention(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Attend from tokens `[B, F * P, W]` to the past and to themselves.
 
-        Returns the output and the keys and values `[B, N, L, K]`, the past's included. Only first
-        order is ever needed here, so fused kernels may be used.
+        Returns the output and the keys and values `[B, N, L, K]`, the past's included. No input
+        gradient is ever asked for here, so fused kernels may be used.
         """
-        query, key, value = self._project(x, rotation)
+        query, key, value = (
+            self._heads(layer(x)) for layer in (self.query, self.key, self.value)
+        )  # [B, N, F * P, K]
+        query, key = _turned(query, rotation), _turned(key, rotation)
         if past is not None:
             key, value = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
         y = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return self.output(self._merge(y)), key, value
 
-    def candidates(
-        self, x: Tensor, rotation: Rotation, key: Tensor, value: Tensor, hidden: Tensor | None
-    ) -> Tensor:
-        """Attend from candidate tokens `[B, C, P, W]` to the context and to their own frame.
+    def candidates(self, x: Tensor, seen: Seen) -> tuple[Tensor, KeptAttention]:
+        """Attend from candidate tokens `[B, C, P, W]` to the context and to their own frame."""
+        frames = x.shape[1:3]  # [C, P]
+        flat = x.flatten(1, 2)
+        query, key, value = (
+            self._heads(layer(flat)) for layer in (self.query, self.key, self.value)
+        )  # [B, N, C * P, K]
+        query = _turned(query, _scaled(seen.rotation, self.scale))
+        to_context = (query @ seen.key.transpose(2, 3)).unflatten(2, frames)  # [B, N, C, P, L]
+        query, key, value = (
+            t.unflatten(2, frames) for t in (query, _turned(key, seen.rotation), value)
+        )  # [B, N, C, P, K]
+        to_own = query @ key.transpose(3, 4)  # [B, N, C, P, P]
+        scores = torch.cat([to_context + seen.hidden, to_own], dim=4)
+        weights = at_least_float32(scores).softmax(dim=4).to(value.dtype)
+        of_context, of_own = weights.split([seen.key.shape[2], frames[1]], dim=4)
+        mixed = of_context.flatten(2, 3) @ seen.value + (of_own @ value).flatten(2, 3)
+        y = self.output(self._merge(mixed)).unflatten(1, frames)
+        return y, KeptAttention(query, key, value, weights, mixed)
 
-        `hidden [C, 1, L]` is minus infinity at the context tokens that a candidate frame must not
-        see, zero elsewhere. Written out, because fused kernels cannot be differentiated twice.
-        """
-        _, candidates, patches, _ = x.shape
-        q, k, v = self._project(x.flatten(1, 2), rotation)  # [B, N, C * P, K]
-        q = q * q.shape[-1] ** -0.5
-        length = key.shape[2]
-        seen = (q @ key.transpose(2, 3)).unflatten(2, (candidates, patches))  # [B, N, C, P, L]
-        if hidden is not None:
-            seen = seen + hidden
-        q, k, v = (t.unflatten(2, (candidates, patches)) for t in (q, k, v))  # [B, N, C, P, K]
-        own = q @ k.transpose(3, 4)  # [B, N, C, P, P]
-        weights = at_least_float32(torch.cat([seen, own], dim=4)).softmax(dim=4).to(v.dtype)
-        to_seen, to_own = weights.split([length, patches], dim=4)
-        y = to_seen.flatten(2, 3) @ value + (to_own @ v).flatten(2, 3)  # [B, N, C * P, K]
-        return self.output(self._merge(y)).unflatten(1, (candidates, patches))
+    def input_gradient(self, gradient: Tensor, kept: KeptAttention, seen: Seen) -> Tensor:
+        """Gradient `[B, C, P, W]` on candidate tokens from that on the output."""
+        frames = gradient.shape[1:3]
+        flat = self._heads(gradient.flatten(1, 2) @ self.output.weight)  # [B, N, C * P, K]
+        own = flat.unflatten(2, frames)  # [B, N, C, P, K]
+        of_own = kept.weights[..., -frames[1] :]
+        to_weights = torch.cat(
+            [(flat @ seen.value.transpose(2, 3)).unflatten(2, frames), own @ kept.value.mT], dim=4
+        )  # [B, N, C, P, L + P]
+        # Weighted sum of `to_weights` over the tokens, as in FlashAttention (2205.14135, B.4).
+        expected = (flat * kept.mixed).sum(dim=3, keepdim=True).unflatten(2, frames)
+        to_scores = kept.weights * (to_weights - expected)
+        to_seen, to_own = to_scores.split([seen.key.shape[2], frames[1]], dim=4)
+        to_query = to_seen.flatten(2, 3) @ seen.key + (to_own @ kept.key).flatten(2, 3)
+        to_key, to_value = (to_own.mT @ kept.query).flatten(2, 3), (of_own.mT @ own).flatten(2, 3)
+        cosine, sine = seen.rotation
+        back = (cosine, -sine)
+        return (
+            self._merge(_turned(to_query, _scaled(back, self.scale))) @ self.query.weight
+            + self._merge(_turned(to_key, back)) @ self.key.weight
+            + self._merge(to_value) @ self.value.weight
+        ).unflatten(1, frames)
 
-    def _project(self, x: Tensor, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
-        q, k, v = (
-            layer(x).unflatten(2, (self.heads, -1)).transpose(1, 2)  # [B, N, tokens, K]
-            for layer in (self.query, self.key, self.value)
-        )
-        return _rotate(q, rotation), _rotate(k, rotation), v
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)  # [B, N, tokens, K]
 
     @staticmethod
     def _merge(y: Tensor) -> Tensor:
@@ -204,116 +265,21 @@ class Block(nn.Module):
         x = x + y
         return x + self.feed_forward(self.feed_forward_norm(x)), key, value
 
-    def candidates(
-        self, x: Tensor, rotation: Rotation, key: Tensor, value: Tensor, hidden: Tensor | None
-    ) -> Tensor:
-        """Candidate stream: tokens `[B, C, P, W]` after the block."""
-        y = self.attention.candidates(self.attention_norm(x), rotation, key, value, hidden)
+    def candidates(self, x: Tensor, seen: Seen) -> tuple[Tensor, KeptBlock]:
+        """Candidate stream: tokens `[B, C, P, W]` after the block, and what was kept."""
+        y, attention_norm = self.attention_norm.keeping(x)
+        y, attention = self.attention.candidates(y, seen)
         x = x + y
-        return x + self.feed_forward(self.feed_forward_norm(x))
+        y, feed_forward_norm = self.feed_forward_norm.keeping(x)
+        y, feed_forward = self.feed_forward.keeping(y)
+        return x + y, KeptBlock(attention_norm, attention, feed_forward_norm, feed_forward)
 
-
-class Transformer(nn.Module):
-    """Stack of blocks over the patches of frames; a call is one forward pass.
-
-    The context stream is causal over frames and dense within one; the candidate stream sees the
-    context frames that it is told to and its own frame. Both use the same weights.
-    """
-
-    def __init__(self, config: BackboneConfig, grid: tuple[int, int]):
-        super().__init__()
-        blocks = [Block(config) for _ in range(config.layers)]
-        self.blocks = nn.ModuleList(blocks)
-        self.heads = config.heads
-        self.norm = RMSNorm(config.width)
-        self.rotary = Rotary(config.width // config.heads, grid)
-        self.apply(initialise)
-        shrink = (2 * config.layers) ** -0.5  # residual branches start small (GPT-2, section 2.3)
-        for block in blocks:
-            for layer in (block.attention.output, block.feed_forward.down):
-                nn.init.normal_(layer.weight, std=layer.in_features**-0.5 * shrink)
-
-    def forward(
-        self, tokens: Tensor, context: EncodedContext | None, visible: Tensor | None
-    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """One pass of either stream; gives features `[B, F, P, W]`, keys and values.
-
-        Without `visible`, `tokens [B, F, P, W]` are new observed frames after `context`, and the
-        keys and values are those of all frames. With it, they are candidates `[B, C, P, W]`, the
-        c-th for the frame that follows the first `visible[c]` observed ones; no keys are returned.
-        """
-        if visible is None:
-            return self._context(tokens, context)
-        assert context is not None
-        frames = torch.arange(context.frames, device=tokens.device)
-        patches = tokens.shape[2]
-        rotation = self.rotary(visible)
-        hidden = None
-        if context.keys[0].shape[2]:  # nothing is asked of the device, which would wait for it
-            unseen = frames[None] >= visible[:, None]  # [C, F]
-            hidden = torch.zeros(unseen.shape, dtype=context.keys[0].dtype, device=tokens.device)
-            hidden = hidden.masked_fill(unseen, float("-inf"))
-            hidden = hidden.repeat_interleave(patches, dim=1)[:, None]  # [C, 1, L]
-        x = tokens
-        for block, key, value in zip(
-            self._typed_blocks(), context.keys, context.values, strict=True
-        ):
-            x = block.candidates(x, rotation, key, value, hidden)
-        return self.norm(x), [], []
-
-    def _context(
-        self, tokens: Tensor, past: EncodedContext | None
-    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        new, patches = tokens.shape[1:3]
-        seen = past.frames if past else 0
-        frame_index = torch.arange(seen + new, device=tokens.device)
-        rotation = self.rotary(frame_index[seen:])
-        mask = None
-        if new > 1:
-            token_frame = frame_index.repeat_interleave(patches)
-            mask = token_frame[seen * patches :, None] >= token_frame[None]  # [new tokens, L]
-        x = tokens.flatten(1, 2)  # [B, F * P, W]
-        keys, values = [], []
-        for layer, block in enumerate(self._typed_blocks()):
-            earlier = (past.keys[layer], past.values[layer]) if past else None
-            x, key, value = block.context(x, rotation, earlier, mask)
-            keys.append(key)
-            values.append(value)
-        return self.norm(x).unflatten(1, (new, patches)), keys, values
-
-    def _typed_blocks(self) -> Iterator[Block]:
-        yield from cast(Iterable[Block], self.blocks)
-
-
-class ContextEncoder(nn.Module):
-    """Frames of embeddings to an encoded context: the part that EBT and Transformer++ share."""
-
-    def __init__(self, config: BackboneConfig, grid: tuple[int, int], dim: int):
-        super().__init__()
-        self.backbone = Transformer(config, grid)
-        self.embed = nn.Linear(dim, config.width, bias=False)
-        # Rotary positions are relative; walls and borders stand still.
-        self.position = nn.Parameter(torch.zeros(grid[0] * grid[1], config.width))
-        self.embed.apply(initialise)
-
-    def forward(self, embeddings: Tensor, past: EncodedContext | None = None) -> EncodedContext:
-        """Encode frames `[B, F, P, D]` after `past`; each sees itself and what precedes it."""
-        tokens = self.embed(embeddings) + self.position
-        features, keys, values = self.backbone(tokens, past, None)
-        if past is not None:
-            features = torch.cat([past.features, features], dim=1)
-            embeddings = torch.cat([past.embeddings, embeddings], dim=1)
-        return EncodedContext(keys, values, features, embeddings)
-
-    def unseen(self, embeddings: Tensor, past: EncodedContext | None = None) -> EncodedContext:
-        """Frames `[B, F, P, D]` after `past` without keys or features: nothing attends to them."""
-        if past is not None:
-            embeddings = torch.cat([past.embeddings, embeddings], dim=1)
-        heads, width = self.backbone.heads, self.backbone.norm.weight.shape[0]
-        nothing = embeddings.new_zeros(len(embeddings), heads, 0, width // heads)
-        layers = len(self.backbone.blocks)
-        features = embeddings.new_zeros(*embeddings.shape[:3], 0)
-        return EncodedContext([nothing] * layers, [nothing] * layers, features, embeddings)
+    def input_gradient(self, gradient: Tensor, kept: KeptBlock, seen: Seen) -> Tensor:
+        """Gradient `[B, C, P, W]` on the candidate stream's input from that on its output."""
+        y = self.feed_forward.input_gradient(gradient, kept.feed_forward)
+        gradient = gradient + self.feed_forward_norm.input_gradient(y, kept.feed_forward_norm)
+        y = self.attention.input_gradient(gradient, kept.attention, seen)
+        return gradient + self.attention_norm.input_gradient(y, kept.attention_norm)
 
 
 def initialise(module: nn.Module) -> None:
@@ -331,8 +297,10 @@ def _frequencies(base: float, pairs: int) -> Tensor:
     return torch.pow(base, -torch.arange(pairs) / max(pairs, 1))
 
 
-def _rotate(x: Tensor, rotation: Rotation) -> Tensor:
+def _scaled(rotation: Rotation, scale: float) -> Rotation:
+    return rotation[0] * scale, rotation[1] * scale
+
+
+def _turned(x: Tensor, rotation: Rotation) -> Tensor:
     cosine, sine = rotation
-    first, second = x.chunk(2, dim=-1)
-    turned = (first * cosine - second * sine, second * cosine + first * sine)
-    return torch.cat(turned, dim=-1).to(x.dtype)
+    return torch.addcmul(x * cosine, x.roll(x.shape[-1] // 2, dims=-1), sine).to(x.dtype)

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from worldmodel.backbone import EncodedContext
 from worldmodel.config import BackboneConfig, EBTConfig
 from worldmodel.energy import EnergyTransformer
-from worldmodel.layers import EncodedContext
 from worldmodel.predictor import Clips, Predictor, Setting, Trajectory
 from worldmodel.rollout import cached_rollout
 from worldmodel.thinking import keyed_noise, think, thinking_step
@@ -42,9 +42,8 @@ class NextFrameEBT(Predictor):
 
     def predict(self, context: Clips, setting: Setting, energies: bool = False) -> Trajectory:
         """Think about every next frame in parallel, `setting["steps"]` steps."""
-        # Tensors made under a caller's inference_mode could not take part in a gradient.
-        with torch.inference_mode(False), torch.no_grad():
-            encoded = self.energy.encode(context.embeddings.clone())
+        with torch.no_grad():
+            encoded = self.energy.encode(context.embeddings)
             visible = torch.arange(1, encoded.frames + 1, device=encoded.features.device)
             return self._think(encoded, visible, context.keys, setting, energies)
 
@@ -54,9 +53,8 @@ class NextFrameEBT(Predictor):
         def next_frame(encoded: EncodedContext) -> Tensor:
             return self.next_frame(encoded, context.keys, setting)
 
-        with torch.inference_mode(False), torch.no_grad():
-            embeddings = context.embeddings.clone()
-            return cached_rollout(self.energy.encode, next_frame, embeddings, horizon)
+        with torch.no_grad():
+            return cached_rollout(self.energy.encode, next_frame, context.embeddings, horizon)
 
     def next_frame(self, encoded: EncodedContext, keys: Sequence[str], setting: Setting) -> Tensor:
         """Think about the frame `[B, 1, P, D]` that follows all observed ones."""
@@ -98,12 +96,9 @@ class NextFrameEBT(Predictor):
         config = self.config
         for step in range(1, config.training_steps + 1):
             judged = config.loss_at == "each" or step == config.training_steps
-            candidate, _ = thinking_step(
-                lambda candidate: self.energy(candidate, context, visible),
-                candidate.detach() if config.detach else candidate,
-                self.energy.step_size,
-                create_graph=judged or not config.detach,
-            )
+            with torch.set_grad_enabled(judged or not config.detach):
+                start = candidate.detach() if config.detach else candidate
+                candidate, _ = thinking_step(self.energy, start, context, visible)
             if judged:
                 share = config.training_steps if config.loss_at == "each" else 1
                 yield F.smooth_l1_loss(candidate, target) / share
@@ -121,10 +116,11 @@ class NextFrameEBT(Predictor):
         energies: bool = False,
     ) -> Trajectory:
         return think(
-            lambda candidate: self.energy(candidate, encoded, visible),
+            self.energy,
             self.start(encoded, visible, keys),
+            encoded,
+            visible,
             int(setting["steps"]),
-            self.energy.step_size,
             keys,
             energies,
         )

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from worldmodel.layers import EncodedContext
+from worldmodel.backbone import EncodedContext
 
 
 def cached_rollout(

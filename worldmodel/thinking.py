@@ -1,14 +1,14 @@
 """Thinking: descent of the energy on the candidate."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
+from worldmodel.backbone import EncodedContext
+from worldmodel.energy import EnergyTransformer
 from worldmodel.predictor import Trajectory
-
-Energy = Callable[[Tensor], Tensor]
 
 
 class NonFiniteError(FloatingPointError):
@@ -16,48 +16,41 @@ class NonFiniteError(FloatingPointError):
 
 
 def thinking_step(
-    energy: Energy, candidate: Tensor, step_size: Tensor, create_graph: bool
+    energy: EnergyTransformer, candidate: Tensor, context: EncodedContext, visible: Tensor
 ) -> tuple[Tensor, Tensor]:
     """One gradient step on the candidate `[B, C, P, D]`.
 
-    Returns the moved candidate and the energy `[B, C]` before the step. Predictions are
-    independent, so one gradient of the summed energy serves them all. With `create_graph` the
-    step can be differentiated (second order).
+    Returns the moved candidate and the energy `[B, C]` before the step; both can be
+    back-propagated through where gradients are recorded.
     """
-    if not candidate.requires_grad:
-        candidate = candidate.detach().requires_grad_()
-    value = energy(candidate)
-    (gradient,) = torch.autograd.grad(value.sum(), candidate, create_graph=create_graph)
-    return candidate - step_size * gradient, value
+    gradient, value = energy.input_gradient(candidate, context, visible)
+    return candidate - energy.step_size * gradient, value
 
 
 def think(
-    energy: Energy,
+    energy: EnergyTransformer,
     start: Tensor,
+    context: EncodedContext,
+    visible: Tensor,
     steps: int,
-    step_size: Tensor,
     keys: Sequence[str],
     energies: bool = False,
 ) -> Trajectory:
     """Descend from `start [B, C, P, D]` for `steps` steps, without a graph.
 
-    Works under `torch.no_grad` and `torch.inference_mode` too. With `energies` the final
-    candidates are scored as well, by one more forward pass.
+    With `energies` the final candidates are scored as well, by one more forward pass.
 
     Raises:
         NonFiniteError: an energy or candidate is not finite.
     """
-    candidate, step_size = start.detach(), step_size.detach()
-    candidates, values = [candidate], []
-    for _ in range(steps):
-        with torch.enable_grad():
-            candidate, value = thinking_step(energy, candidate, step_size, create_graph=False)
-        candidate = candidate.detach()
-        candidates.append(candidate)
-        values.append(value.detach())
-    if energies:
-        with torch.no_grad():
-            values.append(energy(candidate))
+    candidates, values = [start], []
+    with torch.no_grad():
+        for _ in range(steps):
+            candidate, value = thinking_step(energy, candidates[-1], context, visible)
+            candidates.append(candidate)
+            values.append(value)
+        if energies:
+            values.append(energy(candidates[-1], context, visible))
     _require_finite(candidates[1:], values, keys)
     return Trajectory(torch.stack(candidates), torch.stack(values) if energies else None)
 

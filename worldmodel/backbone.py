@@ -1,0 +1,181 @@
+"""The stack that the EBT and Transformer++ share, in its two streams, and the encoded context.
+
+Letters in shapes: B batch, F frames, C candidate frames, P patches per frame, W width, N heads,
+K width of a head, L context tokens (F * P of them).
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from worldmodel.config import BackboneConfig
+from worldmodel.layers import Block, KeptBlock, KeptNorm, RMSNorm, Rotary, Seen, initialise
+
+
+@dataclass(frozen=True)
+class EncodedContext:
+    """What is computed once per context and shared by all candidates and all thinking steps.
+
+    `keys` and `values` hold `[B, N, L, K]` per layer, `features` the normalised output of the last
+    layer `[B, F, P, W]` and `embeddings` the frames themselves `[B, F, P, D]`.
+    """
+
+    keys: list[Tensor]
+    values: list[Tensor]
+    features: Tensor
+    embeddings: Tensor
+
+    @property
+    def frames(self) -> int:
+        """Number of observed frames F."""
+        return self.features.shape[1]
+
+    def detached(self) -> "EncodedContext":
+        """The same context as leaves that gather gradients, cut from the graph that made it."""
+
+        def leaf(tensor: Tensor) -> Tensor:
+            return tensor.detach().requires_grad_()
+
+        keys, values = [leaf(k) for k in self.keys], [leaf(v) for v in self.values]
+        return EncodedContext(keys, values, leaf(self.features), self.embeddings)
+
+    def backward(self, leaves: "EncodedContext") -> None:
+        """Back-propagate what `leaves`, made by `detached`, have gathered."""
+        pairs = zip(self._tensors(), leaves._tensors(), strict=True)
+        reached = [
+            (tensor, leaf.grad)
+            for tensor, leaf in pairs
+            if leaf.grad is not None and tensor.requires_grad
+        ]
+        if reached:
+            tensors, gradients = zip(*reached, strict=True)
+            torch.autograd.backward(tensors, gradients)
+
+    def _tensors(self) -> list[Tensor]:
+        return [*self.keys, *self.values, self.features]
+
+
+@dataclass(frozen=True)
+class CandidatePass:
+    """A pass of the candidate stream: its features `[B, C, P, W]`, and what was kept of it."""
+
+    features: Tensor
+    seen: list[Seen]
+    blocks: list[KeptBlock]
+    norm: KeptNorm
+
+
+class Transformer(nn.Module):
+    """Stack of blocks over the patches of frames.
+
+    The context stream is causal over frames and dense within one; the candidate stream sees the
+    context frames that it is told to and its own frame. Both use the same weights.
+    """
+
+    def __init__(self, config: BackboneConfig, grid: tuple[int, int]):
+        super().__init__()
+        blocks = [Block(config) for _ in range(config.layers)]
+        self.blocks = nn.ModuleList(blocks)
+        self.heads = config.heads
+        self.norm = RMSNorm(config.width)
+        self.rotary = Rotary(config.width // config.heads, grid)
+        self.apply(initialise)
+        shrink = (2 * config.layers) ** -0.5  # residual branches start small (GPT-2, section 2.3)
+        for block in blocks:
+            for layer in (block.attention.output, block.feed_forward.down):
+                nn.init.normal_(layer.weight, std=layer.in_features**-0.5 * shrink)
+
+    def forward(
+        self, tokens: Tensor, past: EncodedContext | None = None
+    ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+        """One pass of the context stream: new observed frames `[B, F, P, W]` after `past`.
+
+        Returns their features `[B, F, P, W]`, and per layer the keys and values of all frames.
+        """
+        new, patches = tokens.shape[1:3]
+        seen = past.frames if past else 0
+        frame_index = torch.arange(seen + new, device=tokens.device)
+        rotation = self.rotary(frame_index[seen:])
+        mask = None
+        if new > 1:
+            token_frame = frame_index.repeat_interleave(patches)
+            mask = token_frame[seen * patches :, None] >= token_frame[None]  # [new tokens, L]
+        x = tokens.flatten(1, 2)  # [B, F * P, W]
+        keys, values = [], []
+        for layer, block in enumerate(self._typed_blocks()):
+            earlier = (past.keys[layer], past.values[layer]) if past else None
+            x, key, value = block.context(x, rotation, earlier, mask)
+            keys.append(key)
+            values.append(value)
+        return self.norm(x).unflatten(1, (new, patches)), keys, values
+
+    def candidates(self, tokens: Tensor, context: EncodedContext, visible: Tensor) -> CandidatePass:
+        """One pass of the candidate stream over tokens `[B, C, P, W]`.
+
+        The c-th is a candidate for the frame after the first `visible[c]` frames of the context.
+        """
+        patches = tokens.shape[2]
+        frames = torch.arange(context.keys[0].shape[2] // patches, device=tokens.device)
+        unseen = (frames[None] >= visible[:, None]).repeat_interleave(patches, dim=1)  # [C, L]
+        hidden = torch.zeros(unseen.shape, dtype=context.keys[0].dtype, device=tokens.device)
+        hidden = hidden.masked_fill(unseen, float("-inf"))[:, None]  # [C, 1, L]
+        rotation = self.rotary(visible)
+        seen = [
+            Seen(key, value, hidden, rotation)
+            for key, value in zip(context.keys, context.values, strict=True)
+        ]
+        x, blocks = tokens, []
+        for block, of_layer in zip(self._typed_blocks(), seen, strict=True):
+            x, kept = block.candidates(x, of_layer)
+            blocks.append(kept)
+        features, norm = self.norm.keeping(x)
+        return CandidatePass(features, seen, blocks, norm)
+
+    def input_gradient(self, gradient: Tensor, candidates: CandidatePass) -> Tensor:
+        """One input-gradient pass: from features back to candidate tokens, both `[B, C, P, W]`."""
+        gradient = self.norm.input_gradient(gradient, candidates.norm)
+        for block, kept, seen in zip(
+            reversed(list(self._typed_blocks())),
+            reversed(candidates.blocks),
+            reversed(candidates.seen),
+            strict=True,
+        ):
+            gradient = block.input_gradient(gradient, kept, seen)
+        return gradient
+
+    def _typed_blocks(self) -> Iterator[Block]:
+        yield from cast(Iterable[Block], self.blocks)
+
+
+class ContextEncoder(nn.Module):
+    """Frames of embeddings to an encoded context: the part that EBT and Transformer++ share."""
+
+    def __init__(self, config: BackboneConfig, grid: tuple[int, int], dim: int):
+        super().__init__()
+        self.backbone = Transformer(config, grid)
+        self.embed = nn.Linear(dim, config.width, bias=False)
+        # Rotary positions are relative; walls and borders stand still.
+        self.position = nn.Parameter(torch.zeros(grid[0] * grid[1], config.width))
+        self.embed.apply(initialise)
+
+    def forward(self, embeddings: Tensor, past: EncodedContext | None = None) -> EncodedContext:
+        """Encode frames `[B, F, P, D]` after `past`; each sees itself and what precedes it."""
+        tokens = self.embed(embeddings) + self.position
+        features, keys, values = self.backbone(tokens, past)
+        if past is not None:
+            features = torch.cat([past.features, features], dim=1)
+            embeddings = torch.cat([past.embeddings, embeddings], dim=1)
+        return EncodedContext(keys, values, features, embeddings)
+
+    def unseen(self, embeddings: Tensor, past: EncodedContext | None = None) -> EncodedContext:
+        """Frames `[B, F, P, D]` after `past` without keys or features: nothing attends to them."""
+        if past is not None:
+            embeddings = torch.cat([past.embeddings, embeddings], dim=1)
+        heads, width = self.backbone.heads, self.backbone.norm.weight.shape[0]
+        nothing = embeddings.new_zeros(len(embeddings), heads, 0, width // heads)
+        layers = len(self.backbone.blocks)
+        features = embeddings.new_zeros(*embeddings.shape[:3], 0)
+        return EncodedContext([nothing] * layers, [nothing] * layers, features, embeddings)
