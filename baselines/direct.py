@@ -33,6 +33,10 @@ class DirectDenoiser(Denoiser):
         """The stack."""
         return self.regressor.backbone
 
+    def regions(self) -> list[tuple[nn.Module, str]]:
+        """All but the linear head."""
+        return self.regressor.regions()
+
     def settings(self) -> list[Setting]:
         """A setting for each number of passes."""
         return [{"passes": passes} for passes in self.passes]

@@ -39,6 +39,10 @@ class TransformerPP(Predictor):
         """The stack."""
         return self.context.backbone
 
+    def regions(self) -> list[tuple[nn.Module, str]]:
+        """All but the linear head."""
+        return [(self.context, "forward")]
+
     def predict(self, context: Clips, setting: Setting, energies: bool = False) -> Trajectory:
         """Predict every next frame in one pass."""
         with torch.no_grad():

@@ -67,6 +67,8 @@ class EvaluationConfig:
         bootstrap_samples: resamples behind each 95 % interval.
         latency_repeats: timed calls behind each median latency, after 3 warm-ups.
         figure_clips: test clips shown in the figures.
+        compile: whether networks run through torch.compile; latencies are then those. Compiling
+            for every shape takes minutes.
     """
 
     context_frames: int = 4
@@ -75,6 +77,7 @@ class EvaluationConfig:
     bootstrap_samples: int = 2000
     latency_repeats: int = 20
     figure_clips: int = 3
+    compile: bool = False
 
     def __post_init__(self) -> None:
         require(self.context_frames >= 2, "evaluation.context_frames must be at least 2")
@@ -128,6 +131,8 @@ class DenoiseEvaluationConfig:
         bootstrap_samples: resamples behind each 95 % interval.
         latency_repeats: timed calls behind each median latency, after 3 warm-ups.
         figure_images: images of each test set shown in the figures.
+        compile: whether networks run through torch.compile; latencies are then those. Compiling
+            for every shape takes minutes.
     """
 
     few: list[int] = field(default_factory=lambda: [1, 10])
@@ -137,6 +142,7 @@ class DenoiseEvaluationConfig:
     bootstrap_samples: int = 2000
     latency_repeats: int = 20
     figure_images: int = 3
+    compile: bool = False
 
     def __post_init__(self) -> None:
         require(1 in self.few, "evaluation.few must hold 1")

@@ -3,7 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
+
+from worldmodel.compiling import replaced
 
 WARM_UPS = 3
 LONGEST_TIMING = 1.0  # seconds
@@ -55,7 +57,8 @@ def count_flops(call: Callable[[], object]) -> int:
 
     Attention runs on the math kernel meanwhile, since fused kernels have been counted as zero.
     """
-    with sdpa_kernel(SDPBackend.MATH), _FlopCounter() as counter:
+    eager = torch.compiler.set_stance("force_eager")  # a compiled region cannot be looked into
+    with eager, sdpa_kernel(SDPBackend.MATH), _FlopCounter() as counter:
         call()
     return counter.flops
 
@@ -75,14 +78,12 @@ def _counted_passes(backbone: nn.Module | None) -> Iterator[dict[str, int]]:
 
         return counting
 
-    methods = [name for name in PASSES if hasattr(backbone, name)]
-    for name in methods:  # on the instance, before the method of its class
-        setattr(backbone, name, counted(getattr(backbone, name), PASSES[name]))
-    try:
+    with ExitStack() as stack:
+        for name, kind in PASSES.items():
+            if backbone is not None and hasattr(backbone, name):
+                call = counted(getattr(backbone, name), kind)
+                stack.enter_context(replaced(backbone, name, call))
         yield passes
-    finally:
-        for name in methods:
-            delattr(backbone, name)
 
 
 def measure_cost(

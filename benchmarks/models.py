@@ -1,7 +1,8 @@
 """Build and train the models of a run: the same data, order and schedule for all of them."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ import torch
 from benchmarks.costs import count_flops
 from benchmarks.parallel import run_in_processes
 from benchmarks.results import Training
+from worldmodel.compiling import compiled
 from worldmodel.config import BackboneConfig, TrainingConfig
 from worldmodel.data import EmbeddingClips, training_batches
 from worldmodel.predictor import Clips, Predictor
@@ -69,6 +71,14 @@ class TrainedModel:
     spec: ModelSpec
     predictors: list[Predictor]
     training: Training | None
+
+    @contextmanager
+    def running(self, compile: bool) -> Iterator[None]:
+        """Within the block, its predictors are compiled if asked for."""
+        with ExitStack() as stack:
+            for predictor in self.predictors:
+                stack.enter_context(compiled(predictor, compile))
+            yield
 
     @property
     def parameters(self) -> int:
@@ -157,8 +167,11 @@ def _train(
         predictors.append(predictor.to(device))
         records.append(record)
     flops = spec.steps * _training_flops(spec.build(), _first_batch(config, data))
-    seconds = sum(record.seconds for record in records) / len(records)
-    return TrainedModel(spec, predictors, Training(spec.steps, flops, seconds))
+    seconds, start_up = (
+        sum(values) / len(records)
+        for values in zip(*((r.seconds, r.start_up_seconds) for r in records), strict=True)
+    )
+    return TrainedModel(spec, predictors, Training(spec.steps, flops, seconds, start_up))
 
 
 def _train_in_processes(

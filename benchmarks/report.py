@@ -42,7 +42,7 @@ def markdown(table: Table) -> list[str]:
 
 def training_table(result: Result) -> Table:
     """Parameters and training cost."""
-    header = ["model", "parameters", "steps", "training TFLOPs", "seconds"]
+    header = ["model", "parameters", "steps", "training TFLOPs", "seconds", "of them start-up"]
     rows = [
         [
             model.name,
@@ -50,6 +50,7 @@ def training_table(result: Result) -> Table:
             number(model.training.steps),
             number(model.training.flops / 1e12, 2),
             number(model.training.seconds, 1),
+            number(model.training.start_up_seconds, 1),
         ]
         for model in result.models
         if model.training

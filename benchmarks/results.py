@@ -55,11 +55,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Training:
-    """Optimiser steps, training FLOPs and seconds of one seed (mean over seeds)."""
+    """Optimiser steps, training FLOPs and seconds of one seed (mean over seeds).
+
+    `start_up_seconds` of them went into compiling; 0 where nothing was compiled.
+    """
 
     steps: int
     flops: int
     seconds: float
+    start_up_seconds: float = 0.0
 
 
 @dataclass(frozen=True)

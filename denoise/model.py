@@ -64,6 +64,10 @@ class EBTDenoiser(Denoiser):
         """The stack of both streams."""
         return self.ebt.backbone
 
+    def regions(self) -> list[tuple[nn.Module, str]]:
+        """Encoding the noisy image, and one step's energy and gradient."""
+        return self.ebt.regions()
+
     def settings(self) -> list[Setting]:
         """A setting for each number of thinking steps."""
         return self.ebt.settings()

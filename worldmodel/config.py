@@ -7,6 +7,7 @@ from data_prep.config import require
 
 Anchor = Literal["zero", "last_frame"]
 Precision = Literal["32-true", "bf16-mixed"]
+Compile = Literal["auto", "on", "off"]
 
 
 @dataclass
@@ -99,6 +100,8 @@ class TrainingConfig:
         weight_decay: of AdamW, on matrices only.
         clip_norm: largest norm of the gradient.
         precision: of matrix products; candidates, energies and updates are always float32.
+        compile: whether training runs through torch.compile; `auto` where so many steps are planned
+            that its start-up, a minute or more, pays.
         validate_every: steps between validations and checkpoints for resuming.
         processes: models trained at once on a CPU, each in a process of one thread, for small
             models gain little from more threads (1: one after another, on all threads).
@@ -112,6 +115,7 @@ class TrainingConfig:
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     precision: Precision = "32-true"
+    compile: Compile = "auto"
     validate_every: int = 200
     processes: int = 1
 

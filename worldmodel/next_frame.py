@@ -32,6 +32,10 @@ class NextFrameEBT(Predictor):
         """The stack of both streams."""
         return self.energy.context.backbone
 
+    def regions(self) -> list[tuple[nn.Module, str]]:
+        """Encoding the context, and one step's energy and gradient."""
+        return [(self.energy.context, "forward"), (self.energy, "input_gradient")]
+
     def settings(self) -> list[Setting]:
         """A setting for each number of thinking steps."""
         return [{"steps": steps} for steps in self.config.inference_steps]

@@ -58,6 +58,10 @@ class Predictor(nn.Module):
         """The module of which one call is one forward pass; None for models without one."""
         return None
 
+    def regions(self) -> list[tuple[nn.Module, str]]:
+        """Modules and the methods of theirs in which the time is spent, to be compiled whole."""
+        return [] if self.backbone is None else [(self.backbone, "forward")]
+
     def settings(self) -> list[Setting]:
         """The ways in which the model can be run."""
         return [{}]

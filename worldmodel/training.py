@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 
 from data_prep.errors import InputError
 from data_prep.storage import write_json
+from worldmodel.compiling import compiled, is_to_compile
 from worldmodel.config import TrainingConfig
 from worldmodel.data import EmbeddingClips, ordered_batches, training_batches
 from worldmodel.predictor import Clips, Predictor
@@ -34,11 +35,15 @@ PLAN, RECORD = "plan.json", "training.json"
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """What a training cost: optimiser steps and seconds; and the last validation loss."""
+    """What a training cost: optimiser steps and seconds; and the last validation loss.
+
+    `start_up_seconds` of them went into the first step of a compiled training; 0 without.
+    """
 
     steps: int
     seconds: float
     validation_loss: float
+    start_up_seconds: float = 0.0
 
 
 class PredictorTraining(L.LightningModule):
@@ -55,7 +60,7 @@ class PredictorTraining(L.LightningModule):
         self.automatic_optimization = False
         self.predictor, self.config = predictor, config
         self.learning_rate, self.seed = learning_rate, seed
-        self.seconds, self.validation_loss = 0.0, math.nan
+        self.seconds, self.validation_loss, self.first_step_seconds = 0.0, math.nan, 0.0
         self._started = 0.0
 
     def training_step(self, batch: Clips, batch_index: int) -> None:
@@ -86,7 +91,8 @@ class PredictorTraining(L.LightningModule):
     def validation_step(self, batch: Clips, batch_index: int) -> None:
         """Smooth-L1 at the setting that the predictor is trained for."""
         setting = self.predictor.trained_setting()
-        prediction = self.predictor.predict(batch.frames(0, -1), setting).prediction
+        with torch.compiler.set_stance("force_eager"):  # few calls of other shapes: not worth it
+            prediction = self.predictor.predict(batch.frames(0, -1), setting).prediction
         loss = F.smooth_l1_loss(prediction, batch.embeddings[:, 1:])
         self.log("validation_loss", loss, prog_bar=True, batch_size=len(batch.keys))
 
@@ -122,6 +128,11 @@ class PredictorTraining(L.LightningModule):
     def on_train_start(self) -> None:
         """Start the clock."""
         self._started = time.perf_counter()
+
+    def on_train_batch_end(self, outputs: Any, batch: Clips, batch_idx: int) -> None:
+        """Note when the first step is done."""
+        if not self.first_step_seconds:
+            self.first_step_seconds = time.perf_counter() - self._started
 
     def on_train_end(self) -> None:
         """Stop the clock."""
@@ -187,6 +198,7 @@ def train_predictor(
     predictor.calibrate(
         next(iter(training_batches(data.train, config.batch_size, data.seed, 0, 1)))
     )
+    compiling = is_to_compile(config.compile, config.steps, device)
     module = PredictorTraining(predictor, config, learning_rate, data.seed)
     _quiet_lightning()
     trainer = L.Trainer(
@@ -208,24 +220,28 @@ def train_predictor(
                 enable_version_counter=False,
                 save_on_exception=True,
             ),
-            _StepReport(report) if report else _NamedProgressBar(description, config.steps),
+            _StepReport(report)
+            if report
+            else _NamedProgressBar(description, config.steps, compiling),
         ],
         enable_progress_bar=report is None,
         enable_model_summary=False,
     )
     checkpoint = folder / CHECKPOINT
     try:
-        trainer.fit(
-            module,
-            datamodule=data,
-            ckpt_path=checkpoint if checkpoint.is_file() else None,
-            weights_only=True,
-        )
+        with compiled(predictor, compiling):
+            trainer.fit(
+                module,
+                datamodule=data,
+                ckpt_path=checkpoint if checkpoint.is_file() else None,
+                weights_only=True,
+            )
     except SystemExit:  # Lightning's answer to Ctrl-C, after it has written the checkpoint
         raise KeyboardInterrupt from None
     predictor.eval()
     save_model(predictor, str(folder / WEIGHTS))
-    record = TrainingRecord(config.steps, module.seconds, module.validation_loss)
+    start_up = module.first_step_seconds if compiling else 0.0
+    record = TrainingRecord(config.steps, module.seconds, module.validation_loss, start_up)
     write_json(folder / RECORD, asdict(record))
     return record
 
@@ -252,10 +268,10 @@ class _StepReport(L.Callback):
 
 
 class _NamedProgressBar(TQDMProgressBar):
-    def __init__(self, description: str, steps: int):
+    def __init__(self, description: str, steps: int, compiling: bool):
         # A line per refresh where the output is no terminal.
         super().__init__(refresh_rate=max(1, steps // (200 if sys.stdout.isatty() else 10)))
-        self._description = description
+        self._description, self._compiling = description, compiling
 
     def on_train_start(self, trainer: L.Trainer, *_: Any) -> None:
         super().on_train_start(trainer)
@@ -265,12 +281,19 @@ class _NamedProgressBar(TQDMProgressBar):
         super().on_train_epoch_start(trainer)
         self._describe(trainer)
 
+    def on_train_batch_end(self, trainer: L.Trainer, *batch: Any) -> None:
+        if self._compiling:
+            self._compiling = False
+            self._describe(trainer)
+        super().on_train_batch_end(trainer, *batch)
+
     def on_exception(self, *_: Any) -> None:
         if self._train_progress_bar is not None:  # or it is drawn again when the program ends
             self._train_progress_bar.close()
 
     def _describe(self, trainer: L.Trainer) -> None:
-        self.train_progress_bar.set_description(self._description)
+        compiling = " (compiling, a minute or more)" if self._compiling else ""
+        self.train_progress_bar.set_description(self._description + compiling)
         self.train_progress_bar.total = trainer.max_steps
 
     def init_validation_tqdm(self) -> Tqdm:

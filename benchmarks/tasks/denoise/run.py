@@ -74,14 +74,16 @@ def run(config: DenoiseConfig, data: DenoiseData, out: Path, device: str) -> Res
     evaluator = Evaluator(config.evaluation, data, device)
     scores: dict[str, Scores] = {}
     for model in track(trained, "evaluation", console=console, transient=True):
-        scores[model.spec.name] = evaluator.score(model.predictors)
+        with model.running(config.evaluation.compile):
+            scores[model.spec.name] = evaluator.score(model.predictors)
     unit = evaluator.unit_flops(
         DirectDenoiser(config.direct, config.backbone, data.encoder.grid, data.encoder.dim)
     )
     models = []
     for model in track(trained, "costs", console=console, transient=True):
         predictor = model.predictors[0]
-        costs = evaluator.costs(predictor, unit)
+        with model.running(config.evaluation.compile):
+            costs = evaluator.costs(predictor, unit)
         rows = score_rows(scores[model.spec.name], costs, config.evaluation)
         models.append(
             Model(

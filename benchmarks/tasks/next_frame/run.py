@@ -79,10 +79,12 @@ def run(config: NextFrameConfig, data: NextFrameData, out: Path, device: str) ->
     )
     scores: dict[str, Scores] = {"copy_last": evaluator.score([CopyLast()])}
     for model in track(trained, "evaluation", console=console, transient=True):
-        scores[model.spec.name] = evaluator.score(model.predictors)
+        with model.running(config.evaluation.compile):
+            scores[model.spec.name] = evaluator.score(model.predictors)
     models = []
     for model in track(trained, "costs", console=console, transient=True):
-        costs = evaluator.costs(model.predictors[0], unit, config.evaluation.latency_repeats)
+        with model.running(config.evaluation.compile):
+            costs = evaluator.costs(model.predictors[0], unit, config.evaluation.latency_repeats)
         rows = score_rows(scores[model.spec.name], scores["copy_last"], costs, config.evaluation)
         models.append(Model(model.spec.name, model.parameters, model.training, rows))
     names = [model.spec.name for model in trained]
