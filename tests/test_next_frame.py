@@ -1,3 +1,4 @@
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ from baselines.trivial import CopyLast, LinearExtrapolation, MeanFrame
 from worldmodel.config import BackboneConfig, EBTConfig
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Clips, Predictor
-from worldmodel.thinking import NonFiniteError, keyed_noise
+from worldmodel.thinking import NonFiniteError, keyed_noise, think
 
 BACKBONE = BackboneConfig(layers=2, heads=2, width=32)
 GRID, PATCHES, DIM = (2, 2), 4, 12
@@ -185,6 +186,27 @@ def test_noise_depends_on_seed_key_and_frame_alone() -> None:
     many = keyed_noise(0, [str(i) for i in range(200)], [1], PATCHES, DIM)
     assert abs(float(many.mean())) < 0.05
     assert float(many.std()) == pytest.approx(1, abs=0.03)
+
+
+def test_the_best_of_candidates_is_the_one_of_lowest_energy() -> None:
+    model, batch = ebt(), clips(2)
+    context = model.energy.encode(batch.embeddings)
+    best = model.predict(batch, {"steps": 2, "candidates": 3})
+    visible = torch.arange(1, batch.embeddings.shape[1] + 1)
+    alone = []
+    for number in range(3):
+        start = model.start(context, visible, batch.keys, candidates=3)[:, number::3]
+        trajectory = think(model.energy, start, context, visible, 2, batch.keys, energies=True)
+        assert trajectory.energies is not None
+        alone.append((trajectory.energies[-1], trajectory.prediction))
+    energies, predictions = (torch.stack(parts) for parts in zip(*alone, strict=True))
+    lowest = energies.argmin(dim=0)  # [B, C]
+    assert len(lowest.unique()) > 1
+    for row, column in itertools.product(*map(range, lowest.shape)):
+        expected = predictions[lowest[row, column], row, column]
+        assert torch.allclose(best.prediction[row, column], expected, atol=1e-5)
+    one = model.predict(batch, {"steps": 2, "candidates": 1}).prediction
+    assert torch.equal(one, model.predict(batch, {"steps": 2}).prediction)
 
 
 def test_a_start_from_the_last_frame_holds_no_noise() -> None:

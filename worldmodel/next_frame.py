@@ -17,7 +17,8 @@ from worldmodel.thinking import keyed_noise, think, thinking_step
 class NextFrameEBT(Predictor):
     """Predict the next frame by descending E(context, candidate) (arXiv 2507.02092, section 3).
 
-    The setting `steps` is the number of thinking steps.
+    The setting `steps` is the number of thinking steps. With `candidates` above 1 as many starts of
+    each frame descend at once, on one context, and the one of lowest energy is the prediction.
     """
 
     def __init__(
@@ -107,9 +108,20 @@ class NextFrameEBT(Predictor):
                 share = config.training_steps if config.loss_at == "each" else 1
                 yield F.smooth_l1_loss(candidate, target) / share
 
-    def start(self, encoded: EncodedContext, visible: Tensor, keys: Sequence[str]) -> Tensor:
-        """Start candidates `[B, C, P, D]` of a prediction; they depend on clip and frame alone."""
-        return self._start(encoded, visible, self._keyed_noise(encoded, visible, keys))
+    def start(
+        self, encoded: EncodedContext, visible: Tensor, keys: Sequence[str], candidates: int = 1
+    ) -> Tensor:
+        """Start candidates `[B, C * N, P, D]`, the N of a frame side by side.
+
+        They depend on clip, frame and number of the candidate alone.
+        """
+        patches, dim = encoded.embeddings.shape[2:]
+        frames = visible.tolist()
+        noise = torch.stack(
+            [keyed_noise(number, keys, frames, patches, dim) for number in range(candidates)], dim=2
+        ).flatten(1, 2)  # [B, C * N, P, D]
+        visible = visible.repeat_interleave(candidates)
+        return self._start(encoded, visible, noise.to(encoded.embeddings))
 
     def _think(
         self,
@@ -119,22 +131,29 @@ class NextFrameEBT(Predictor):
         setting: Setting,
         energies: bool = False,
     ) -> Trajectory:
-        return think(
+        candidates = int(setting.get("candidates", 1))
+        trajectory = think(
             self.energy,
-            self.start(encoded, visible, keys),
+            self.start(encoded, visible, keys, candidates),
             encoded,
-            visible,
+            visible.repeat_interleave(candidates),
             int(setting["steps"]),
             keys,
-            energies,
+            energies=energies or candidates > 1,
         )
-
-    def _keyed_noise(self, encoded: EncodedContext, visible: Tensor, keys: Sequence[str]) -> Tensor:
-        patches, dim = encoded.embeddings.shape[2:]
-        noise = keyed_noise(0, keys, visible.tolist(), patches, dim)
-        return noise.to(encoded.embeddings)
+        return trajectory if candidates == 1 else _lowest(trajectory, candidates)
 
     def _start(self, encoded: EncodedContext, visible: Tensor, noise: Tensor) -> Tensor:
         """Start candidates `[B, C, P, D]`: noise, the last visible frame, or between."""
         share = self.config.start_noise
         return share * noise + (1 - share) * encoded.embeddings[:, visible - 1]
+
+
+def _lowest(trajectory: Trajectory, candidates: int) -> Trajectory:
+    """Of every frame's `candidates` the one whose energy is lowest after the last step."""
+    assert trajectory.energies is not None
+    energies = trajectory.energies.unflatten(2, (-1, candidates))  # [M + 1, B, C, N]
+    best = energies[-1].argmin(dim=2, keepdim=True).expand_as(energies[..., :1])  # [M + 1, B, C, 1]
+    chosen = trajectory.candidates.unflatten(2, (-1, candidates))  # [M + 1, B, C, N, P, D]
+    index = best[..., None, None].expand(*best.shape, *chosen.shape[4:])
+    return Trajectory(chosen.gather(3, index).squeeze(3), energies.gather(3, best).squeeze(3))
