@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 import time
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,11 @@ examples:
 
 def sections_of(task: str) -> dict[str, type]:
     """The configuration sections of a task, by name."""
-    return {f.name: f.type for f in fields(TASKS[task]) if isinstance(f.type, type)}
+    return {
+        f.name: f.type
+        for f in fields(TASKS[task])
+        if isinstance(f.type, type) and is_dataclass(f.type)
+    }
 
 
 def build_parser(task: str | None, defaults: Path | None) -> Parser:
@@ -80,6 +84,9 @@ def build_parser(task: str | None, defaults: Path | None) -> Parser:
     parser.add_argument("--report", type=str | None, help="re-make this run's report, no training")
     if task == "throughput":
         parser.add_argument("--part", choices=["all", "data", "model"], default="all", help="what")
+        parser.add_argument(
+            "--profile", action="store_true", help="show where the time goes: the top operations"
+        )
     else:
         _add_training_options(parser)
     parser.add_argument("--config", action="config", help="YAML file of options")
@@ -137,7 +144,7 @@ def to_config(options: Namespace) -> Any:
         name: section(**vars(options[name])) for name, section in sections_of(options.task).items()
     }
     if options.task == "throughput":
-        return ThroughputConfig(**sections, part=options.part)
+        return ThroughputConfig(**sections, part=options.part, profile=options.profile)
     if options.models is not None:
         sections["models"] = [name.strip() for name in options.models.split(",")]
     try:

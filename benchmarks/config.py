@@ -204,6 +204,7 @@ class MeasureConfig:
         vae_frames: frames of the clip that a training step encodes.
         vae_size: their height and width in pixels.
         sizes: of the models whose training steps are measured: 4xs, xxs, small.
+        compiled: those whose steps are measured compiled too, `size, tokens`; each takes minutes.
         rollout_size: of the model that rolls out.
         contexts: observed frames before the frame of a rollout that is measured.
     """
@@ -214,6 +215,9 @@ class MeasureConfig:
     vae_frames: int = 16
     vae_size: int = 224
     sizes: list[str] = field(default_factory=lambda: ["4xs", "xxs", "small"])
+    compiled: list[str] = field(
+        default_factory=lambda: ["xxs, 1 token a frame", "xxs, 16 patches", "small, 16 patches"]
+    )
     rollout_size: str = "xxs"
     contexts: list[int] = field(default_factory=lambda: [16, 64])
 
@@ -224,6 +228,13 @@ class MeasureConfig:
         require(self.vae_frames >= 3, "measure.vae_frames must be at least 3")
         for size in [*self.sizes, self.rollout_size]:
             require(size in ("4xs", "xxs", "small"), f"measure.sizes: {size!r} is not known")
+        for case in self.compiled:
+            size, _, tokens = case.partition(", ")
+            require(
+                size in ("4xs", "xxs", "small")
+                and tokens in ("1 token a frame", "16 patches", "64 patches"),
+                f"measure.compiled: {case!r} is no size and tokens such as 'xxs, 16 patches'",
+            )
         require(all(context >= 2 for context in self.contexts), "measure.contexts: at least 2 each")
         require(self.vae_size % 8 == 0, "measure.vae_size must be a multiple of 8 pixels")
 
@@ -236,6 +247,7 @@ class ThroughputConfig:
     corpus: CorpusConfig
     measure: MeasureConfig
     part: Literal["all", "data", "model"] = "all"
+    profile: bool = False
 
 
 def _require_names(models: list[str], known: tuple[str, ...]) -> None:

@@ -132,14 +132,34 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class Operation:
+    """An operation's calls, and the milliseconds spent in itself."""
+
+    name: str
+    calls: int
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Milliseconds and calls of all operations of a piece of work, and the costliest of them."""
+
+    name: str
+    milliseconds: float
+    calls: int
+    top: list[Operation]
+
+
+@dataclass(frozen=True)
 class ThroughputResult:
-    """Everything that a throughput run measured."""
+    """Everything that a throughput run measured; profiles if asked for."""
 
     task: str
     config: dict[str, Any]
     environment: dict[str, Any]
     data: dict[str, Any]
     measurements: list[Measurement]
+    profiles: list[Profile]
     schema_version: int = SCHEMA_VERSION
 
 
@@ -174,6 +194,7 @@ def read_result(folder: Path) -> Result | ThroughputResult:
     try:
         if content["task"] == "throughput":
             content["measurements"] = [Measurement(**entry) for entry in content["measurements"]]
+            content["profiles"] = [_profile(entry) for entry in content["profiles"]]
             return ThroughputResult(**content)
         content["models"] = [_model(model) for model in content["models"]]
         content["comparisons"] = [Comparison(**entry) for entry in content["comparisons"]]
@@ -209,6 +230,10 @@ def _model(content: dict[str, Any]) -> Model:
     training = Training(**content["training"]) if content["training"] else None
     told_noise = bool(content["told_noise"])
     return Model(content["name"], content["parameters"], training, rows, told_noise)
+
+
+def _profile(content: dict[str, Any]) -> Profile:
+    return Profile(**{**content, "top": [Operation(**entry) for entry in content["top"]]})
 
 
 def _commit() -> str | None:

@@ -16,6 +16,10 @@ from worldmodel.predictor import Predictor
 # number of steps, not a stop-watch, decides, so that the same run always takes the same way.
 PAYS_FROM = {"cpu": 3000, "cuda": 1000}
 
+# torch 2.15 writes into a buffer that the energy's backward pass still reads, and gradients come
+# out wrong by a tenth (tests/test_compiling.py), unless it leaves writing in place.
+OPTIONS = {"inplace_buffers": False}
+
 
 @contextmanager
 def compiled(predictor: Predictor, wanted: bool = True) -> Iterator[None]:
@@ -30,7 +34,7 @@ def compiled(predictor: Predictor, wanted: bool = True) -> Iterator[None]:
         return
     with ExitStack() as stack:
         for module, method in predictor.regions():
-            region = torch.compile(getattr(module, method))
+            region = torch.compile(getattr(module, method), options=OPTIONS)
             stack.enter_context(replaced(module, method, region))
         stack.callback(torch.compiler.reset)
         yield

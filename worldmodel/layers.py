@@ -96,7 +96,7 @@ class RMSNorm(nn.Module):
         """Gradient `[..., W]` on the input from that on the output."""
         gradient = at_least_float32(gradient) * self.weight
         along = (gradient * kept.normal).mean(dim=-1, keepdim=True)
-        return kept.scale * (gradient - kept.normal * along)
+        return kept.scale * torch.addcmul(gradient, kept.normal, along, value=-1)
 
 
 class SwiGLU(nn.Module):
@@ -122,7 +122,8 @@ class SwiGLU(nn.Module):
     def input_gradient(self, gradient: Tensor, kept: KeptFeedForward) -> Tensor:
         """Gradient `[..., W]` on the input from that on the output."""
         hidden = gradient @ self.down.weight  # [..., hidden]
-        slope = kept.sigmoid + kept.silu * (1 - kept.sigmoid)  # of silu at the gate
+        # Slope of silu at the gate: sigmoid + silu (1 - sigmoid).
+        slope = torch.addcmul(kept.sigmoid + kept.silu, kept.silu, kept.sigmoid, value=-1)
         to_gate, to_up = hidden * kept.up * slope, hidden * kept.silu
         return to_gate @ self.gate.weight + to_up @ self.up.weight
 

@@ -6,7 +6,7 @@ import rich.table
 from rich.console import Console
 
 from benchmarks.report import REPORT, Table, environment_lines, markdown, number
-from benchmarks.results import Measurement, ThroughputResult
+from benchmarks.results import Measurement, Profile, ThroughputResult
 
 HEADER = ["measured", "median [lowest, highest]", "reference", "its median", "ratio", "target"]
 
@@ -15,7 +15,10 @@ def write_report(folder: Path, result: ThroughputResult) -> None:
     """Write `report.md`."""
     notes = [f"- {m.name}: {m.note}." for m in result.measurements if m.note]
     lines = ["# Throughput", "", f"Data: {result.data['corpus']}.", ""]
-    lines += [*markdown(_table(result)), "", *notes, "", "## Environment", ""]
+    lines += [*markdown(_table(result)), "", *notes, ""]
+    for found in result.profiles:
+        lines += [f"## {_title(found)}", "", *markdown(_operations(found)), ""]
+    lines += ["## Environment", ""]
     lines += environment_lines(result.environment)
     (folder / REPORT).write_text("\n".join([*lines, ""]), encoding="utf-8")
 
@@ -30,6 +33,30 @@ def print_report(console: Console, result: ThroughputResult) -> None:
     for m in result.measurements:
         if m.note:
             console.print(f"{m.name}: {m.note}", highlight=False)
+
+    for found in result.profiles:
+        header, rows = _operations(found)
+        table = rich.table.Table(*header, title=_title(found))
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+
+
+def _title(found: Profile) -> str:
+    return f"{found.name}: {found.calls:,} operations, {found.milliseconds:,.0f} ms as profiled"
+
+
+def _operations(found: Profile) -> Table:
+    rows = [
+        [
+            operation.name,
+            number(operation.calls),
+            number(operation.milliseconds, 1),
+            f"{operation.milliseconds / found.milliseconds:.0%}",
+        ]
+        for operation in found.top
+    ]
+    return ["operation", "calls", "ms in itself", "share"], rows
 
 
 def _table(result: ThroughputResult) -> Table:

@@ -8,9 +8,12 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.config import Inputs, ThroughputConfig
-from benchmarks.results import ThroughputResult, describe_environment
+from benchmarks.results import Measurement, ThroughputResult, describe_environment
+from benchmarks.tasks.throughput.cases import one_thread
 from benchmarks.tasks.throughput.data import measure_data
-from benchmarks.tasks.throughput.model import measure_model
+from benchmarks.tasks.throughput.inference import measure_inference
+from benchmarks.tasks.throughput.profiling import profiles
+from benchmarks.tasks.throughput.training import measure_training
 from data_prep.bouncing_balls import write_bouncing_balls
 from data_prep.corpus import VIDEOS, Corpus
 from data_prep.layouts import list_corpus
@@ -56,9 +59,13 @@ def run(config: ThroughputConfig, data: ThroughputData, out: Path, device: str) 
     """Measure the part that `config` names."""
     from benchmarks.command_line import parse, to_config  # it dispatches to this module
 
-    console, measurements = Console(stderr=True), []
+    console = Console(stderr=True)
+    measurements: list[Measurement] = []
     if config.part in ("all", "model"):
-        measurements += measure_model(config.measure, device, console)
+        denoise = to_config(parse(["--task", "denoise", "--preset", "cpu"]))
+        with one_thread(device):
+            measurements += measure_inference(config.measure, denoise, device, console)
+            measurements += measure_training(config.measure, device, console)
     if config.part in ("all", "data"):
         next_frame = to_config(parse(["--task", "next_frame", "--preset", "cpu"]))
         measurements += measure_data(config, data.corpus, next_frame, console)
@@ -68,4 +75,5 @@ def run(config: ThroughputConfig, data: ThroughputData, out: Path, device: str) 
         environment=describe_environment(device),
         data=data.describe(),
         measurements=measurements,
+        profiles=profiles(config.measure, device) if config.profile else [],
     )

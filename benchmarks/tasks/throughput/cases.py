@@ -1,0 +1,120 @@
+"""What is measured of models: sizes, frames, and calls timed in turn.
+
+A training step is the losses and their backward passes, without the optimiser, which is the same
+for all. Time is process CPU time on one thread, or the clock's on a GPU.
+"""
+
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from baselines.config import TransformerPPConfig
+from baselines.transformer_pp import TransformerPP
+from benchmarks.tasks.throughput.measuring import Series
+from worldmodel.config import BackboneConfig, EBTConfig
+from worldmodel.next_frame import NextFrameEBT
+from worldmodel.predictor import Clips
+
+SIZES = {  # arXiv 2507.02092, table of model sizes
+    "4xs": BackboneConfig(layers=2, heads=2, width=128),
+    "xxs": BackboneConfig(layers=6, heads=6, width=384),
+    "small": BackboneConfig(layers=12, heads=12, width=768),
+}
+# Patches in a frame, and the width of an embedding: one token as published, or patches of latents.
+TOKENS = {"1 token a frame": ((1, 1), 3136), "16 patches": ((4, 4), 64), "64 patches": ((8, 8), 64)}
+FRAMES = 15
+FEW_FRAMES = {("small", "64 patches"): 3}  # or one step would take minutes on a CPU
+STEPS = 2
+ENOUGH_SECONDS, ENOUGH_REPEATS = 90.0, 3  # of the slowest calls
+
+
+@dataclass(frozen=True)
+class Case:
+    """A size of model and of frames."""
+
+    size: str
+    tokens: str
+    frames: int
+    device: str
+
+    @classmethod
+    def of(cls, size: str, tokens: str, device: str) -> "Case":
+        """The case with as many frames as a training step takes."""
+        return cls(size, tokens, FEW_FRAMES.get((size, tokens), FRAMES), device)
+
+    @property
+    def name(self) -> str:
+        """For the table."""
+        return f"{self.size}, {self.tokens}, {self.frames} frames"
+
+    def clips(self) -> Clips:
+        """A random clip; one frame more than the context has."""
+        (rows, columns), dim = TOKENS[self.tokens]
+        generator = torch.Generator().manual_seed(0)
+        embeddings = torch.randn(1, self.frames + 1, rows * columns, dim, generator=generator)
+        return Clips(embeddings.to(self.device), ["clip"])
+
+    def ebt(self, **options: object) -> NextFrameEBT:
+        """An EBT of this size."""
+        torch.manual_seed(0)
+        grid, dim = TOKENS[self.tokens]
+        config = EBTConfig(**{"training_steps": STEPS} | options)  # type: ignore[arg-type]
+        with warnings.catch_warnings(action="ignore"):  # wider than the model, as published
+            return NextFrameEBT(config, SIZES[self.size], grid, dim).to(self.device)
+
+    def transformer_pp(self) -> TransformerPP:
+        """A Transformer++ of this size."""
+        torch.manual_seed(0)
+        grid, dim = TOKENS[self.tokens]
+        model = TransformerPP(TransformerPPConfig(), SIZES[self.size], grid, dim)
+        return model.to(self.device)
+
+
+def backward(losses: Iterable[Tensor]) -> None:
+    """Back-propagate each loss before the next is made."""
+    for loss in losses:
+        loss.backward()
+
+
+def in_turn(
+    calls: Mapping[str, Callable[[], object]], repeats: int, device: str
+) -> dict[str, Series]:
+    """Milliseconds of each call, one after the other, `repeats` times after a warm-up.
+
+    The slowest are repeated thrice only.
+    """
+    times: dict[str, Series] = {name: Series() for name in calls}
+    begin = time.perf_counter()
+    for repeat in range(-1, repeats):
+        if repeat >= ENOUGH_REPEATS and time.perf_counter() - begin > ENOUGH_SECONDS:
+            break
+        for name, call in calls.items():
+            start = _now(device)
+            call()
+            if repeat >= 0:
+                times[name].append((_now(device) - start) * 1e3)
+    return times
+
+
+@contextmanager
+def one_thread(device: str) -> Iterator[None]:
+    """Compute on one thread, if on a CPU."""
+    threads = torch.get_num_threads()
+    if device == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _now(device: str) -> float:
+    if device == "cuda":
+        torch.cuda.synchronize()
+        return time.perf_counter()
+    return time.process_time()

@@ -1,0 +1,106 @@
+"""Compiled predictors compute what eager ones do."""
+
+import functools
+
+import pytest
+import torch
+from torch import Tensor
+
+from baselines.config import TransformerPPConfig
+from baselines.transformer_pp import TransformerPP
+from benchmarks.naive import NaiveEBT
+from data_prep.errors import InputError
+from worldmodel.compiling import PAYS_FROM, compiled, is_to_compile, replaced
+from worldmodel.config import BackboneConfig, EBTConfig
+from worldmodel.next_frame import NextFrameEBT
+from worldmodel.predictor import Clips, Predictor
+
+BACKBONE, GRID, DIM = BackboneConfig(layers=1, heads=2, width=32), (2, 2), 12
+
+
+def clips(frames: int) -> Clips:
+    generator = torch.Generator().manual_seed(1)
+    return Clips(torch.randn(3, frames, 4, DIM, generator=generator), ["a", "b", "c"])
+
+
+def build(name: str) -> Predictor:
+    torch.manual_seed(0)
+    if name == "transformer_pp":
+        return TransformerPP(TransformerPPConfig(), BACKBONE, GRID, DIM)
+    return NextFrameEBT(EBTConfig(), BACKBONE, GRID, DIM)
+
+
+def learned(model: Predictor, source: Predictor | NaiveEBT) -> dict[str, Tensor]:
+    """The losses of a training step and the gradients that are not zero."""
+    model.zero_grad()
+    losses = []
+    for loss in source.training_losses(clips(5), seed=7):
+        loss.backward()
+        losses.append(loss.detach())
+    gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+    found = {name: grad.clone() for name, grad in gradients.items() if grad.any()}
+    return found | {"losses": torch.stack(losses)}
+
+
+def assert_alike(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.allclose(a[name], b[name], rtol=1e-4, atol=1e-6), name
+
+
+@pytest.mark.slow
+def test_a_compiled_training_step_equals_the_naive_one() -> None:
+    model = build("ebt")
+    assert isinstance(model, NextFrameEBT)
+    naive = learned(model, NaiveEBT(model))
+    with compiled(model):
+        fast = learned(model, model)
+    assert_alike(fast, naive)
+
+
+@pytest.fixture
+def untranslated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trace graphs and their derivatives, but run them without generating code: in seconds."""
+    compile = functools.partial(torch.compile, backend="aot_eager")
+    monkeypatch.setattr(torch, "compile", lambda function, options=None: compile(function))
+
+
+@pytest.mark.parametrize("name", ["ebt", "transformer_pp"])
+def test_traced_graphs_train_predict_and_roll_out_alike(name: str, untranslated: None) -> None:
+    model = build(name)
+    setting = {"steps": 2}
+    eager = learned(model, model)
+    prediction = model.predict(clips(3), setting).prediction
+    rollout = model.rollout(clips(3), 4, setting)
+    with compiled(model):
+        assert_alike(learned(model, model), eager)
+        inside = model.predict(clips(3), setting).prediction
+        assert torch.allclose(inside, prediction, atol=1e-5)
+        assert torch.allclose(model.rollout(clips(3), 4, setting), rollout, atol=1e-4)
+    assert not [vars(module) for module, method in model.regions() if method in vars(module)]
+
+
+def test_a_replaced_method_comes_back() -> None:
+    model = build("ebt")
+    backbone = model.backbone
+    assert backbone is not None
+    with replaced(backbone, "forward", lambda: "outer"):
+        with replaced(backbone, "forward", lambda: "inner"):
+            assert backbone.forward() == "inner"
+        assert backbone.forward() == "outer"
+    assert "forward" not in vars(backbone)
+
+
+def test_the_planned_steps_decide(monkeypatch: pytest.MonkeyPatch, untranslated: None) -> None:
+    assert is_to_compile("auto", PAYS_FROM["cpu"], "cpu")
+    assert not is_to_compile("auto", PAYS_FROM["cpu"] - 1, "cpu")
+    assert is_to_compile("on", 1, "cpu")
+    assert not is_to_compile("off", 10**6, "cpu")
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("No working C++ compiler found")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    assert not is_to_compile("auto", PAYS_FROM["cpu"], "cpu")
+    with pytest.raises(InputError, match=r"training.compile is on.*No working C\+\+ compiler"):
+        is_to_compile("on", 1, "cpu")
