@@ -32,6 +32,8 @@ def compiled(predictor: Predictor, wanted: bool = True) -> Iterator[None]:
     if not wanted:
         yield
         return
+    # It warns that there is no CUDA on a machine that nobody took for one with it.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     with ExitStack() as stack:
         for module, method in predictor.regions():
             region = torch.compile(getattr(module, method), options=OPTIONS)
@@ -61,8 +63,6 @@ def is_to_compile(wanted: Compile, steps: int, device: str) -> bool:
     """
     if wanted == "off" or (wanted == "auto" and steps < PAYS_FROM.get(device, PAYS_FROM["cuda"])):
         return False
-    # It warns that there is no CUDA on a machine that nobody took for one with it.
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     try:
         torch.compile(torch.sin)(torch.zeros(2, device=device))
     except Exception as error:  # torch names no class for all that can be missing
