@@ -1,20 +1,34 @@
 """Compiled predictors compute what eager ones do."""
 
 import functools
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
-from baselines.config import TransformerPPConfig
+from baselines.config import DirectConfig, DiTConfig, TransformerPPConfig
+from baselines.direct import DirectDenoiser
+from baselines.dit import DiTDenoiser
 from baselines.transformer_pp import TransformerPP
 from benchmarks.naive import NaiveEBT
 from data_prep.errors import InputError
-from worldmodel.compiling import PAYS_FROM, compiled, is_to_compile, replaced
-from worldmodel.config import BackboneConfig, EBTConfig
+from denoise.config import EBTDenoiserConfig
+from denoise.model import Denoiser, EBTDenoiser
+from worldmodel.compiling import (
+    PAYS_FROM,
+    MiscompiledError,
+    compiled,
+    is_to_compile,
+    replaced,
+    warm_up,
+)
+from worldmodel.config import BackboneConfig, EBTConfig, Precision
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Clips, Predictor
 
+COMPILE = torch.compile
+NAMES = ["ebt", "transformer_pp", "ebt_denoiser", "direct", "dit"]
 BACKBONE, GRID, DIM = BackboneConfig(layers=1, heads=2, width=32), (2, 2), 12
 
 
@@ -27,6 +41,12 @@ def build(name: str) -> Predictor:
     torch.manual_seed(0)
     if name == "transformer_pp":
         return TransformerPP(TransformerPPConfig(), BACKBONE, GRID, DIM)
+    if name == "ebt_denoiser":
+        return EBTDenoiser(EBTDenoiserConfig(), BACKBONE, GRID, DIM)
+    if name == "direct":
+        return DirectDenoiser(DirectConfig(), BACKBONE, GRID, DIM)
+    if name == "dit":
+        return DiTDenoiser(DiTConfig(), BACKBONE, GRID, DIM)
     return NextFrameEBT(EBTConfig(), BACKBONE, GRID, DIM)
 
 
@@ -34,7 +54,7 @@ def learned(model: Predictor, source: Predictor | NaiveEBT) -> dict[str, Tensor]
     """The losses of a training step and the gradients that are not zero."""
     model.zero_grad()
     losses = []
-    for loss in source.training_losses(clips(5), seed=7):
+    for loss in source.training_losses(clips(1 if isinstance(model, Denoiser) else 5), seed=7):
         loss.backward()
         losses.append(loss.detach())
     gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
@@ -61,23 +81,46 @@ def test_a_compiled_training_step_equals_the_naive_one() -> None:
 @pytest.fixture
 def untranslated(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trace graphs and their derivatives, but run them without generating code: in seconds."""
-    compile = functools.partial(torch.compile, backend="aot_eager")
+    compile = functools.partial(COMPILE, backend="aot_eager")
     monkeypatch.setattr(torch, "compile", lambda function, options=None: compile(function))
 
 
-@pytest.mark.parametrize("name", ["ebt", "transformer_pp"])
-def test_traced_graphs_train_predict_and_roll_out_alike(name: str, untranslated: None) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_traced_graphs_train_alike(name: str, untranslated: None) -> None:
     model = build(name)
-    setting = {"steps": 2}
     eager = learned(model, model)
+    with compiled(model):
+        assert_alike(learned(model, model), eager)
+    assert not [method for module, method in model.regions() if method in vars(module)]
+
+
+@pytest.mark.parametrize("name", ["ebt", "transformer_pp"])
+def test_traced_graphs_predict_and_roll_out_alike(name: str, untranslated: None) -> None:
+    model, setting = build(name), {"steps": 2}
     prediction = model.predict(clips(3), setting).prediction
     rollout = model.rollout(clips(3), 4, setting)
     with compiled(model):
-        assert_alike(learned(model, model), eager)
         inside = model.predict(clips(3), setting).prediction
         assert torch.allclose(inside, prediction, atol=1e-5)
         assert torch.allclose(model.rollout(clips(3), 4, setting), rollout, atol=1e-4)
-    assert not [vars(module) for module, method in model.regions() if method in vars(module)]
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_predictor_that_would_learn_otherwise_is_refused(
+    precision: Precision, monkeypatch: pytest.MonkeyPatch, untranslated: None
+) -> None:
+    model = build("transformer_pp")
+    with compiled(model):
+        assert warm_up(model, clips(5), precision) > 0
+    assert all(p.grad is None for p in model.parameters())
+
+    def wrong(graph: Callable[..., list[Tensor]], _: object) -> Callable[..., list[Tensor]]:
+        return lambda *inputs: [1.1 * output for output in graph(*inputs)]
+
+    compile = functools.partial(COMPILE, backend=wrong)
+    monkeypatch.setattr(torch, "compile", lambda function, options=None: compile(function))
+    with compiled(model), pytest.raises(MiscompiledError, match=r"gradients .* set training.comp"):
+        warm_up(model, clips(5), precision)
 
 
 def test_a_replaced_method_comes_back() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.command_line import main
-from benchmarks.results import ThroughputResult, read_result
+from benchmarks.results import Measurement, ThroughputResult, read_result
 from benchmarks.tasks.throughput.measuring import Series, measurement, memory_samples, spent
 from benchmarks.tasks.throughput.seeking import read_by_seeking
 from data_prep.config import CorpusConfig
@@ -17,23 +17,40 @@ from data_prep.decode import read_clips
 
 
 @pytest.mark.slow
-def test_the_models_part_measures_against_the_naive_and_the_plain(tmp_path: Path) -> None:
-    run = ["--task", "throughput", "--part", "model", "--preset", "smoke"]
+def test_the_models_part_measures_against_the_naive_and_the_plain(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = ["--task", "throughput", "--part", "model", "--preset", "smoke", "--profile"]
     assert main([*run, "--out", str(tmp_path / "run")]) == 0
     result = read_result(tmp_path / "run")
     assert isinstance(result, ThroughputResult)
-    names = [found.name for found in result.measurements]
-    assert [name.split(",")[0] for name in names[:2]] == [
-        "EBT training step",
-        "time over Transformer++ by FLOPs over Transformer++",
-    ]
-    assert len(names) == 3 * 2 + 2 * 2 + 1
     for found in result.measurements:
         assert 0 < found.low <= found.value <= found.high
-    for found in result.measurements[1:6:2]:  # the counter agrees with 1 + 2 M
+
+    def named(start: str) -> list[Measurement]:
+        return [found for found in result.measurements if found.name.startswith(start)]
+
+    assert len(named("EBT training step")) == len(named("time over Transformer++")) == 3
+    for found in named("time over Transformer++"):  # the counter agrees with 1 + 2 M
         assert float(found.unit.split()[-1]) == pytest.approx(5, rel=0.1)
-    memory = result.measurements[-1]
-    assert memory.value == pytest.approx(1, abs=0.1)
+    (last_only,) = named("FLOPs of a training step with the loss on the last step only")
+    assert last_only.value == pytest.approx(3.6, rel=0.1)
+    steps, beside = named("memory of a training step")
+    assert steps.value == pytest.approx(1, abs=0.1)
+    assert beside.value < 1.3
+    assert len(named("one frame of a rollout")) == 2
+    (best_of,) = named("the best of 8 candidates")
+    assert best_of.value < 8
+    assert len(named("a thinking step of the EBT denoiser")) == 2
+    assert [profile.name.split(",")[0] for profile in result.profiles] == [
+        "EBT training step",
+        "Transformer++ training step",
+        "EBT rollout of a frame",
+    ]
+    printed = capsys.readouterr().out
+    for profile in result.profiles:
+        assert profile.top[0].name in printed
+        assert 0 < profile.top[0].milliseconds < profile.milliseconds
 
 
 @pytest.mark.slow

@@ -1,3 +1,4 @@
+import functools
 from dataclasses import replace
 from pathlib import Path
 
@@ -106,6 +107,30 @@ def test_training_lowers_the_loss(name: str, embedding_shards: ShardSet, tmp_pat
     before = torch.nn.functional.smooth_l1_loss(start, clips.embeddings[:, 1:])
     assert record.validation_loss < 0.8 * float(before)
     assert record.seconds > 0
+
+
+def test_a_compiled_training_learns_the_same_and_says_what_starting_took(
+    embedding_shards: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compile = functools.partial(torch.compile, backend="aot_eager")  # traced, not translated
+    monkeypatch.setattr(torch, "compile", lambda function, options=None: compile(function))
+    trained = {}
+    for wanted in ("off", "on"):
+        trained[wanted] = build("residual")
+        config = replace(CONFIG, compile=wanted)
+        record = train_predictor(
+            trained[wanted],
+            data(embedding_shards, config),
+            3e-3,
+            tmp_path / wanted,
+            "cpu",
+            "test",
+            {"width": 64},
+        )
+        assert (record.start_up_seconds > 0) == (wanted == "on")
+        assert record.seconds > record.start_up_seconds
+    pairs = zip(trained["off"].parameters(), trained["on"].parameters(), strict=True)
+    assert all(torch.allclose(a, b, rtol=1e-3, atol=1e-4) for a, b in pairs)
 
 
 def test_all_models_see_the_same_batches(embedding_shards: ShardSet) -> None:

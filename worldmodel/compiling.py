@@ -1,16 +1,17 @@
 """Compiling what a predictor spends its time in, and when that pays."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from data_prep.errors import InputError
-from worldmodel.config import Compile
-from worldmodel.predictor import Predictor
+from worldmodel.config import Compile, Precision
+from worldmodel.predictor import Clips, Predictor
 
 # Planned steps from which compiling has paid in every case measured (benchmarks/RESULTS.md). A
 # number of steps, not a stop-watch, decides, so that the same run always takes the same way.
@@ -18,7 +19,10 @@ PAYS_FROM = {"cpu": 3000, "cuda": 1000}
 
 # torch 2.15 writes into a buffer that the energy's backward pass still reads, and gradients come
 # out wrong by a tenth (tests/test_compiling.py), unless it leaves writing in place.
-OPTIONS = {"inplace_buffers": False}
+OPTIONS: dict[str, str | int | bool | Callable[..., Any]] = {"inplace_buffers": False}
+
+# Of a step's gradient against the eager one, as a share of its norm: rounding stays far below.
+LARGEST_DIFFERENCE, LARGEST_DIFFERENCE_BF16 = 1e-3, 0.05
 
 
 @contextmanager
@@ -40,6 +44,44 @@ def compiled(predictor: Predictor, wanted: bool = True) -> Iterator[None]:
             stack.enter_context(replaced(module, method, region))
         stack.callback(torch.compiler.reset)
         yield
+
+
+class MiscompiledError(InputError):
+    """What torch compiled computes something else."""
+
+
+def warm_up(predictor: Predictor, batch: Clips, precision: Precision) -> float:
+    """Compile for training, and hold the gradients of a step on `batch` against eager ones.
+
+    Returns the seconds that it took.
+
+    Raises:
+        MiscompiledError: the gradients differ by more than rounding explains.
+    """
+    start = time.perf_counter()
+    lower = precision == "bf16-mixed"
+    predictor.train()
+    with torch.autocast(batch.embeddings.device.type, torch.bfloat16, enabled=lower):
+        found = _gradient(predictor, batch)
+        with torch.compiler.set_stance("force_eager"):
+            expected = _gradient(predictor, batch)
+    difference = float((found - expected).norm() / expected.norm())
+    if not difference < (LARGEST_DIFFERENCE_BF16 if lower else LARGEST_DIFFERENCE):
+        raise MiscompiledError(
+            f"compiled by torch {torch.__version__}, {type(predictor).__name__} would learn from "
+            f"gradients that are off by {difference:.1%}: set training.compile to off"
+        )
+    return time.perf_counter() - start
+
+
+def _gradient(predictor: Predictor, batch: Clips) -> Tensor:
+    """The gradient of a training step on all parameters, in one vector."""
+    for loss in predictor.training_losses(batch, seed=0):
+        loss.backward()
+    parameters = [p for p in predictor.parameters() if p.requires_grad]
+    found = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    predictor.zero_grad()
+    return torch.cat([gradient.flatten() for gradient in found])
 
 
 @contextmanager

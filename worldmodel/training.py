@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader
 
 from data_prep.errors import InputError
 from data_prep.storage import write_json
-from worldmodel.compiling import compiled, is_to_compile
+from worldmodel.compiling import compiled, is_to_compile, warm_up
 from worldmodel.config import TrainingConfig
 from worldmodel.data import EmbeddingClips, ordered_batches, training_batches
 from worldmodel.predictor import Clips, Predictor
@@ -37,7 +37,7 @@ PLAN, RECORD = "plan.json", "training.json"
 class TrainingRecord:
     """What a training cost: optimiser steps and seconds; and the last validation loss.
 
-    `start_up_seconds` of them went into the first step of a compiled training; 0 without.
+    `start_up_seconds` of them went into compiling; 0 where nothing was compiled.
     """
 
     steps: int
@@ -60,7 +60,7 @@ class PredictorTraining(L.LightningModule):
         self.automatic_optimization = False
         self.predictor, self.config = predictor, config
         self.learning_rate, self.seed = learning_rate, seed
-        self.seconds, self.validation_loss, self.first_step_seconds = 0.0, math.nan, 0.0
+        self.seconds, self.validation_loss = 0.0, math.nan
         self._started = 0.0
 
     def training_step(self, batch: Clips, batch_index: int) -> None:
@@ -129,11 +129,6 @@ class PredictorTraining(L.LightningModule):
         """Start the clock."""
         self._started = time.perf_counter()
 
-    def on_train_batch_end(self, outputs: Any, batch: Clips, batch_idx: int) -> None:
-        """Note when the first step is done."""
-        if not self.first_step_seconds:
-            self.first_step_seconds = time.perf_counter() - self._started
-
     def on_train_end(self) -> None:
         """Stop the clock."""
         self.seconds += time.perf_counter() - self._started
@@ -187,6 +182,7 @@ def train_predictor(
     Raises:
         InputError: the folder holds a training of another plan.
         NonFiniteError: a loss is not finite.
+        MiscompiledError: compiled, the predictor would learn something else.
         KeyboardInterrupt: the user interrupted; the checkpoint for resuming is written.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -195,10 +191,9 @@ def train_predictor(
     if (folder / RECORD).is_file():
         load_model(predictor, folder / WEIGHTS)
         return TrainingRecord(**json.loads((folder / RECORD).read_text()))
-    predictor.calibrate(
-        next(iter(training_batches(data.train, config.batch_size, data.seed, 0, 1)))
-    )
-    compiling = is_to_compile(config.compile, config.steps, device)
+    batch = next(iter(training_batches(data.train, config.batch_size, data.seed, 0, 1)))
+    predictor.calibrate(batch)
+    compiling, start_up = is_to_compile(config.compile, config.steps, device), 0.0
     module = PredictorTraining(predictor, config, learning_rate, data.seed)
     _quiet_lightning()
     trainer = L.Trainer(
@@ -220,9 +215,7 @@ def train_predictor(
                 enable_version_counter=False,
                 save_on_exception=True,
             ),
-            _StepReport(report)
-            if report
-            else _NamedProgressBar(description, config.steps, compiling),
+            _StepReport(report) if report else _NamedProgressBar(description, config.steps),
         ],
         enable_progress_bar=report is None,
         enable_model_summary=False,
@@ -230,6 +223,10 @@ def train_predictor(
     checkpoint = folder / CHECKPOINT
     try:
         with compiled(predictor, compiling):
+            if compiling:
+                if report is None:
+                    print(f"{description}: compiling, a minute or more", file=sys.stderr)
+                start_up = warm_up(predictor.to(device), batch.to(device), config.precision)
             trainer.fit(
                 module,
                 datamodule=data,
@@ -240,8 +237,8 @@ def train_predictor(
         raise KeyboardInterrupt from None
     predictor.eval()
     save_model(predictor, str(folder / WEIGHTS))
-    start_up = module.first_step_seconds if compiling else 0.0
-    record = TrainingRecord(config.steps, module.seconds, module.validation_loss, start_up)
+    seconds = start_up + module.seconds
+    record = TrainingRecord(config.steps, seconds, module.validation_loss, start_up)
     write_json(folder / RECORD, asdict(record))
     return record
 
@@ -268,10 +265,10 @@ class _StepReport(L.Callback):
 
 
 class _NamedProgressBar(TQDMProgressBar):
-    def __init__(self, description: str, steps: int, compiling: bool):
+    def __init__(self, description: str, steps: int):
         # A line per refresh where the output is no terminal.
         super().__init__(refresh_rate=max(1, steps // (200 if sys.stdout.isatty() else 10)))
-        self._description, self._compiling = description, compiling
+        self._description = description
 
     def on_train_start(self, trainer: L.Trainer, *_: Any) -> None:
         super().on_train_start(trainer)
@@ -281,19 +278,12 @@ class _NamedProgressBar(TQDMProgressBar):
         super().on_train_epoch_start(trainer)
         self._describe(trainer)
 
-    def on_train_batch_end(self, trainer: L.Trainer, *batch: Any) -> None:
-        if self._compiling:
-            self._compiling = False
-            self._describe(trainer)
-        super().on_train_batch_end(trainer, *batch)
-
     def on_exception(self, *_: Any) -> None:
         if self._train_progress_bar is not None:  # or it is drawn again when the program ends
             self._train_progress_bar.close()
 
     def _describe(self, trainer: L.Trainer) -> None:
-        compiling = " (compiling, a minute or more)" if self._compiling else ""
-        self.train_progress_bar.set_description(self._description + compiling)
+        self.train_progress_bar.set_description(self._description)
         self.train_progress_bar.total = trainer.max_steps
 
     def init_validation_tqdm(self) -> Tqdm:
