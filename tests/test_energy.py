@@ -46,10 +46,13 @@ def test_energy_sees_past_and_own_frame_and_nothing_else(form: str, anchor: str)
 def test_parallel_positions_equal_one_position_at_a_time(form: str, anchor: str) -> None:
     model = make(form, anchor)
     frames, candidate = torch.randn(2, 5, PATCHES, DIM), torch.randn(2, 5, PATCHES, DIM)
-    together = model(candidate, model.encode(frames), torch.arange(1, 6))
+    whole = model.encode(frames)
+    together = model(candidate, whole, torch.arange(1, 6))
     for position in range(5):
         context = model.encode(frames[:, : position + 1])
         alone = model(candidate[:, position : position + 1], context, torch.tensor([position + 1]))
+        assert torch.allclose(together[:, position], alone[:, 0], rtol=1e-5, atol=1e-5)
+        alone = model(candidate[:, position : position + 1], whole, torch.tensor([position + 1]))
         assert torch.allclose(together[:, position], alone[:, 0], rtol=1e-5, atol=1e-5)
 
 

@@ -117,12 +117,7 @@ class Transformer(nn.Module):
 
         The c-th is a candidate for the frame after the first `visible[c]` frames of the context.
         """
-        patches = tokens.shape[2]
-        frames = torch.arange(context.keys[0].shape[2] // patches, device=tokens.device)
-        unseen = (frames[None] >= visible[:, None]).repeat_interleave(patches, dim=1)  # [C, L]
-        hidden = torch.zeros(unseen.shape, dtype=context.keys[0].dtype, device=tokens.device)
-        hidden = hidden.masked_fill(unseen, float("-inf"))[:, None]  # [C, 1, L]
-        rotation = self.rotary(visible)
+        rotation, hidden = self.rotary(visible), _hidden(context, visible, tokens.shape[2])
         seen = [
             Seen(key, value, hidden, rotation)
             for key, value in zip(context.keys, context.values, strict=True)
@@ -179,3 +174,15 @@ class ContextEncoder(nn.Module):
         layers = len(self.backbone.blocks)
         features = embeddings.new_zeros(*embeddings.shape[:3], 0)
         return EncodedContext([nothing] * layers, [nothing] * layers, features, embeddings)
+
+
+def _hidden(context: EncodedContext, visible: Tensor, patches: int) -> Tensor | None:
+    """What hides the unseen context tokens `[C, 1, L]`; None where every candidate sees all."""
+    key = context.keys[0]
+    length = key.shape[2]
+    if length <= patches:  # no frame, or one: every candidate sees at least one
+        return None
+    frames = torch.arange(length // patches, device=key.device)
+    unseen = (frames[None] >= visible[:, None]).repeat_interleave(patches, dim=1)  # [C, L]
+    hidden = torch.zeros(unseen.shape, dtype=key.dtype, device=key.device)
+    return hidden.masked_fill(unseen, float("-inf"))[:, None]

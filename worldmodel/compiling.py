@@ -13,8 +13,8 @@ from data_prep.errors import InputError
 from worldmodel.config import Compile, Precision
 from worldmodel.predictor import Clips, Predictor
 
-# Planned steps from which compiling has paid in every case measured (benchmarks/RESULTS.md). A
-# number of steps, not a stop-watch, decides, so that the same run always takes the same way.
+# Planned steps from which compiling has paid in every case measured (benchmarks/RESULTS.md); on a
+# GPU none has been. A number of steps, not a stop-watch, decides, so that a run repeats itself.
 PAYS_FROM = {"cpu": 3000, "cuda": 1000}
 
 # torch 2.15 writes into a buffer that the energy's backward pass still reads, and gradients come
@@ -103,7 +103,7 @@ def is_to_compile(wanted: Compile, steps: int, device: str) -> bool:
     Raises:
         InputError: `wanted` is `on`, and this machine cannot compile.
     """
-    if wanted == "off" or (wanted == "auto" and steps < PAYS_FROM.get(device, PAYS_FROM["cuda"])):
+    if wanted == "off" or (wanted == "auto" and steps < PAYS_FROM[device]):
         return False
     try:
         torch.compile(torch.sin)(torch.zeros(2, device=device))

@@ -41,7 +41,11 @@ class KeptFeedForward(NamedTuple):
 
 class KeptAttention(NamedTuple):
     """Turned queries (scaled) and keys, and values, `[B, N, C, P, K]`; weights
-    `[B, N, C, P, L + P]`; what they gave `[B, N, C * P, K]`."""
+    `[B, N, C, P, L + P]`; what they gave `[B, N, C * P, K]`.
+
+    Of one candidate frame without the dimension C, and with the context's keys and values before
+    its own `[B, N, L + P, K]`.
+    """
 
     query: Tensor
     key: Tensor
@@ -63,12 +67,13 @@ class Seen(NamedTuple):
     """What candidates attend to in one layer, besides their own frame.
 
     `key` and `value` are the context's `[B, N, L, K]`, `hidden [C, 1, L]` is minus infinity at the
-    tokens that a candidate frame must not see and zero elsewhere; `rotation` is the candidates'.
+    tokens that a candidate frame must not see and zero elsewhere, or None where there are none;
+    `rotation` is the candidates'.
     """
 
     key: Tensor
     value: Tensor
-    hidden: Tensor
+    hidden: Tensor | None
     rotation: Rotation
 
 
@@ -205,38 +210,24 @@ class Attention(nn.Module):
             self._heads(layer(flat)) for layer in (self.query, self.key, self.value)
         )  # [B, N, C * P, K]
         query = _turned(query, _scaled(seen.rotation, self.scale))
-        to_context = (query @ seen.key.transpose(2, 3)).unflatten(2, frames)  # [B, N, C, P, L]
-        query, key, value = (
-            t.unflatten(2, frames) for t in (query, _turned(key, seen.rotation), value)
-        )  # [B, N, C, P, K]
-        to_own = query @ key.transpose(3, 4)  # [B, N, C, P, P]
-        scores = torch.cat([to_context + seen.hidden, to_own], dim=4)
-        weights = at_least_float32(scores).softmax(dim=4).to(value.dtype)
-        of_context, of_own = weights.split([seen.key.shape[2], frames[1]], dim=4)
-        mixed = of_context.flatten(2, 3) @ seen.value + (of_own @ value).flatten(2, 3)
-        y = self.output(self._merge(mixed)).unflatten(1, frames)
-        return y, KeptAttention(query, key, value, weights, mixed)
+        key = _turned(key, seen.rotation)
+        attend = _attend_from_one if frames[0] == 1 else _attend_from_many
+        kept = attend(query, key, value, seen, frames)
+        return self.output(self._merge(kept.mixed)).unflatten(1, frames), kept
 
     def input_gradient(self, gradient: Tensor, kept: KeptAttention, seen: Seen) -> Tensor:
         """Gradient `[B, C, P, W]` on candidate tokens from that on the output."""
         frames = gradient.shape[1:3]
         flat = self._heads(gradient.flatten(1, 2) @ self.output.weight)  # [B, N, C * P, K]
-        own = flat.unflatten(2, frames)  # [B, N, C, P, K]
-        of_own = kept.weights[..., -frames[1] :]
-        to_weights = torch.cat(
-            [(flat @ seen.value.transpose(2, 3)).unflatten(2, frames), own @ kept.value.mT], dim=4
-        )  # [B, N, C, P, L + P]
-        # Weighted sum of `to_weights` over the tokens, as in FlashAttention (2205.14135, B.4).
-        expected = (flat * kept.mixed).sum(dim=3, keepdim=True).unflatten(2, frames)
-        to_scores = kept.weights * (to_weights - expected)
-        to_seen, to_own = to_scores.split([seen.key.shape[2], frames[1]], dim=4)
-        to_query = to_seen.flatten(2, 3) @ seen.key + (to_own @ kept.key).flatten(2, 3)
-        to_key, to_value = (to_own.mT @ kept.query).flatten(2, 3), (of_own.mT @ own).flatten(2, 3)
+        # Weighted sum of the weights' gradients, as in FlashAttention (2205.14135, appendix B.4).
+        expected = (flat * kept.mixed).sum(dim=3, keepdim=True)
+        back = _back_to_one if frames[0] == 1 else _back_to_many
+        to_query, to_key, to_value = back(flat, expected, kept, seen, frames)
         cosine, sine = seen.rotation
-        back = (cosine, -sine)
+        inverse = (cosine, -sine)
         return (
-            self._merge(_turned(to_query, _scaled(back, self.scale))) @ self.query.weight
-            + self._merge(_turned(to_key, back)) @ self.key.weight
+            self._merge(_turned(to_query, _scaled(inverse, self.scale))) @ self.query.weight
+            + self._merge(_turned(to_key, inverse)) @ self.key.weight
             + self._merge(to_value) @ self.value.weight
         ).unflatten(1, frames)
 
@@ -281,6 +272,54 @@ class Block(nn.Module):
         gradient = gradient + self.feed_forward_norm.input_gradient(y, kept.feed_forward_norm)
         y = self.attention.input_gradient(gradient, kept.attention, seen)
         return gradient + self.attention_norm.input_gradient(y, kept.attention_norm)
+
+
+def _attend_from_one(
+    query: Tensor, key: Tensor, value: Tensor, seen: Seen, frames: torch.Size
+) -> KeptAttention:
+    """One candidate frame: all its patches share all keys, so they make one product."""
+    key, value = torch.cat([seen.key, key], dim=2), torch.cat([seen.value, value], dim=2)
+    scores = query @ key.mT  # [B, N, P, L + P]
+    if seen.hidden is not None:
+        scores = scores + F.pad(seen.hidden, (0, frames[1]))
+    weights = at_least_float32(scores).softmax(dim=3).to(value.dtype)
+    return KeptAttention(query, key, value, weights, weights @ value)
+
+
+def _back_to_one(
+    gradient: Tensor, expected: Tensor, kept: KeptAttention, seen: Seen, frames: torch.Size
+) -> tuple[Tensor, Tensor, Tensor]:
+    to_scores = kept.weights * (gradient @ kept.value.mT - expected)  # [B, N, P, L + P]
+    own, weights = to_scores[..., -frames[1] :], kept.weights[..., -frames[1] :]
+    return to_scores @ kept.key, own.mT @ kept.query, weights.mT @ gradient
+
+
+def _attend_from_many(
+    query: Tensor, key: Tensor, value: Tensor, seen: Seen, frames: torch.Size
+) -> KeptAttention:
+    """Many candidate frames: one product for the context that they share, one for their own."""
+    to_context = (query @ seen.key.mT).unflatten(2, frames)  # [B, N, C, P, L]
+    if seen.hidden is not None:
+        to_context = to_context + seen.hidden
+    query, key, value = (t.unflatten(2, frames) for t in (query, key, value))  # [B, N, C, P, K]
+    scores = torch.cat([to_context, query @ key.mT], dim=4)
+    weights = at_least_float32(scores).softmax(dim=4).to(value.dtype)
+    of_context, of_own = weights.split([seen.key.shape[2], frames[1]], dim=4)
+    mixed = of_context.flatten(2, 3) @ seen.value + (of_own @ value).flatten(2, 3)
+    return KeptAttention(query, key, value, weights, mixed)
+
+
+def _back_to_many(
+    gradient: Tensor, expected: Tensor, kept: KeptAttention, seen: Seen, frames: torch.Size
+) -> tuple[Tensor, Tensor, Tensor]:
+    own = gradient.unflatten(2, frames)  # [B, N, C, P, K]
+    to_context = (gradient @ seen.value.mT).unflatten(2, frames)  # [B, N, C, P, L]
+    to_weights = torch.cat([to_context, own @ kept.value.mT], dim=4)
+    to_scores = kept.weights * (to_weights - expected.unflatten(2, frames))
+    to_seen, to_own = to_scores.split([seen.key.shape[2], frames[1]], dim=4)
+    to_query = to_seen.flatten(2, 3) @ seen.key + (to_own @ kept.key).flatten(2, 3)
+    of_own = kept.weights[..., -frames[1] :]
+    return to_query, (to_own.mT @ kept.query).flatten(2, 3), (of_own.mT @ own).flatten(2, 3)
 
 
 def initialise(module: nn.Module) -> None:

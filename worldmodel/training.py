@@ -205,7 +205,6 @@ def train_predictor(
         val_check_interval=min(config.validate_every, config.steps),
         num_sanity_val_steps=0,
         log_every_n_steps=max(1, min(10, config.steps // 20)),
-        inference_mode=False,  # thinking needs gradients in validation too
         logger=_loggers(folder),
         callbacks=[
             ModelCheckpoint(
