@@ -43,8 +43,8 @@ class KeptAttention(NamedTuple):
     """Turned queries (scaled) and keys, and values, `[B, N, C, P, K]`; weights
     `[B, N, C, P, L + P]`; what they gave `[B, N, C * P, K]`.
 
-    Of one candidate frame without the dimension C, and with the context's keys and values before
-    its own `[B, N, L + P, K]`.
+    Where `_is_one`, without the dimension C, and with the context's keys and values before the
+    frame's own `[B, N, L + P, K]`.
     """
 
     query: Tensor
@@ -211,7 +211,7 @@ class Attention(nn.Module):
         )  # [B, N, C * P, K]
         query = _turned(query, _scaled(seen.rotation, self.scale))
         key = _turned(key, seen.rotation)
-        attend = _attend_from_one if frames[0] == 1 else _attend_from_many
+        attend = _attend_from_one if _is_one(seen, frames) else _attend_from_many
         kept = attend(query, key, value, seen, frames)
         return self.output(self._merge(kept.mixed)).unflatten(1, frames), kept
 
@@ -221,7 +221,7 @@ class Attention(nn.Module):
         flat = self._heads(gradient.flatten(1, 2) @ self.output.weight)  # [B, N, C * P, K]
         # Weighted sum of the weights' gradients, as in FlashAttention (2205.14135, appendix B.4).
         expected = (flat * kept.mixed).sum(dim=3, keepdim=True)
-        back = _back_to_one if frames[0] == 1 else _back_to_many
+        back = _back_to_one if _is_one(seen, frames) else _back_to_many
         to_query, to_key, to_value = back(flat, expected, kept, seen, frames)
         cosine, sine = seen.rotation
         inverse = (cosine, -sine)
@@ -274,15 +274,20 @@ class Block(nn.Module):
         return gradient + self.attention_norm.input_gradient(y, kept.attention_norm)
 
 
+def _is_one(seen: Seen, frames: torch.Size) -> bool:
+    """Whether one candidate frame follows at most one frame, as in denoising.
+
+    A longer context's keys would cost more to copy than the second product does.
+    """
+    return frames[0] == 1 and seen.key.shape[2] <= frames[1]
+
+
 def _attend_from_one(
     query: Tensor, key: Tensor, value: Tensor, seen: Seen, frames: torch.Size
 ) -> KeptAttention:
-    """One candidate frame: all its patches share all keys, so they make one product."""
+    """One candidate frame: all its patches see all keys, so they make one product."""
     key, value = torch.cat([seen.key, key], dim=2), torch.cat([seen.value, value], dim=2)
-    scores = query @ key.mT  # [B, N, P, L + P]
-    if seen.hidden is not None:
-        scores = scores + F.pad(seen.hidden, (0, frames[1]))
-    weights = at_least_float32(scores).softmax(dim=3).to(value.dtype)
+    weights = at_least_float32(query @ key.mT).softmax(dim=3).to(value.dtype)  # [B, N, P, L + P]
     return KeptAttention(query, key, value, weights, weights @ value)
 
 
