@@ -105,8 +105,8 @@ def _run_here(jobs: Sequence[ShardJob], config: ExecutorConfig, advance: Advance
 
     count = min(config.workers or os.cpu_count() or 1, len(jobs))
     with ThreadPoolExecutor(count) as pool:
-        futures = [pool.submit(work) for _ in range(count)]
         try:
+            futures = [pool.submit(work) for _ in range(count)]
             wait(futures, return_when=FIRST_EXCEPTION)
         finally:
             stop.set()

@@ -116,13 +116,16 @@ class IsolatedReader:
         if self._pipe is None:
             context = multiprocessing.get_context("spawn")
             self._pipe, theirs = context.Pipe()
-            self._process = context.Process(
+            process = context.Process(
                 target=_serve,
                 args=(theirs, self._read, self._spool, self._memory_limit),
                 daemon=True,
             )
-            self._process.start()
+            process.start()
+            self._process = process
             theirs.close()
+            if self._interrupted:  # while it started, when there was none to kill yet
+                process.kill()
             _receive(self._pipe, START_LIMIT)
         return self._pipe
 

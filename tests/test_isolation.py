@@ -110,3 +110,15 @@ def test_an_interrupted_reader_gives_up_at_once(tmp_path: Path) -> None:
         assert time.monotonic() - started < 30
         thread.join()
     assert (tmp_path / "attempts").read_text() == "x"
+
+
+@pytest.mark.parametrize("milliseconds", [0, 1, 2, 5, 20, 100])
+def test_a_reader_interrupted_while_its_process_starts_gives_up(
+    milliseconds: int, tmp_path: Path
+) -> None:
+    with IsolatedReader(read, time_limit=600, memory_limit=GIGABYTE) as reader:
+        thread = threading.Timer(milliseconds / 1000, reader.interrupt)
+        thread.start()
+        with pytest.raises(DecodeError, match="interrupted"):
+            reader(tmp_path / "attempts", source("hang"))
+        thread.join()
