@@ -1,4 +1,5 @@
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ BALLS = BouncingBallsConfig(train=6, validation=2, test=3, seconds=3.5)
 
 
 torch.set_num_threads(2)
+# A shell that runs the tests in the background has them, and what they start, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
