@@ -10,6 +10,7 @@ from typing import Any
 
 from jsonargparse import Namespace
 
+from benchmarks.allocation import keep_freed_memory
 from benchmarks.config import DenoiseConfig, Inputs, NextFrameConfig, ThroughputConfig
 from data_prep.errors import InputError
 from data_prep.options import (
@@ -210,6 +211,7 @@ def _run_task(config: Any, inputs: Inputs, out: Path, options: Namespace) -> int
     console = Console(stderr=True)
     console.print(f"run: {out}", highlight=False)
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the memory profiler's own chatter
+    keep_freed_memory()
     with console.status("importing torch and lightning"):
         import torch
 

@@ -13,6 +13,8 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from benchmarks.allocation import keep_freed_memory
+
 REFRESH = 0.2  # seconds
 
 
@@ -67,6 +69,7 @@ def _prepare(steps_done: Any) -> None:
     """In a new worker."""
     global _steps_done
     _steps_done = steps_done
+    keep_freed_memory()
     torch.set_num_threads(1)
 
 
