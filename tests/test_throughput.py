@@ -30,7 +30,7 @@ def test_the_models_part_measures_against_the_naive_and_the_plain(
     def named(start: str) -> list[Measurement]:
         return [found for found in result.measurements if found.name.startswith(start)]
 
-    assert len(named("EBT training step")) == len(named("time over Transformer++")) == 3
+    assert len(named("EBT training step")) == len(named("time over Transformer++")) == 4
     for found in named("time over Transformer++"):  # the counter agrees with 1 + 2 M
         assert float(found.unit.split()[-1]) == pytest.approx(5, rel=0.1)
     (last_only,) = named("FLOPs of a training step with the loss on the last step only")

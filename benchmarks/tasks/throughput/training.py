@@ -13,7 +13,7 @@ from benchmarks.config import MeasureConfig
 from benchmarks.costs import count_flops, peak_memory
 from benchmarks.naive import NaiveEBT
 from benchmarks.results import Measurement
-from benchmarks.tasks.throughput.cases import STEPS, TOKENS, Case, backward, in_turn
+from benchmarks.tasks.throughput.cases import MANY_CLIPS, STEPS, TOKENS, Case, backward, in_turn
 from benchmarks.tasks.throughput.measuring import Series, measurement
 from worldmodel.compiling import compiled
 from worldmodel.next_frame import NextFrameEBT
@@ -28,9 +28,10 @@ def measure_training(config: MeasureConfig, device: str, console: Console) -> li
     found = []
     for size in config.sizes:
         for tokens in TOKENS:
-            case = Case.of(size, tokens, device)
-            console.print(f"training steps: {case.name}", highlight=False)
-            found += _eager(case, config.repeats)
+            for batch in (1, MANY_CLIPS[tokens]) if tokens in MANY_CLIPS else (1,):
+                case = Case.of(size, tokens, device, batch)
+                console.print(f"training steps: {case.name}", highlight=False)
+                found += _eager(case, config.repeats)
     for size, tokens in (name.split(", ") for name in config.compiled):
         for precision in PRECISIONS:
             case = Case.of(size, tokens, device)
