@@ -32,11 +32,11 @@ class NaiveEBT:
         observed = energy.context.embed(context) + energy.context.position  # [B, F, P, W]
         tokens = energy.context.position.expand_as(observed)
         seen = _both_streams(frames, patches)
-        if energy.embed_last is None:  # the energy of the candidate alone
+        if not energy.sees_context:  # the energy of the candidate alone
             seen[frames * patches :, : frames * patches] = False
         else:
             last = self._run(observed.flatten(1, 2), _causal(frames, patches), range(frames))
-            tokens = tokens + energy.embed_last(last.unflatten(1, (frames, patches)))
+            tokens = tokens + energy.context.project(last.unflatten(1, (frames, patches)))
         if energy.embed_candidate is not None:
             tokens = tokens + energy.embed_candidate(candidate)
         both = torch.cat([observed.flatten(1, 2), tokens.flatten(1, 2)], dim=1)  # [B, 2N, W]

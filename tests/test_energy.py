@@ -99,7 +99,9 @@ def test_learned_gradient_has_full_rank_in_the_candidate(task: str, preset: str,
     if form != "linear":  # without the part that is given: 1/2 |y - r|^2
         gradient = gradient - (candidate - model._anchor(context, torch.ones(1, dtype=torch.long)))
     singular = torch.linalg.svdvals(gradient[0, :, 0].detach().double())
-    assert singular[-1] > 1e-4 * singular[0]
+    # Widths 63 and 64 are a nearly square random matrix: 1e-4 to 6e-4 over seeds. Without full rank
+    # it would be rounding, 1e-7.
+    assert singular[-1] > 1e-5 * singular[0]
 
 
 def test_a_wide_embedding_warns_of_its_cost() -> None:

@@ -19,8 +19,8 @@ from worldmodel.layers import Block, KeptBlock, KeptNorm, RMSNorm, Rotary, Seen,
 class EncodedContext:
     """What is computed once per context and shared by all candidates and all thinking steps.
 
-    `keys` and `values` hold `[B, N, L, K]` per layer, `features` the normalised output of the last
-    layer `[B, F, P, W]` and `embeddings` the frames themselves `[B, F, P, D]`.
+    `keys` and `values` hold `[B, N, L, K]` per layer, `features` what a frame hands on to the
+    prediction of the next `[B, F, P, W]` and `embeddings` the frames themselves `[B, F, P, D]`.
     """
 
     keys: list[Tensor]
@@ -146,20 +146,31 @@ class Transformer(nn.Module):
 
 
 class ContextEncoder(nn.Module):
-    """Frames of embeddings to an encoded context: the part that EBT and Transformer++ share."""
+    """Frames of embeddings to an encoded context: the part that EBT and Transformer++ share.
 
-    def __init__(self, config: BackboneConfig, grid: tuple[int, int], dim: int):
+    A frame hands on the normalised output of the last layer, where `projected` through a linear
+    layer.
+    """
+
+    def __init__(
+        self, config: BackboneConfig, grid: tuple[int, int], dim: int, projected: bool = False
+    ):
         super().__init__()
         self.backbone = Transformer(config, grid)
         self.embed = nn.Linear(dim, config.width, bias=False)
         # Rotary positions are relative; walls and borders stand still.
         self.position = nn.Parameter(torch.zeros(grid[0] * grid[1], config.width))
-        self.embed.apply(initialise)
+        self.project: nn.Module = nn.Identity()
+        if projected:
+            self.project = nn.Linear(config.width, config.width, bias=False)
+        for layer in (self.embed, self.project):
+            initialise(layer)
 
     def forward(self, embeddings: Tensor, past: EncodedContext | None = None) -> EncodedContext:
         """Encode frames `[B, F, P, D]` after `past`; each sees itself and what precedes it."""
         tokens = self.embed(embeddings) + self.position
         features, keys, values = self.backbone(tokens, past)
+        features = self.project(features)
         if past is not None:
             features = torch.cat([past.features, features], dim=1)
             embeddings = torch.cat([past.embeddings, embeddings], dim=1)

@@ -24,7 +24,7 @@ class EnergyTransformer(nn.Module):
     Two streams run through the same blocks. The context stream encodes the observed frames. The
     candidate stream reads, for a candidate of the frame after the first `visible` ones, those
     frames and the candidate's own patches, nothing else; besides its own embedding each patch
-    receives the last visible frame's features at its place.
+    receives what the last visible frame hands on at its place.
     """
 
     log_gain: Tensor
@@ -35,10 +35,8 @@ class EnergyTransformer(nn.Module):
     ):
         super().__init__()
         self.form, self.anchor = config.form, config.anchor
-        self.context = ContextEncoder(backbone, grid, dim)
-        self.embed_last = (
-            nn.Linear(backbone.width, backbone.width, bias=False) if config.context else None
-        )
+        self.sees_context = config.context
+        self.context = ContextEncoder(backbone, grid, dim, projected=config.context)
         self.embed_candidate = (
             nn.Linear(dim, backbone.width, bias=False) if config.candidate_in_features else None
         )
@@ -49,9 +47,8 @@ class EnergyTransformer(nn.Module):
                 "fewer frequencies or widen the backbone",
                 stacklevel=2,
             )
-        for layer in (self.embed_last, self.embed_candidate):
-            if layer is not None:
-                initialise(layer)
+        if self.embed_candidate is not None:
+            initialise(self.embed_candidate)
         self.energy_head = nn.Linear(backbone.width, 1, bias=self.form == "residual")
         nn.init.normal_(self.energy_head.weight, std=HEAD_STD)
         self.residual_head: nn.Linear | None = None
@@ -74,7 +71,7 @@ class EnergyTransformer(nn.Module):
         Where the energy judges the candidate alone, nothing is computed: the frames remain as the
         anchor only.
         """
-        if self.embed_last is None:
+        if not self.sees_context:
             return self.context.unseen(embeddings, past)
         return self.context(embeddings, past)
 
@@ -129,10 +126,9 @@ class EnergyTransformer(nn.Module):
 
     def _look(self, candidate: Tensor, context: EncodedContext, visible: Tensor) -> CandidatePass:
         """One forward pass over candidates; its features are `[B, C, P, W]`."""
-        tokens = self.context.position
-        if self.embed_last is not None:
-            last = context.features.index_select(1, visible - 1)  # [B, C, P, W]
-            tokens = tokens + self.embed_last(last)
+        tokens: Tensor = self.context.position
+        if self.sees_context:
+            tokens = tokens + context.features.index_select(1, visible - 1)  # [B, C, P, W]
         if self.embed_candidate is not None:
             tokens = tokens + self.embed_candidate(candidate)  # [B, C, P, W]
         return self.context.backbone.candidates(tokens, context, visible)

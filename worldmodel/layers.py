@@ -127,10 +127,10 @@ class SwiGLU(nn.Module):
     def input_gradient(self, gradient: Tensor, kept: KeptFeedForward) -> Tensor:
         """Gradient `[..., W]` on the input from that on the output."""
         hidden = gradient @ self.down.weight  # [..., hidden]
-        # Slope of silu at the gate: sigmoid + silu (1 - sigmoid).
-        slope = torch.addcmul(kept.sigmoid + kept.silu, kept.silu, kept.sigmoid, value=-1)
+        # Slope of silu at the gate: silu + sigmoid (1 - silu).
+        slope = torch.lerp(kept.silu, kept.silu.new_ones(()), kept.sigmoid)
         to_gate, to_up = hidden * kept.up * slope, hidden * kept.silu
-        return to_gate @ self.gate.weight + to_up @ self.up.weight
+        return (to_gate @ self.gate.weight).add_(to_up @ self.up.weight)
 
 
 class Rotary(nn.Module):
@@ -207,8 +207,8 @@ class Attention(nn.Module):
         frames = x.shape[1:3]  # [C, P]
         flat = x.flatten(1, 2)
         query, key, value = (
-            self._heads(layer(flat)) for layer in (self.query, self.key, self.value)
-        )  # [B, N, C * P, K]
+            self._heads(layer(flat)).contiguous() for layer in (self.query, self.key, self.value)
+        )  # [B, N, C * P, K]; each is read by several products
         query = _turned(query, _scaled(seen.rotation, self.scale))
         key = _turned(key, seen.rotation)
         attend = _attend_from_one if _is_one(seen, frames) else _attend_from_many
@@ -218,18 +218,17 @@ class Attention(nn.Module):
     def input_gradient(self, gradient: Tensor, kept: KeptAttention, seen: Seen) -> Tensor:
         """Gradient `[B, C, P, W]` on candidate tokens from that on the output."""
         frames = gradient.shape[1:3]
-        flat = self._heads(gradient.flatten(1, 2) @ self.output.weight)  # [B, N, C * P, K]
+        flat = self._heads(gradient.flatten(1, 2) @ self.output.weight).contiguous()
         # Weighted sum of the weights' gradients, as in FlashAttention (2205.14135, appendix B.4).
         expected = (flat * kept.mixed).sum(dim=3, keepdim=True)
         back = _back_to_one if _is_one(seen, frames) else _back_to_many
         to_query, to_key, to_value = back(flat, expected, kept, seen, frames)
         cosine, sine = seen.rotation
         inverse = (cosine, -sine)
-        return (
-            self._merge(_turned(to_query, _scaled(inverse, self.scale))) @ self.query.weight
-            + self._merge(_turned(to_key, inverse)) @ self.key.weight
-            + self._merge(to_value) @ self.value.weight
-        ).unflatten(1, frames)
+        y = self._merge(to_value) @ self.value.weight
+        y.add_(self._merge(_turned(to_key, inverse)) @ self.key.weight)
+        to_query = _turned(to_query, _scaled(inverse, self.scale))
+        return y.add_(self._merge(to_query) @ self.query.weight).unflatten(1, frames)
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(2, (self.heads, -1)).transpose(1, 2)  # [B, N, tokens, K]
@@ -294,7 +293,7 @@ def _attend_from_one(
 def _back_to_one(
     gradient: Tensor, expected: Tensor, kept: KeptAttention, seen: Seen, frames: torch.Size
 ) -> tuple[Tensor, Tensor, Tensor]:
-    to_scores = kept.weights * (gradient @ kept.value.mT - expected)  # [B, N, P, L + P]
+    to_scores = kept.weights * (gradient @ kept.value.mT).sub_(expected)  # [B, N, P, L + P]
     own, weights = to_scores[..., -frames[1] :], kept.weights[..., -frames[1] :]
     return to_scores @ kept.key, own.mT @ kept.query, weights.mT @ gradient
 
@@ -320,7 +319,7 @@ def _back_to_many(
     own = gradient.unflatten(2, frames)  # [B, N, C, P, K]
     to_context = (gradient @ seen.value.mT).unflatten(2, frames)  # [B, N, C, P, L]
     to_weights = torch.cat([to_context, own @ kept.value.mT], dim=4)
-    to_scores = kept.weights * (to_weights - expected.unflatten(2, frames))
+    to_scores = kept.weights * to_weights.sub_(expected.unflatten(2, frames))
     to_seen, to_own = to_scores.split([seen.key.shape[2], frames[1]], dim=4)
     to_query = to_seen.flatten(2, 3) @ seen.key + (to_own @ kept.key).flatten(2, 3)
     of_own = kept.weights[..., -frames[1] :]
@@ -348,4 +347,4 @@ def _scaled(rotation: Rotation, scale: float) -> Rotation:
 
 def _turned(x: Tensor, rotation: Rotation) -> Tensor:
     cosine, sine = rotation
-    return torch.addcmul(x * cosine, x.roll(x.shape[-1] // 2, dims=-1), sine).to(x.dtype)
+    return (x * cosine).addcmul_(x.roll(x.shape[-1] // 2, dims=-1), sine).to(x.dtype)
