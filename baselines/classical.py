@@ -7,7 +7,7 @@ import torch
 from skimage.restoration import denoise_nl_means, denoise_wavelet
 from torch import Tensor
 
-from data_prep.encoders import Encoder
+from data_prep.encoders.base import Encoder
 from denoise.corruption import blurred, signal_and_noise
 from denoise.data import NoisyImages
 from worldmodel.predictor import Clips, Predictor, Setting, Trajectory

@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.costs import Cost
 from data_prep.errors import InputError
-from data_prep.storage import write_json
+from data_prep.shards.storage import write_json
 
 SCHEMA_VERSION = 2
 RESULTS = "results.json"

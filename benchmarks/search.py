@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.models import ModelSpec, train_model
-from data_prep.storage import atomic_file, write_json
+from data_prep.shards.storage import atomic_file, write_json
 
 Trials = list[dict[str, Any]]
 

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 
 from data_prep.config import EncoderConfig, ExecutorConfig
-from data_prep.encoders import Encoder, build_encoder
+from data_prep.encoders.base import Encoder
+from data_prep.encoders.registry import build_encoder
 from data_prep.errors import InputError
-from data_prep.executors import Advance
-from data_prep.plan import SetPlan, digest, make_set, versions_of
-from data_prep.shards import (
+from data_prep.shards.executors import Advance
+from data_prep.shards.format import (
     EMBEDDINGS,
     FRAMES,
     METADATA,
@@ -27,8 +27,9 @@ from data_prep.shards import (
     encode_embeddings,
     write_shard,
 )
-from data_prep.storage import Folder, absolute
-from data_prep.stream import stream_shard
+from data_prep.shards.plan import SetPlan, digest, make_set, versions_of
+from data_prep.shards.storage import Folder, absolute
+from data_prep.shards.stream import stream_shard
 
 FLOAT16_LIMIT = float(np.finfo(np.float16).max)
 PACKAGES = {"dct": (), "timm": ("timm",), "vae": ("diffusers",)}

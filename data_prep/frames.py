@@ -7,16 +7,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.clip import DecodedClip, Source
 from data_prep.config import CorpusConfig, ExecutorConfig, ImagesConfig
-from data_prep.corpus import IMAGES, SPLITS, VIDEOS, Corpus
+from data_prep.decoding.clip import DecodedClip
+from data_prep.decoding.isolation import IsolatedReader
+from data_prep.decoding.reading import read_source
 from data_prep.errors import DecodeError, InputError, StorageError
-from data_prep.executors import Advance
-from data_prep.isolation import IsolatedReader
-from data_prep.layouts import list_corpus
-from data_prep.plan import SetPlan, digest, make_set, versions_of
-from data_prep.reading import read_source
-from data_prep.shards import (
+from data_prep.shards.executors import Advance
+from data_prep.shards.format import (
     FRAMES,
     METADATA,
     Sample,
@@ -25,7 +22,11 @@ from data_prep.shards import (
     encode_metadata,
     write_shard,
 )
-from data_prep.storage import Folder, absolute, fetched, is_url
+from data_prep.shards.plan import SetPlan, digest, make_set, versions_of
+from data_prep.shards.storage import Folder, absolute, fetched, is_url
+from data_prep.sources.corpus import IMAGES, SPLITS, VIDEOS, Corpus
+from data_prep.sources.layouts import list_corpus
+from data_prep.sources.source import Source
 
 Config = CorpusConfig | ImagesConfig
 LOCAL = ExecutorConfig()

@@ -102,9 +102,9 @@ def _shards_options(parser: Parser) -> None:
 
 
 def _shards(options: Namespace) -> int:
-    from data_prep.corpus import VIDEOS
     from data_prep.frames import make_frames
-    from data_prep.layouts import list_corpus
+    from data_prep.sources.corpus import VIDEOS
+    from data_prep.sources.layouts import list_corpus
 
     videos = _of(CorpusConfig, options)
     corpus = list_corpus(options.source, videos, options.source, options.layout)
@@ -140,7 +140,7 @@ def _embed_options(parser: Parser) -> None:
 def _embed(options: Namespace) -> int:
     config = _of(EncoderConfig, options, name=options.encoder)
     from data_prep.embed import make_embeddings
-    from data_prep.shards import ShardSet
+    from data_prep.shards.format import ShardSet
 
     made = make_embeddings(
         ShardSet(options.shards), options.out, config, _of(ExecutorConfig, options)
@@ -159,7 +159,7 @@ def _verify_options(parser: Parser) -> None:
 
 
 def _verify(options: Namespace) -> int:
-    from data_prep.shards import ShardSet
+    from data_prep.shards.format import ShardSet
     from data_prep.verify import find_problems, repair
 
     if options.repair:
@@ -191,8 +191,8 @@ def _inspect_options(parser: Parser) -> None:
 def _inspect(options: Namespace) -> int:
     import yaml
 
-    from data_prep.shards import ShardSet
-    from data_prep.stream import describe_clip, open_shard, read_tar
+    from data_prep.shards.format import ShardSet
+    from data_prep.shards.stream import describe_clip, open_shard, read_tar
 
     if options.set.endswith(".tar") or options.set.startswith("pipe:"):
         with open_shard(options.set, options.allow_pipe) as file:

@@ -7,9 +7,9 @@ from typing import Any
 
 from data_prep.config import ExecutorConfig
 from data_prep.errors import InputError
-from data_prep.plan import PLAN, REJECTED, SetPlan
-from data_prep.shards import MANIFEST, SHARD_NAME, ShardSet, member_offsets
-from data_prep.storage import Folder, absolute, is_url
+from data_prep.shards.format import MANIFEST, SHARD_NAME, ShardSet, member_offsets
+from data_prep.shards.plan import PLAN, REJECTED, SetPlan
+from data_prep.shards.storage import Folder, absolute, is_url
 
 
 @dataclass(frozen=True)

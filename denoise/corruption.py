@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 from torchvision.transforms.functional import gaussian_blur
 
-from data_prep.encoders import Encoder
+from data_prep.encoders.base import Encoder
 from denoise.config import STEPS, CorruptionConfig, step_of
 from denoise.data import NoisyImages
 from worldmodel.thinking import keyed_generator, keyed_noise

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from data_prep.shards import ShardSet
+from data_prep.shards.format import ShardSet
 from worldmodel.data import EmbeddingClips, Scaler
 from worldmodel.predictor import Clips
 

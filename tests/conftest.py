@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from data_prep.bouncing_balls import write_bouncing_balls
 from data_prep.config import BouncingBallsConfig, CorpusConfig, EncoderConfig
 from data_prep.embed import prepare_embeddings
 from data_prep.frames import prepare_frames
-from data_prep.shards import ShardSet
+from data_prep.shards.format import ShardSet
+from data_prep.synthetic.bouncing_balls import write_bouncing_balls
 
 BALLS = BouncingBallsConfig(train=6, validation=2, test=3, seconds=3.5)
 

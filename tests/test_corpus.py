@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.clip import Source
 from data_prep.config import CorpusConfig
 from data_prep.errors import InputError
-from data_prep.layouts import list_corpus
+from data_prep.sources.layouts import list_corpus
+from data_prep.sources.source import Source
 
 
 def list_sources(root: Path, config: CorpusConfig) -> list[Source]:

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from data_prep.encoders import BlockDCT
+from data_prep.config import EncoderConfig
+from data_prep.encoders.dct import BlockDCT
 from data_prep.errors import InputError
 from denoise.config import CorruptionConfig, step_of
 from denoise.corruption import (
@@ -13,7 +14,7 @@ from denoise.corruption import (
     signal_and_noise,
 )
 
-ENCODER = BlockDCT(16, 4)
+ENCODER = BlockDCT(EncoderConfig(patch_size=4, frequencies=None), 16)
 CONFIG = CorruptionConfig()
 
 
@@ -45,7 +46,7 @@ def test_the_schedule_is_the_published_one() -> None:
 
 def test_noise_on_pixels_has_the_statistics_of_the_schedule() -> None:
     frames = pictures(40, 32)
-    encoder = BlockDCT(32, 4)
+    encoder = BlockDCT(EncoderConfig(patch_size=4, frequencies=None), 32)
     for level in (0.05, 0.1, 0.2, 0.3):
         noisy = at_level(level).apply(frames, keys(40), encoder, seed=0)
         signal, std = signal_and_noise(step_of(level))
@@ -72,7 +73,7 @@ def test_noise_depends_on_image_and_seed_alone(corruption: Corruption) -> None:
 
 def test_other_kinds_do_what_they_are_called() -> None:
     frames = pictures(20, 32)
-    encoder = BlockDCT(32, 4)
+    encoder = BlockDCT(EncoderConfig(patch_size=4, frequencies=None), 32)
     made = {
         c.name: encoder.decode(c.apply(frames, keys(20), encoder, 0).embeddings[:, 0])
         for c in corruptions(CONFIG)

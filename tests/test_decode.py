@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_prep.bouncing_balls import render_bouncing_balls, write_video
-from data_prep.clip import DecodedClip, clip_indices
 from data_prep.config import BouncingBallsConfig, CorpusConfig
-from data_prep.decode import read_clips as iterate_clips
+from data_prep.decoding.clip import DecodedClip, clip_indices
+from data_prep.decoding.video import read_clips as iterate_clips
 from data_prep.errors import DecodeError
+from data_prep.synthetic.bouncing_balls import render_bouncing_balls, write_video
 
 
 def read_clips(path: Path, config: CorpusConfig) -> list[DecodedClip]:

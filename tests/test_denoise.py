@@ -12,7 +12,8 @@ from baselines.config import DirectConfig, DiTConfig
 from baselines.direct import DirectDenoiser
 from baselines.dit import DiTDenoiser, ddim, dpm_solver, sampling_steps
 from benchmarks.costs import measure_cost
-from data_prep.encoders import BlockDCT
+from data_prep.config import EncoderConfig
+from data_prep.encoders.dct import BlockDCT
 from denoise.config import EBTDenoiserConfig
 from denoise.corruption import (
     cumulative_alphas,
@@ -26,7 +27,7 @@ from worldmodel.config import BackboneConfig
 from worldmodel.predictor import Clips, Predictor
 
 BACKBONE = BackboneConfig(layers=2, heads=2, width=48)
-ENCODER = BlockDCT(16, 4)
+ENCODER = BlockDCT(EncoderConfig(patch_size=4, frequencies=None), 16)
 GRID, DIM = ENCODER.grid, ENCODER.dim
 
 
@@ -324,7 +325,7 @@ def test_direct_is_applied_to_its_own_output() -> None:
 
 @pytest.mark.parametrize("model", [GaussianBlur, Wavelet, NonLocalMeans])
 def test_classics_denoise(model: type[Predictor]) -> None:
-    encoder = BlockDCT(32, 4)
+    encoder = BlockDCT(EncoderConfig(patch_size=4, frequencies=None), 32)
     frames = pictures(3, 32)
     clean = encoder.encode(frames)[:, None]
     for level in (0.1, 0.3):

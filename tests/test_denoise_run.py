@@ -13,7 +13,7 @@ from benchmarks.command_line import main
 from benchmarks.config import DENOISE_MODELS
 from benchmarks.metrics import LPIPS_WEIGHTS, lpips, lpips_weights, pixel_mse
 from data_prep.config import DeadLeavesConfig
-from data_prep.dead_leaves import render_dead_leaves
+from data_prep.synthetic.dead_leaves import render_dead_leaves
 
 TINY = ["--task", "denoise", "--preset", "smoke", "--device", "cpu", "--images.size", "16"]
 TINY += ["--images.crops", "2", "--training.steps", "6", "--training.validate_every", "3"]

@@ -1,14 +1,15 @@
 import pytest
 import torch
 
-from data_prep.encoders import BlockDCT
+from data_prep.config import EncoderConfig
+from data_prep.encoders.dct import BlockDCT
 from data_prep.errors import InputError
 
 
 @pytest.mark.parametrize(("size", "patch_size"), [(32, 8), (64, 16), (32, 4), (12, 12)])
 def test_dct_inverts_and_is_isometric(size: int, patch_size: int) -> None:
     frames = torch.rand(3, 3, size, size, generator=torch.Generator().manual_seed(0))
-    encoder = BlockDCT(size, patch_size)
+    encoder = BlockDCT(EncoderConfig(patch_size=patch_size, frequencies=None), size)
     embeddings = encoder.encode(frames)
     rows, columns = encoder.grid
     assert embeddings.shape == (3, rows * columns, encoder.dim)
@@ -19,7 +20,10 @@ def test_dct_inverts_and_is_isometric(size: int, patch_size: int) -> None:
 
 def test_kept_frequencies_are_the_lowest_and_an_orthogonal_projection() -> None:
     frames = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    whole, few = BlockDCT(32, 8), BlockDCT(32, 8, frequencies=10)
+    whole, few = (
+        BlockDCT(EncoderConfig(patch_size=8, frequencies=None), 32),
+        BlockDCT(EncoderConfig(patch_size=8, frequencies=10), 32),
+    )
     assert few.dim == 30
     assert torch.allclose(few.encode(frames), whole.encode(frames)[..., :30], atol=1e-6)
     projected = few.decode(few.encode(frames))
@@ -29,4 +33,4 @@ def test_kept_frequencies_are_the_lowest_and_an_orthogonal_projection() -> None:
 
 def test_a_patch_that_does_not_fit_is_an_error() -> None:
     with pytest.raises(InputError, match="does not divide"):
-        BlockDCT(32, 7)
+        BlockDCT(EncoderConfig(patch_size=7, frequencies=None), 32)

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.command_line import TASKS, parse, preset_names, to_config
-from data_prep.encoders import Encoder, build_encoder
+from data_prep.encoders.base import Encoder
+from data_prep.encoders.registry import build_encoder
 from worldmodel.config import BackboneConfig, EBTConfig
 from worldmodel.energy import EnergyTransformer
 

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep.clip import Source
 from data_prep.config import DeadLeavesConfig, EncoderConfig, ImagesConfig
-from data_prep.corpus import IMAGES, Corpus
-from data_prep.dead_leaves import prepare_dead_leaves, render_dead_leaves
+from data_prep.decoding.images import random_crops, read_crops, read_image
 from data_prep.embed import prepare_embeddings
 from data_prep.errors import DecodeError, InputError
 from data_prep.frames import prepare_images
-from data_prep.images import random_crops, read_crops, read_image
-from data_prep.shards import ShardSet
+from data_prep.shards.format import ShardSet
+from data_prep.sources.corpus import IMAGES, Corpus
+from data_prep.sources.source import Source
+from data_prep.synthetic.dead_leaves import prepare_dead_leaves, render_dead_leaves
 
 LEAVES = DeadLeavesConfig(train=6, validation=2, test=3, size=48)
 CROPS = ImagesConfig(size=16, crops=3)

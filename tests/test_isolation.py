@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_prep.clip import DecodedClip, Source
+from data_prep.decoding.clip import DecodedClip
+from data_prep.decoding.isolation import IsolatedReader
 from data_prep.errors import DecodeError, StorageError
-from data_prep.isolation import IsolatedReader
+from data_prep.sources.source import Source
 
 GIGABYTE = 2**30
 

@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from data_prep.config import CorpusConfig, ImagesConfig
-from data_prep.corpus import IMAGES, Corpus
 from data_prep.errors import InputError
-from data_prep.layouts import list_corpus
+from data_prep.sources.corpus import IMAGES, Corpus
+from data_prep.sources.layouts import list_corpus
 
 
 def write(root: Path, files: dict[str, str]) -> Path:

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_prep.bouncing_balls import render_bouncing_balls, write_video
 from data_prep.config import BouncingBallsConfig, CorpusConfig, ExecutorConfig
 from data_prep.frames import make_frames
-from data_prep.layouts import list_corpus
 from data_prep.prepare import main
-from data_prep.shards import ShardSet
+from data_prep.shards.format import ShardSet
+from data_prep.sources.layouts import list_corpus
+from data_prep.synthetic.bouncing_balls import render_bouncing_balls, write_video
 
 SMALL = ["--sources-per-shard", "4", "--size", "16", "--workers", "2"]
 

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from data_prep.config import EncoderConfig, ExecutorConfig
 from data_prep.embed import encoder_of, make_embeddings
-from data_prep.encoders import build_encoder
+from data_prep.encoders.registry import build_encoder
 from data_prep.errors import InputError
 from data_prep.prepare import main
-from data_prep.shards import ShardSet
+from data_prep.shards.format import ShardSet
 
 VIT = "vit_tiny_patch16_224"
 DINO = "vit_small_patch14_reg4_dinov2"  # registers: five tokens to skip

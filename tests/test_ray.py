@@ -6,7 +6,7 @@ import pytest
 
 from data_prep.config import CorpusConfig, ExecutorConfig
 from data_prep.frames import make_frames
-from data_prep.layouts import list_corpus
+from data_prep.sources.layouts import list_corpus
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
 

@@ -13,11 +13,11 @@ from data_prep.config import CorpusConfig, EncoderConfig, ExecutorConfig
 from data_prep.embed import make_embeddings
 from data_prep.errors import InputError, StorageError
 from data_prep.frames import make_frames
-from data_prep.layouts import list_corpus
 from data_prep.prepare import main
-from data_prep.shards import ShardSet
-from data_prep.storage import Folder
-from data_prep.stream import stream_clips
+from data_prep.shards.format import ShardSet
+from data_prep.shards.storage import Folder
+from data_prep.shards.stream import stream_clips
+from data_prep.sources.layouts import list_corpus
 from data_prep.verify import find_problems, repair
 
 CONFIG = CorpusConfig(sources_per_shard=4)

@@ -19,11 +19,11 @@ import safetensors.numpy
 from data_prep.config import CorpusConfig, ExecutorConfig
 from data_prep.errors import InputError
 from data_prep.frames import make_frames
-from data_prep.layouts import list_corpus
 from data_prep.prepare import main
-from data_prep.shards import FRAMES, METADATA, ShardSet
-from data_prep.storage import Folder
-from data_prep.stream import open_shard, read_tar
+from data_prep.shards.format import FRAMES, METADATA, ShardSet
+from data_prep.shards.storage import Folder
+from data_prep.shards.stream import open_shard, read_tar
+from data_prep.sources.layouts import list_corpus
 
 
 class Bomb:

@@ -8,10 +8,10 @@ import webdataset
 
 from data_prep.config import CorpusConfig, EncoderConfig
 from data_prep.embed import prepare_embeddings
-from data_prep.encoders import build_encoder
+from data_prep.encoders.registry import build_encoder
 from data_prep.errors import InputError
 from data_prep.frames import prepare_frames
-from data_prep.shards import ShardSet
+from data_prep.shards.format import ShardSet
 from data_prep.verify import find_problems
 from worldmodel.data import EmbeddingClips, Scaler, training_batches
 

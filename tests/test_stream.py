@@ -7,8 +7,8 @@ from torch.utils.data import DataLoader
 from data_prep.config import CorpusConfig, EncoderConfig
 from data_prep.embed import prepare_embeddings
 from data_prep.frames import prepare_frames
-from data_prep.shards import ShardSet
-from data_prep.stream import stream_clips
+from data_prep.shards.format import ShardSet
+from data_prep.shards.stream import stream_clips
 from worldmodel.data import EmbeddingClips, Scaler, StreamedClips, training_batches
 
 

@@ -13,7 +13,7 @@ from benchmarks.results import Measurement, ThroughputResult, read_result
 from benchmarks.tasks.throughput.measuring import Series, measurement, memory_samples, spent
 from benchmarks.tasks.throughput.seeking import read_by_seeking
 from data_prep.config import CorpusConfig
-from data_prep.decode import read_clips
+from data_prep.decoding.video import read_clips
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import torch
 from baselines.config import TransformerPPConfig
 from baselines.transformer_pp import TransformerPP
 from data_prep.errors import InputError
-from data_prep.shards import ShardSet
+from data_prep.shards.format import ShardSet
 from worldmodel.config import BackboneConfig, EBTConfig, TrainingConfig
 from worldmodel.data import EmbeddingClips, Scaler
 from worldmodel.next_frame import NextFrameEBT

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
 
-from data_prep.shards import EMBEDDINGS, ShardSet, decode_embeddings
-from data_prep.stream import stream_clips
+from data_prep.shards.format import EMBEDDINGS, ShardSet, decode_embeddings
+from data_prep.shards.stream import stream_clips
 from worldmodel.predictor import Clips
 
 
@@ -73,7 +73,7 @@ class StreamedClips(IterableDataset[tuple[str, Tensor]]):
     """One epoch of a split read from front to end, for sets too far away to be read at random.
 
     The same share for each of `ranks` and each of the loader's workers; `seed` and `epoch`
-    decide the order (`data_prep.stream.stream_clips`).
+    decide the order (`data_prep.shards.stream.stream_clips`).
     """
 
     def __init__(

@@ -22,7 +22,7 @@ from safetensors.torch import load_model, save_model
 from torch.utils.data import DataLoader
 
 from data_prep.errors import InputError
-from data_prep.storage import write_json
+from data_prep.shards.storage import write_json
 from worldmodel.compiling import compiled, is_to_compile, warm_up
 from worldmodel.config import TrainingConfig
 from worldmodel.data import EmbeddingClips, ordered_batches, training_batches

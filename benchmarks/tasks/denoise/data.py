@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 from benchmarks.config import DenoiseConfig, Inputs
-from data_prep.clip import Source
 from data_prep.config import ImagesConfig
-from data_prep.corpus import IMAGES, SPLITS, Corpus, list_test_sources
-from data_prep.dead_leaves import prepare_dead_leaves
 from data_prep.embed import encoder_of, prepare_embeddings
-from data_prep.encoders import Encoder
+from data_prep.encoders.base import Encoder
 from data_prep.errors import InputError
 from data_prep.frames import prepare_images
-from data_prep.plan import digest
-from data_prep.shards import MANIFEST, ShardSet
+from data_prep.shards.format import MANIFEST, ShardSet
+from data_prep.shards.plan import digest
+from data_prep.sources.corpus import IMAGES, SPLITS, Corpus, list_test_sources
+from data_prep.sources.source import Source
+from data_prep.synthetic.dead_leaves import prepare_dead_leaves
 from data_prep.verify import require_whole
 from denoise.config import TRAINED_LEVEL, CorruptionConfig
 from denoise.corruption import Corruption, corruptions

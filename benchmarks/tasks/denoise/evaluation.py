@@ -24,7 +24,7 @@ from benchmarks.scores import (
     metric,
 )
 from benchmarks.tasks.denoise.data import DenoiseData, ImageSet
-from data_prep.storage import atomic_file
+from data_prep.shards.storage import atomic_file
 from denoise.corruption import Corruption
 from denoise.data import NoisyImages
 from worldmodel.predictor import Predictor, Setting, Trajectory

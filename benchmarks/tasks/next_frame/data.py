@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from benchmarks.config import Inputs, NextFrameConfig
-from data_prep.bouncing_balls import write_bouncing_balls
 from data_prep.config import BouncingBallsConfig
-from data_prep.corpus import SPLITS
 from data_prep.embed import encoder_of, prepare_embeddings
-from data_prep.encoders import Encoder
+from data_prep.encoders.base import Encoder
 from data_prep.errors import InputError
 from data_prep.frames import prepare_frames
-from data_prep.plan import digest
-from data_prep.shards import MANIFEST, ShardSet
+from data_prep.shards.format import MANIFEST, ShardSet
+from data_prep.shards.plan import digest
+from data_prep.sources.corpus import SPLITS
+from data_prep.synthetic.bouncing_balls import write_bouncing_balls
 from data_prep.verify import require_whole
 from worldmodel.data import EmbeddingClips, Scaler
 

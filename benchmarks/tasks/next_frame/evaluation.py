@@ -23,7 +23,7 @@ from benchmarks.scores import (
     metric,
 )
 from benchmarks.tasks.next_frame.data import NextFrameData
-from data_prep.storage import atomic_file
+from data_prep.shards.storage import atomic_file
 from worldmodel.data import ordered_batches
 from worldmodel.predictor import Clips, Predictor, Setting
 

@@ -24,11 +24,11 @@ from benchmarks.tasks.throughput.measuring import (
 )
 from benchmarks.tasks.throughput.seeking import has_ffprobe, read_by_seeking
 from data_prep.config import CorpusConfig, ExecutorConfig
-from data_prep.corpus import Corpus
 from data_prep.embed import make_embeddings
 from data_prep.frames import make_frames
-from data_prep.plan import digest
-from data_prep.shards import ShardSet, decode_embeddings, encode_embeddings
+from data_prep.shards.format import ShardSet, decode_embeddings, encode_embeddings
+from data_prep.shards.plan import digest
+from data_prep.sources.corpus import Corpus
 from worldmodel.config import BackboneConfig, EBTConfig
 from worldmodel.data import EmbeddingClips, Scaler, ordered_batches
 from worldmodel.next_frame import NextFrameEBT

@@ -14,10 +14,10 @@ from benchmarks.tasks.throughput.data import measure_data
 from benchmarks.tasks.throughput.inference import measure_inference
 from benchmarks.tasks.throughput.profiling import profiles
 from benchmarks.tasks.throughput.training import measure_training
-from data_prep.bouncing_balls import write_bouncing_balls
-from data_prep.corpus import VIDEOS, Corpus
-from data_prep.layouts import list_corpus
-from data_prep.plan import digest
+from data_prep.shards.plan import digest
+from data_prep.sources.corpus import VIDEOS, Corpus
+from data_prep.sources.layouts import list_corpus
+from data_prep.synthetic.bouncing_balls import write_bouncing_balls
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,8 @@ from rich.progress import (
 from rich.text import Text
 
 from data_prep.config import ExecutorConfig
+from data_prep.decoding.isolation import IsolatedReader
 from data_prep.errors import InputError, StorageError
-from data_prep.isolation import IsolatedReader
 
 Advance = Callable[[int], None]
 LOGGED_EVERY = 30.0  # seconds

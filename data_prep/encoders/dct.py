@@ -1,53 +1,10 @@
-"""Frozen encoders: frames to patch embeddings and, where possible, back."""
-
-from typing import Protocol
+"""The orthonormal block DCT: an encoder without weights."""
 
 import torch
 from torch import Tensor
 
 from data_prep.config import EncoderConfig
 from data_prep.errors import InputError
-
-
-class Encoder(Protocol):
-    """What every encoder offers. Frozen: no gradient, deterministic.
-
-    `grid` is (rows, columns) of patches, `dim` the embedding width; an `isometric` encoder keeps
-    distances, so that one global scale fits all its dimensions. `weights` is a checksum of its
-    weights, None where it has none. Only a `decodable` one leads back to pixels.
-    """
-
-    name: str
-    weights: str | None
-    decodable: bool
-    grid: tuple[int, int]
-    dim: int
-    isometric: bool
-
-    def encode(self, frames: Tensor) -> Tensor:
-        """Frames `[N, 3, H, W]` in [0, 1] to embeddings `[N, P, D]`."""
-        ...
-
-    def decode(self, embeddings: Tensor) -> Tensor:
-        """Embeddings `[N, P, D]` to frames `[N, 3, H, W]`, not clipped.
-
-        Raises:
-            InputError: the encoder is not decodable.
-        """
-        ...
-
-
-def build_encoder(config: EncoderConfig, size: int) -> Encoder:
-    """The encoder of `config` for square frames of `size` pixels.
-
-    Raises:
-        InputError: the encoder does not fit the frames, or its weights are not on this machine.
-    """
-    if config.kind != "dct":
-        from data_prep.pretrained import build_pretrained  # timm and diffusers import slowly
-
-        return build_pretrained(config, size)
-    return BlockDCT(size, config.patch_size, config.frequencies)
 
 
 class BlockDCT:
@@ -63,14 +20,15 @@ class BlockDCT:
     decodable: bool = True
     isometric: bool = True
 
-    def __init__(self, size: int, patch_size: int, frequencies: int | None = None):
+    def __init__(self, config: EncoderConfig, size: int):
+        patch_size = config.patch_size
         if size % patch_size:
             raise InputError(
                 f"encoder.patch_size {patch_size} does not divide corpus.size {size}: change one"
             )
         self.patch_size = patch_size
         self.grid = (size // patch_size, size // patch_size)
-        kept = frequencies or patch_size**2
+        kept = config.frequencies or patch_size**2
         self.dim = 3 * kept
         rows = _dct_matrix(patch_size)  # [frequency, pixel]
         basis = torch.stack([torch.outer(rows[i], rows[j]) for i, j in _zigzag(patch_size)[:kept]])

@@ -1,4 +1,4 @@
-"""A source, a clip of it, and which frames of a video a clip is made of."""
+"""A clip of a source, and which frames of a video it is made of."""
 
 from dataclasses import dataclass
 
@@ -8,20 +8,6 @@ from data_prep.config import CorpusConfig
 
 # A wanted time may differ from a frame's own by rounding; real frames lie 4 ms apart at the least.
 TIME_TOLERANCE = 1e-3
-
-
-@dataclass(frozen=True)
-class Source:
-    """One video or image: its path relative to the corpus (posix), split, group and label.
-
-    `bytes` is its size where that is known, so that a replaced file is noticed.
-    """
-
-    path: str
-    split: str
-    group: str
-    label: str | None = None
-    bytes: int | None = None
 
 
 @dataclass(frozen=True)

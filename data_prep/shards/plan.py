@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from data_prep.config import ExecutorConfig
-from data_prep.corpus import SPLITS
 from data_prep.errors import InputError, StorageError
-from data_prep.executors import ShardJob, run_jobs
-from data_prep.shards import MANIFEST, SCHEMA_VERSION, ShardSet, shard_is_valid
-from data_prep.storage import Folder, json_bytes
+from data_prep.shards.executors import ShardJob, run_jobs
+from data_prep.shards.format import MANIFEST, SCHEMA_VERSION, ShardSet, shard_is_valid
+from data_prep.shards.storage import Folder, json_bytes
+from data_prep.sources.corpus import SPLITS
 
 PLAN, REJECTED = "plan.json", "rejected.jsonl"
 

@@ -20,8 +20,8 @@ import av
 import decord
 import numpy as np
 
-from data_prep.clip import DecodedClip, clip_indices, motion_of
 from data_prep.config import CorpusConfig
+from data_prep.decoding.clip import DecodedClip, clip_indices, motion_of
 from data_prep.errors import DecodeError
 
 # What its FFmpeg finds wrong in a file goes to its log alone.

@@ -10,8 +10,8 @@ import webdataset.tariterators
 from webdataset.gopen import gopen
 
 from data_prep.errors import InputError
-from data_prep.shards import EMBEDDINGS, FRAMES, METADATA, SampleReference, ShardSet
-from data_prep.storage import Folder, is_url
+from data_prep.shards.format import EMBEDDINGS, FRAMES, METADATA, SampleReference, ShardSet
+from data_prep.shards.storage import Folder, is_url
 
 MEMBERS = frozenset((FRAMES, EMBEDDINGS, METADATA))
 

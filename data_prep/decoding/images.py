@@ -9,9 +9,10 @@ import numpy as np
 import PIL
 from PIL import Image, ImageOps
 
-from data_prep.clip import DecodedClip, Source
 from data_prep.config import ImagesConfig
+from data_prep.decoding.clip import DecodedClip
 from data_prep.errors import DecodeError
+from data_prep.sources.source import Source
 
 
 def read_crops(path: Path, source: Source, config: ImagesConfig) -> Iterator[DecodedClip]:

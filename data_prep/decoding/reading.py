@@ -6,8 +6,9 @@ Runs in a process of its own, so it imports little: no torch, no webdataset.
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_prep.clip import DecodedClip, Source
 from data_prep.config import CorpusConfig, ImagesConfig
+from data_prep.decoding.clip import DecodedClip
+from data_prep.sources.source import Source
 
 
 def read_source(
@@ -19,10 +20,10 @@ def read_source(
         DecodeError: it cannot be used.
     """
     if isinstance(config, CorpusConfig):
-        from data_prep.decode import read_clips
+        from data_prep.decoding.video import read_clips
 
         yield from read_clips(path, config)
     else:
-        from data_prep.images import read_crops
+        from data_prep.decoding.images import read_crops
 
         yield from read_crops(path, source, config)

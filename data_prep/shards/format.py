@@ -23,7 +23,7 @@ import safetensors.numpy
 import webdataset
 
 from data_prep.errors import InputError
-from data_prep.storage import Folder, json_bytes, sha256_of
+from data_prep.shards.storage import Folder, json_bytes, sha256_of
 
 SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"

@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from data_prep.clip import Source
 from data_prep.config import CorpusConfig, ImagesConfig
-from data_prep.corpus import (
+from data_prep.errors import InputError
+from data_prep.shards.storage import fetched, is_url
+from data_prep.sources.corpus import (
     IMAGES,
     SPLITS,
     VIDEOS,
@@ -29,8 +30,7 @@ from data_prep.corpus import (
     of_media,
     split_named,
 )
-from data_prep.errors import InputError
-from data_prep.storage import fetched, is_url
+from data_prep.sources.source import Source
 
 SPLIT_FILES = ("split.csv", "splits.csv")
 LIST_SUFFIXES = (".csv", ".jsonl")

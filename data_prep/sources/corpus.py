@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from data_prep.clip import Source
 from data_prep.config import CorpusConfig, ImagesConfig
 from data_prep.errors import InputError
-from data_prep.storage import is_url, open_url, patiently
+from data_prep.shards.storage import is_url, open_url, patiently
+from data_prep.sources.source import Source
 
 SPLITS = ("train", "validation", "test")
 SPLIT_ALIASES = {

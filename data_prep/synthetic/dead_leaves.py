@@ -16,11 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.config import DeadLeavesConfig, ExecutorConfig, ImagesConfig
-from data_prep.corpus import SPLITS
-from data_prep.executors import Advance
-from data_prep.images import random_crops
-from data_prep.plan import SetPlan, digest, make_set, versions_of
-from data_prep.shards import (
+from data_prep.decoding.images import random_crops
+from data_prep.shards.executors import Advance
+from data_prep.shards.format import (
     FRAMES,
     METADATA,
     Sample,
@@ -29,7 +27,9 @@ from data_prep.shards import (
     encode_metadata,
     write_shard,
 )
-from data_prep.storage import Folder
+from data_prep.shards.plan import SetPlan, digest, make_set, versions_of
+from data_prep.shards.storage import Folder
+from data_prep.sources.corpus import SPLITS
 
 SUPERSAMPLING = 2
 SMALLEST, LARGEST = 4.0, 0.6  # radius in pixels, and in canvas sizes

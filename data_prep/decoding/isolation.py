@@ -21,8 +21,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from data_prep.clip import DecodedClip, Source
+from data_prep.decoding.clip import DecodedClip
 from data_prep.errors import DecodeError, StorageError
+from data_prep.sources.source import Source
 
 Reader = Callable[[Path, Source], Iterator[DecodedClip]]
 ATTEMPTS = 2

@@ -1,0 +1,1 @@
+"""Frozen encoders: frames to patch embeddings and, where possible, back."""

@@ -1,0 +1,1 @@
+"""Shard sets: format, storage, plans, executors and streaming."""

@@ -1,0 +1,1 @@
+"""Where corpora come from: their files, layouts and splits."""
