@@ -1,6 +1,8 @@
 """Denoisers without training: the noisy image itself, a blur, and classics that know the noise."""
 
 import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,12 +12,30 @@ from torch import Tensor
 from data_prep.encoders.base import Encoder
 from denoise.corruption import blurred, signal_and_noise
 from denoise.data import NoisyImages
-from worldmodel.predictor import Clips, Predictor, Setting, Trajectory
+from denoise.model import Denoiser
+from worldmodel.predictor import Clips, Setting, Trajectory, expect
 
-BLUR_WIDTHS = (50, 75, 100, 150, 200)  # hundredths of a pixel; validation selects
+BLUR_WIDTHS = (0.5, 0.75, 1.0, 1.5, 2.0)  # pixels; validation selects
 
 
-class Identity(Predictor):
+@dataclass(frozen=True)
+class Blur(Setting):
+    """A Gaussian blur with a standard deviation of `width` pixels."""
+
+    width: float
+
+    @property
+    def label(self) -> str:
+        """Such as `1.5 px`."""
+        return f"{self.width:g} px"
+
+    @property
+    def order(self) -> float:
+        """The width."""
+        return self.width
+
+
+class Identity(Denoiser):
     """The noisy image."""
 
     def predict(self, context: Clips, setting: Setting, energies: bool = False) -> Trajectory:
@@ -23,7 +43,7 @@ class Identity(Predictor):
         return Trajectory(context.embeddings[None])
 
 
-class ClassicalDenoiser(Predictor):
+class ClassicalDenoiser(Denoiser):
     """A method on pixels that is told the standard deviation of the noise."""
 
     told_noise = True
@@ -35,40 +55,46 @@ class ClassicalDenoiser(Predictor):
     def predict(self, context: Clips, setting: Setting, energies: bool = False) -> Trajectory:
         """Denoise the images, their clean part brought back to full contrast."""
         assert isinstance(context, NoisyImages)
-        noisy = self.encoder.decode(context.embeddings[:, 0] / context.signal)  # [B, 3, H, W]
+        noisy = self.encoder.decode(
+            context.embeddings[:, 0] / context.signal
+        )  # [B, 3, height, width]
         signal, noise = signal_and_noise(context.step)
         clean = self.denoise(noisy, noise / signal / 2, setting)  # pixels span 1, not 2
         prediction = self.encoder.encode(clean.to(noisy))[:, None]
         return Trajectory(torch.stack([context.embeddings, prediction]))
 
     def denoise(self, images: Tensor, noise: float, setting: Setting) -> Tensor:
-        """Images `[B, 3, H, W]` of range [0, 1] with noise of the given standard deviation."""
+        """Images `[B, 3, height, width]` in [0, 1] with noise of this standard deviation."""
         arrays = images.permute(0, 2, 3, 1).cpu().double().numpy()
         denoised = np.stack([self.denoise_image(image, noise) for image in arrays])
         return torch.from_numpy(denoised).permute(0, 3, 1, 2)
 
     def denoise_image(self, image: np.ndarray, noise: float) -> np.ndarray:
-        """One image `[H, W, 3]`."""
+        """One image `[height, width, 3]`."""
         raise NotImplementedError
 
 
 class GaussianBlur(ClassicalDenoiser):
     """A Gaussian blur; validation selects its width."""
 
-    def settings(self) -> list[Setting]:
-        """A setting for each width, in hundredths of a pixel."""
-        return [{"width": width} for width in BLUR_WIDTHS]
+    def settings(self) -> Sequence[Setting]:
+        """A setting for each width."""
+        return [Blur(width) for width in BLUR_WIDTHS]
+
+    def trained_setting(self) -> Setting:
+        """The middle width; nothing is trained."""
+        return Blur(1.0)
 
     def denoise(self, images: Tensor, noise: float, setting: Setting) -> Tensor:
         """Blur all images."""
-        return blurred(images, int(setting["width"]) / 100)
+        return blurred(images, expect(setting, Blur).width)
 
 
 class Wavelet(ClassicalDenoiser):
     """Soft thresholds on wavelets chosen by BayesShrink (Chang et al., 2000)."""
 
     def denoise_image(self, image: np.ndarray, noise: float) -> np.ndarray:
-        """One image `[H, W, 3]`."""
+        """One image `[height, width, 3]`."""
         denoised: np.ndarray = denoise_wavelet(
             image, sigma=noise, channel_axis=2, convert2ycbcr=True, rescale_sigma=True
         )
@@ -79,7 +105,7 @@ class NonLocalMeans(ClassicalDenoiser):
     """Means over similar patches (Buades et al., 2005)."""
 
     def denoise_image(self, image: np.ndarray, noise: float) -> np.ndarray:
-        """One image `[H, W, 3]`."""
+        """One image `[height, width, 3]`."""
         denoised: np.ndarray = denoise_nl_means(
             image, h=0.6 * noise, sigma=noise, channel_axis=2, patch_size=5, patch_distance=6
         )
@@ -89,13 +115,15 @@ class NonLocalMeans(ClassicalDenoiser):
 class BM3D(ClassicalDenoiser):
     """Block matching and 3D filtering (Dabov et al., 2007), by the optional package bm3d."""
 
+    slow = True
+
     @staticmethod
     def available() -> bool:
         """Whether the package is installed."""
         return importlib.util.find_spec("bm3d") is not None
 
     def denoise_image(self, image: np.ndarray, noise: float) -> np.ndarray:
-        """One image `[H, W, 3]`."""
+        """One image `[height, width, 3]`."""
         import bm3d
 
         denoised: np.ndarray = bm3d.bm3d_rgb(image, noise)

@@ -4,76 +4,87 @@ from dataclasses import dataclass, field
 
 from data_prep.config import require
 from denoise.config import STEPS, TRAINED_LEVEL, require_levels
-from worldmodel.config import Anchor
+from worldmodel.config import Anchor, ModelConfig, require_counts
 
 
 @dataclass
-class TransformerPPConfig:
+class TransformerPPConfig(ModelConfig):
     """The feed-forward transformer.
 
     Args:
-        learning_rate: peak learning rate.
         anchor: what the prediction is a change from; `zero` predicts the frame itself.
     """
 
-    learning_rate: float = 1e-2
     anchor: Anchor = "zero"
-
-    def __post_init__(self) -> None:
-        require(self.learning_rate > 0, "transformer_pp.learning_rate must be above 0")
 
 
 @dataclass
-class DirectConfig:
+class DirectConfig(ModelConfig):
     """The EBT's backbone as a one-pass denoiser.
 
     Args:
-        learning_rate: peak learning rate.
         levels: lowest and highest level of the noise in training.
-        passes: numbers of times that it is applied to its own output, a row each.
+        passes: numbers of times that the model is applied to its own output; each is evaluated as
+            a row of its own.
     """
 
-    learning_rate: float = 1e-2
     levels: list[float] = field(default_factory=lambda: [TRAINED_LEVEL, TRAINED_LEVEL])
     passes: list[int] = field(default_factory=lambda: list(range(1, 11)))
 
     def __post_init__(self) -> None:
-        require(self.learning_rate > 0, "direct: learning_rate must be above 0")
-        require_levels(self.levels, "direct: levels")
-        require_counts(self.passes, "direct: passes")
+        super().__post_init__()
+        require_levels(self.levels, "levels")
+        require_counts(self.passes, "passes")
 
 
 @dataclass
-class DiTConfig:
-    """The diffusion transformer.
+class MultiLevelDirectConfig(DirectConfig):
+    """The direct regressor, trained on all levels of the noise up to 0.3."""
+
+    levels: list[float] = field(default_factory=lambda: [1 / STEPS, 0.3])
+
+
+@dataclass
+class DiTConfig(ModelConfig):
+    """The diffusion transformer, trained on the levels of the noise up to 0.1 as published.
 
     Args:
-        learning_rate: peak learning rate.
         levels: lowest and highest level of the noise in training.
-        min_snr: gamma of the Min-SNR weights of the loss (null: all steps alike, as published).
-        passes: numbers of sampling passes, a row each for DDIM and for DPM-Solver++; one pass is
-            the x0 prediction.
-        recursions: how often the published protocol applies its 100 DDIM passes, a row each.
+        min_snr: gamma of the Min-SNR weights of the loss (null: all diffusion steps weigh alike,
+            as published).
+        passes: numbers of sampling passes; each is evaluated as a row of its own, with DDIM and
+            with DPM-Solver++. One pass is the x0 prediction.
+        recursions: how often the published protocol applies its 100 DDIM passes; each is evaluated
+            as a row of its own.
     """
 
-    learning_rate: float = 1e-2
     levels: list[float] = field(default_factory=lambda: [1 / STEPS, TRAINED_LEVEL])
     min_snr: float | None = 5.0
     passes: list[int] = field(default_factory=lambda: [1, 2, 5, 10, 20, 50, 100])
     recursions: list[int] = field(default_factory=lambda: [1, 3])
 
     def __post_init__(self) -> None:
-        require(self.learning_rate > 0, "dit: learning_rate must be above 0")
-        require_levels(self.levels, "dit: levels")
-        require_counts(self.passes, "dit: passes")
-        require(self.min_snr is None or self.min_snr > 0, "dit: min_snr must be above 0")
-        require(1 in self.passes, "dit: passes must hold 1, the x0 prediction")
-        require(not self.recursions or min(self.recursions) >= 1, "dit: recursions start at 1")
+        super().__post_init__()
+        require_levels(self.levels, "levels")
+        require_counts(self.passes, "passes")
+        require(self.min_snr is None or self.min_snr > 0, "min_snr must be above 0")
+        require(1 in self.passes, "passes must hold 1, the x0 prediction")
+        require(not self.recursions or min(self.recursions) >= 1, "recursions start at 1")
 
 
-def require_counts(counts: list[int], option: str) -> None:
-    """Raise InputError unless `counts` are different numbers of at least 1."""
-    require(
-        len(counts) > 0 and min(counts) >= 1 and len(set(counts)) == len(counts),
-        f"{option} must be different numbers of at least 1",
-    )
+@dataclass
+class FullRangeDiTConfig(DiTConfig):
+    """The diffusion transformer, trained on all diffusion steps."""
+
+    levels: list[float] = field(default_factory=lambda: [1 / STEPS, 1.0])
+    passes: list[int] = field(default_factory=lambda: [1, 10, 100])
+    recursions: list[int] = field(default_factory=list)
+
+
+@dataclass
+class SingleLevelDiTConfig(DiTConfig):
+    """The diffusion transformer, trained on the level 0.1 alone: its x0 prediction."""
+
+    levels: list[float] = field(default_factory=lambda: [TRAINED_LEVEL, TRAINED_LEVEL])
+    passes: list[int] = field(default_factory=lambda: [1])
+    recursions: list[int] = field(default_factory=list)

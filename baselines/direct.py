@@ -1,24 +1,22 @@
 """The direct regressor: the EBT's own backbone, denoising in one pass."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from baselines.config import DirectConfig, TransformerPPConfig
 from baselines.transformer_pp import TransformerPP
-from denoise.model import Denoiser
+from denoise.model import TrainedDenoiser
 from worldmodel.config import BackboneConfig
-from worldmodel.predictor import Clips, Setting, Trajectory
+from worldmodel.predictor import Clips, Passes, Setting, Trajectory, expect, predict_longest
 
 
-class DirectDenoiser(Denoiser):
+class DirectDenoiser(TrainedDenoiser):
     """Predict the clean image as a change of the noisy one.
 
-    The setting `passes` is how often it is applied to its own output; it is trained for one.
+    Its settings say how often it is applied to its own output; it is trained for one pass.
     """
-
-    iterative = True
 
     def __init__(
         self, config: DirectConfig, backbone: BackboneConfig, grid: tuple[int, int], dim: int
@@ -37,21 +35,27 @@ class DirectDenoiser(Denoiser):
         """All but the linear head."""
         return self.regressor.regions()
 
-    def settings(self) -> list[Setting]:
+    def settings(self) -> Sequence[Setting]:
         """A setting for each number of passes."""
-        return [{"passes": passes} for passes in self.passes]
+        return [Passes(passes) for passes in self.passes]
 
     def trained_setting(self) -> Setting:
         """One pass."""
-        return {"passes": 1}
+        return Passes(1)
 
     def predict(self, context: Clips, setting: Setting, energies: bool = False) -> Trajectory:
-        """Denoise `setting["passes"]` times."""
+        """Denoise as often as the setting says."""
         candidates = [context.embeddings]
-        for _ in range(int(setting["passes"])):
+        for _ in range(expect(setting, Passes).passes):
             noisy = Clips(candidates[-1], context.keys)
-            candidates.append(self.regressor.predict(noisy, {}).prediction)
+            candidates.append(self.regressor.predict(noisy, Setting()).prediction)
         return Trajectory(torch.stack(candidates))
+
+    def predict_all(
+        self, context: Clips, settings: Sequence[Setting], energies: bool = False
+    ) -> list[Trajectory]:
+        """A trajectory for each setting: all are parts of the longest one."""
+        return predict_longest(self, context, settings, energies)
 
     def denoising_losses(
         self, clean: Tensor, noisy: Tensor, noise: Tensor, step: Tensor, seed: int

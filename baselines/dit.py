@@ -1,7 +1,9 @@
 """The Diffusion Transformer of diffusers, as a denoiser of images at a known noise level."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -14,23 +16,80 @@ from data_prep.errors import InputError
 from denoise.config import STEPS, TRAINED_LEVEL, step_of
 from denoise.corruption import FIRST_BETA, LAST_BETA, cumulative_alphas, signal_and_noise
 from denoise.data import NoisyImages
-from denoise.model import Denoiser
+from denoise.model import TrainedDenoiser
 from worldmodel.config import BackboneConfig
 from worldmodel.layers import at_least_float32
-from worldmodel.predictor import Clips, Setting, Trajectory
+from worldmodel.predictor import Clips, Setting, Trajectory, counted, expect
 
 PredictNoise = Callable[[Tensor, int], Tensor]
-SAMPLERS = ("ddim", "dpm_solver++")
 PUBLISHED_PASSES = 100
 
 
-class DiTDenoiser(Denoiser):
-    """DiT (Peebles and Xie, 2023) predicting the noise, with as many blocks as the EBT.
+class Sampler(StrEnum):
+    """How several passes of a DiT make one image."""
 
-    Settings: `sampler` and `passes`, started at the step that the noisy images name; one pass is
-    the x0 prediction, whatever the sampler. Sampler `published` always starts at t = 99 with 100
-    DDIM passes and takes its output for a noisy image again, `recursions` times in all.
+    DDIM = "ddim"
+    DPM_SOLVER = "dpm_solver++"
+
+
+@dataclass(frozen=True)
+class Sampling(Setting):
+    """A number of passes with a sampler, from the step that the noisy images name.
+
+    One pass is the x0 prediction, whatever the sampler; it has none.
+
+    Raises:
+        ValueError: several passes without a sampler, or a sampler that is not known.
     """
+
+    passes: int = 1
+    sampler: Sampler | None = None
+
+    def __post_init__(self) -> None:
+        if self.passes > 1:
+            Sampler(self.sampler or "")
+
+    @property
+    def label(self) -> str:
+        """Such as `ddim, 10 passes`."""
+        passes = counted(self.passes, "pass")
+        return f"{self.sampler}, {passes}" if self.sampler else "x0, 1 pass"
+
+    @property
+    def order(self) -> float:
+        """The number of passes."""
+        return self.passes
+
+    @property
+    def count(self) -> int:
+        """The number of passes."""
+        return self.passes
+
+
+@dataclass(frozen=True)
+class PublishedSampling(Setting):
+    """The published protocol: 100 DDIM passes from t = 99, whatever the noise.
+
+    Its output is taken for a noisy image again, `recursions` times in all.
+    """
+
+    fixed: ClassVar[bool] = True
+
+    recursions: int = 1
+
+    @property
+    def label(self) -> str:
+        """Such as `published, 300 passes`."""
+        return f"published, {self.order:g} passes"
+
+    @property
+    def order(self) -> float:
+        """The number of passes."""
+        return PUBLISHED_PASSES * self.recursions
+
+
+class DiTDenoiser(TrainedDenoiser):
+    """DiT (Peebles and Xie, 2023) predicting the noise, with as many blocks as the EBT."""
 
     told_noise = True
 
@@ -58,48 +117,48 @@ class DiTDenoiser(Denoiser):
         """The whole network."""
         return self.dit
 
-    def settings(self) -> list[Setting]:
+    def settings(self) -> Sequence[Setting]:
         """Every number of passes with each sampler, then the published protocol.
 
         A model that was trained on a single level has no other to pass through: its x0 prediction
         alone.
         """
         if self.first_step == self.last_step:
-            return [{"sampler": "x0", "passes": 1}]
+            return [Sampling()]
         more = [passes for passes in self.config.passes if passes > 1]
-        settings: list[Setting] = [{"sampler": "x0", "passes": 1}]
-        settings += [{"sampler": s, "passes": passes} for passes in more for s in SAMPLERS]
-        published = [PUBLISHED_PASSES * times for times in self.config.recursions]
-        return settings + [{"sampler": "published", "passes": passes} for passes in published]
+        return [
+            Sampling(),
+            *(Sampling(passes, sampler) for passes in more for sampler in Sampler),
+            *(PublishedSampling(times) for times in self.config.recursions),
+        ]
 
     def trained_setting(self) -> Setting:
         """The x0 prediction, which needs no sampler."""
-        return {"sampler": "x0", "passes": 1}
+        return Sampling()
 
     def predict(self, context: Clips, setting: Setting, energies: bool = False) -> Trajectory:
         """Sample from the noise level that `context` names; the steps between are not kept."""
         assert isinstance(context, NoisyImages)
-        passes, sampler = int(setting["passes"]), setting["sampler"]
         # An image whose clean part was not shrunk, as diffusion shrinks it, is shrunk here.
         signal, _ = signal_and_noise(context.step)
         noisy = context.embeddings * (signal / context.signal)
         with torch.no_grad():
-            if sampler == "published":
+            if isinstance(setting, PublishedSampling):
                 prediction = noisy
-                for _ in range(passes // PUBLISHED_PASSES):
+                for _ in range(setting.recursions):
                     start = step_of(TRAINED_LEVEL)
                     prediction = ddim(self.predict_noise, prediction, start, PUBLISHED_PASSES)
-            elif sampler == "dpm_solver++":
-                prediction = dpm_solver(self.predict_noise, noisy, context.step, passes)
             else:
-                prediction = ddim(self.predict_noise, noisy, context.step, passes)
+                sampling = expect(setting, Sampling)
+                sample = dpm_solver if sampling.sampler == Sampler.DPM_SOLVER else ddim
+                prediction = sample(self.predict_noise, noisy, context.step, sampling.passes)
         return Trajectory(torch.stack([context.embeddings, prediction]))
 
     def predict_noise(self, noisy: Tensor, step: Tensor | int) -> Tensor:
         """The noise in `noisy [B, 1, P, D]` at one diffusion step, or at steps `[B]`."""
         batch = len(noisy)
         steps = torch.as_tensor(step, device=noisy.device).expand(batch)
-        image = noisy[:, 0].transpose(1, 2).unflatten(2, self.grid)  # [B, D, h, w]
+        image = noisy[:, 0].transpose(1, 2).unflatten(2, self.grid)  # [B, D, rows, columns]
         classes = torch.zeros(batch, dtype=torch.long, device=noisy.device)
         noise = self.dit(image, steps, class_labels=classes).sample
         return at_least_float32(noise.flatten(2).transpose(1, 2)[:, None])  # [B, 1, P, D]

@@ -1,52 +1,21 @@
-"""The composed configuration of a run. Imports nothing heavy, so that help stays instant."""
+"""What the configurations of all tasks share. Imports nothing heavy, so that help stays instant."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Self, TypeVar
 
-from baselines.config import DirectConfig, DiTConfig, TransformerPPConfig
-from data_prep.config import (
-    BouncingBallsConfig,
-    CorpusConfig,
-    DeadLeavesConfig,
-    EncoderConfig,
-    ImagesConfig,
-    require,
-)
-from denoise.config import CorruptionConfig, EBTDenoiserConfig
-from worldmodel.config import BackboneConfig, EBTConfig, TrainingConfig
+from benchmarks.models import ModelSpec
+from data_prep.config import EncoderConfig, require
+from data_prep.errors import InputError
+from worldmodel.config import BackboneConfig, ModelConfig, TrainingConfig
 
-NEXT_FRAME_MODELS = (
-    "ebt",
-    "transformer_pp",
-    "transformer_pp_equal_training",
-    "transformer_pp_equal_inference",
-    "copy_last",
-    "linear_extrapolation",
-    "mean_frame",
-)
-DENOISE_MODELS = (
-    "ebt",
-    "ebt_without_context",
-    "ebt_linear",
-    "dit",
-    "dit_equal_training",
-    "dit_full_range",
-    "dit_single_level",
-    "direct",
-    "direct_equal_training",
-    "direct_multi_level",
-    "bm3d",
-    "non_local_means",
-    "wavelet",
-    "gaussian_blur",
-    "identity",
-)
+Section = TypeVar("Section", bound=ModelConfig)
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Where a run's data comes from, and the folder of what is made from it.
+    """Where the data of a run comes from, and the folder of what is made from it.
 
     `data` is None for the embedded corpus; `test_sets` are further test sets by name.
     """
@@ -61,202 +30,67 @@ class EvaluationConfig:
     """How models are judged.
 
     Args:
-        context_frames: observed frames before a rollout.
-        horizon: frames that a rollout predicts.
-        batch_size: clips evaluated at once.
-        bootstrap_samples: resamples behind each 95 % interval.
-        latency_repeats: timed calls behind each median latency, after 3 warm-ups.
-        figure_clips: test clips shown in the figures.
-        compile: whether networks run through torch.compile; latencies are then those. Compiling
-            for every shape takes minutes.
+        batch_size: number of clips or images evaluated at once.
+        bootstrap_samples: number of resamples behind each 95 % interval.
+        latency_repeats: number of timed calls behind each median latency, after 3 warm-ups; long
+            calls are timed for 5 seconds only, and the report names their number.
+        figure_samples: number of clips or images of a test set that the figures show.
+        compile: whether networks run through torch.compile, so that latencies are those of
+            compiled networks. Compiling for every shape takes minutes.
     """
 
-    context_frames: int = 4
-    horizon: int = 8
     batch_size: int = 64
     bootstrap_samples: int = 2000
     latency_repeats: int = 20
-    figure_clips: int = 3
+    figure_samples: int = 3
     compile: bool = False
 
     def __post_init__(self) -> None:
-        require(self.context_frames >= 2, "evaluation.context_frames must be at least 2")
-        for name in (
-            "horizon",
-            "batch_size",
-            "bootstrap_samples",
-            "latency_repeats",
-            "figure_clips",
-        ):
+        for name in ("batch_size", "bootstrap_samples", "latency_repeats", "figure_samples"):
             require(getattr(self, name) >= 1, f"evaluation.{name} must be at least 1")
 
 
 @dataclass
-class NextFrameConfig:
-    """Everything that decides a next-frame run."""
+class ComparisonConfig:
+    """What every task that trains and compares models is configured by.
 
-    corpus: CorpusConfig
-    balls: BouncingBallsConfig
+    `sections` holds the configuration of each declared model by the model's name; a task's own
+    configuration adds its data and says how it judges.
+    """
+
     encoder: EncoderConfig
     backbone: BackboneConfig
-    ebt: EBTConfig
-    transformer_pp: TransformerPPConfig
-    transformer_pp_equal_inference: TransformerPPConfig
     training: TrainingConfig
-    evaluation: EvaluationConfig
-    models: list[str] = field(default_factory=lambda: list(NEXT_FRAME_MODELS))
+    sections: dict[str, ModelConfig] = field(default_factory=dict)
+    models: list[str] = field(default_factory=list)
     seeds: list[int] = field(default_factory=lambda: [0])
 
     def __post_init__(self) -> None:
-        _require_names(self.models, NEXT_FRAME_MODELS)
-        _require_seeds(self.seeds)
-        wanted = self.evaluation.context_frames + self.evaluation.horizon
-        require(
-            wanted <= self.corpus.frames,
-            f"corpus.frames is {self.corpus.frames}, but evaluation.context_frames + horizon "
-            f"need {wanted}: raise the first or lower one of the others",
-        )
+        require(len(self.models) > 0, "models: name at least one model")
+        require(len(set(self.models)) == len(self.models), "models: a model is named twice")
+        require(len(self.seeds) > 0, "--seeds: give at least one seed")
+        require(len(set(self.seeds)) == len(self.seeds), "--seeds: a seed is given twice")
+
+    def section(self, name: str, kind: type[Section]) -> Section:
+        """The configuration of a model, which is of `kind`."""
+        section = self.sections[name]
+        assert isinstance(section, kind)
+        return section
+
+    def section_of(self, spec: ModelSpec) -> ModelConfig | None:
+        """The configuration of a declared model; None for one that is not trained."""
+        if spec.follows is None:
+            return self.sections.get(spec.name)
+        return replace(self.sections[spec.follows], **spec.changes)
+
+    def with_section(self, name: str, section: ModelConfig) -> Self:
+        """The same with another configuration of one model."""
+        return replace(self, sections=self.sections | {name: section})
 
 
-@dataclass
-class DenoiseEvaluationConfig:
-    """How denoisers are judged.
-
-    Args:
-        few: numbers of steps and passes evaluated where not all are.
-        validation_images: images on which numbers of steps and passes are selected.
-        batch_size: images evaluated at once.
-        bm3d_images: images of each test set that BM3D denoises, at the swept levels; it takes
-            more than a second for each.
-        bootstrap_samples: resamples behind each 95 % interval.
-        latency_repeats: timed calls behind each median latency, after 3 warm-ups.
-        figure_images: images of each test set shown in the figures.
-        compile: whether networks run through torch.compile; latencies are then those. Compiling
-            for every shape takes minutes.
-    """
-
-    few: list[int] = field(default_factory=lambda: [1, 10])
-    validation_images: int = 16
-    batch_size: int = 64
-    bm3d_images: int = 48
-    bootstrap_samples: int = 2000
-    latency_repeats: int = 20
-    figure_images: int = 3
-    compile: bool = False
-
-    def __post_init__(self) -> None:
-        require(1 in self.few, "evaluation.few must hold 1")
-        for name in (
-            "validation_images",
-            "batch_size",
-            "bm3d_images",
-            "bootstrap_samples",
-            "latency_repeats",
-            "figure_images",
-        ):
-            require(getattr(self, name) >= 1, f"evaluation.{name} must be at least 1")
-
-
-@dataclass
-class DenoiseConfig:
-    """Everything that decides a denoising run."""
-
-    images: ImagesConfig
-    dead_leaves: DeadLeavesConfig
-    encoder: EncoderConfig
-    corruption: CorruptionConfig
-    backbone: BackboneConfig
-    ebt: EBTDenoiserConfig
-    ebt_without_context: EBTDenoiserConfig
-    ebt_linear: EBTDenoiserConfig
-    direct: DirectConfig
-    direct_multi_level: DirectConfig
-    dit: DiTConfig
-    dit_full_range: DiTConfig
-    dit_single_level: DiTConfig
-    training: TrainingConfig
-    evaluation: DenoiseEvaluationConfig
-    models: list[str] = field(default_factory=lambda: list(DENOISE_MODELS))
-    seeds: list[int] = field(default_factory=lambda: [0])
-
-    def __post_init__(self) -> None:
-        _require_names(self.models, DENOISE_MODELS)
-        _require_seeds(self.seeds)
-        require(
-            self.encoder.frequencies is None,
-            "encoder.frequencies must be null for denoising: what the encoder drops is neither "
-            "noisy nor restored",
-        )
-        require(
-            self.images.size <= self.dead_leaves.size,
-            f"images.size is {self.images.size}: at most dead_leaves.size {self.dead_leaves.size}",
-        )
-
-
-@dataclass
-class MeasureConfig:
-    """How often and on what throughput is measured.
-
-    Args:
-        repeats: of each measurement, in turn with its reference's (half as many of the slowest).
-        reference_videos: videos that the slow reference of preparation reads in each repeat.
-        many_stride: seconds between the clips of the large corpus that is prepared twice.
-        vae_frames: frames of the clip that a training step encodes.
-        vae_size: their height and width in pixels.
-        sizes: of the models whose training steps are measured: 4xs, xxs, small.
-        compiled: those whose steps are measured compiled too, `size, tokens`; each takes minutes.
-        rollout_size: of the model that rolls out.
-        contexts: observed frames before the frame of a rollout that is measured.
-    """
-
-    repeats: int = 5
-    reference_videos: int = 4
-    many_stride: float = 0.5
-    vae_frames: int = 16
-    vae_size: int = 224
-    sizes: list[str] = field(default_factory=lambda: ["4xs", "xxs", "small"])
-    compiled: list[str] = field(
-        default_factory=lambda: ["xxs, 1 token a frame", "xxs, 16 patches", "small, 16 patches"]
-    )
-    rollout_size: str = "xxs"
-    contexts: list[int] = field(default_factory=lambda: [16, 64])
-
-    def __post_init__(self) -> None:
-        require(self.repeats >= 1, "measure.repeats must be at least 1")
-        require(self.reference_videos >= 1, "measure.reference_videos must be at least 1")
-        require(self.many_stride > 0, "measure.many_stride must be above 0 seconds")
-        require(self.vae_frames >= 3, "measure.vae_frames must be at least 3")
-        for size in [*self.sizes, self.rollout_size]:
-            require(size in ("4xs", "xxs", "small"), f"measure.sizes: {size!r} is not known")
-        for case in self.compiled:
-            size, _, tokens = case.partition(", ")
-            require(
-                size in ("4xs", "xxs", "small")
-                and tokens in ("1 token a frame", "16 patches", "64 patches"),
-                f"measure.compiled: {case!r} is no size and tokens such as 'xxs, 16 patches'",
-            )
-        require(all(context >= 2 for context in self.contexts), "measure.contexts: at least 2 each")
-        require(self.vae_size % 8 == 0, "measure.vae_size must be a multiple of 8 pixels")
-
-
-@dataclass
-class ThroughputConfig:
-    """Everything that decides a throughput run."""
-
-    videos: BouncingBallsConfig
-    corpus: CorpusConfig
-    measure: MeasureConfig
-    part: Literal["all", "data", "model"] = "all"
-    profile: bool = False
-
-
-def _require_names(models: list[str], known: tuple[str, ...]) -> None:
-    for name in models:
-        require(name in known, f"models: {name!r} is none of {', '.join(known)}")
-    require(len(models) > 0, "models: name at least one model")
-    require(len(set(models)) == len(models), "models: a model is named twice")
-
-
-def _require_seeds(seeds: list[int]) -> None:
-    require(len(seeds) > 0, "--seeds: give at least one seed")
-    require(len(set(seeds)) == len(seeds), "--seeds: a seed is given twice")
+def require_models(names: Sequence[str], specs: Sequence[ModelSpec]) -> None:
+    """Raise InputError unless every name is that of a declared model."""
+    known = [spec.name for spec in specs]
+    for name in names:
+        if name not in known:
+            raise InputError(f"models: {name!r} is none of {', '.join(known)}")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from data_prep.config import require
-from worldmodel.config import Anchor, EBTConfig
+from worldmodel.config import Anchor, EBTConfig, Form
 
 STEPS = 1000  # of the diffusion schedule; a level is a fraction of them
 TRAINED_LEVEL = 0.1
@@ -26,14 +26,12 @@ def require_levels(levels: list[float], option: str) -> None:
 class EBTDenoiserConfig(EBTConfig):
     """The EBT as a denoiser: the noisy image is the frame before the clean one.
 
-    So the anchor `last_frame` is the noisy image, and `start_noise` 0 starts from it. The published
-    EBT has `context` false, `form` linear and one step in training.
+    So the anchor `last_frame` is the noisy image, and `start_noise` 0 starts from it.
 
     Args:
         levels: lowest and highest level of the noise in training.
     """
 
-    anchor: Anchor = "last_frame"
     start_noise: float = 0.0
     inference_steps: list[int] = field(default_factory=lambda: list(range(1, 11)))
     levels: list[float] = field(default_factory=lambda: [TRAINED_LEVEL, TRAINED_LEVEL])
@@ -42,19 +40,39 @@ class EBTDenoiserConfig(EBTConfig):
         super().__post_init__()
         require_levels(self.levels, "levels")
 
+    @property
+    def default_anchor(self) -> Anchor:
+        """The noisy image."""
+        return "last_frame"
+
+
+@dataclass
+class EBTWithoutContextConfig(EBTDenoiserConfig):
+    """The EBT whose energy judges an image alone, without seeing the noisy one."""
+
+    context: bool = False
+    form: Form = "linear"
+
+
+@dataclass
+class PublishedEBTConfig(EBTWithoutContextConfig):
+    """The published EBT (arXiv 2507.02092, section 4.3): linear, with one step in training."""
+
+    training_steps: int = 1
+
 
 @dataclass
 class CorruptionConfig:
     """What is done to test images.
 
     Args:
-        levels: of Gaussian noise by forward diffusion, as fractions of 1000 steps.
+        levels: levels of Gaussian noise by forward diffusion, as fractions of 1000 steps.
         swept_levels: levels at which every number of steps and passes is evaluated.
-        poisson_peak: photons of a white pixel.
+        poisson_peak: number of photons of a white pixel, for Poisson noise.
         salt_and_pepper: share of the pixels that become black or white.
-        jpeg_quality: of JPEG, 1 to 100.
-        blur: standard deviation of a Gaussian blur in pixels.
-        seed: of the noise.
+        jpeg_quality: quality of JPEG compression, 1 to 100.
+        blur: standard deviation of a Gaussian blur, in pixels.
+        seed: seed of the noise on test images.
     """
 
     levels: list[float] = field(default_factory=lambda: [0.05, 0.1, 0.2, 0.3])

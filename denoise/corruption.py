@@ -15,7 +15,7 @@ from torchvision.transforms.functional import gaussian_blur
 from data_prep.encoders.base import Encoder
 from denoise.config import STEPS, CorruptionConfig, step_of
 from denoise.data import NoisyImages
-from worldmodel.thinking import keyed_generator, keyed_noise
+from worldmodel.noise import Stream, keyed_noise, stream_generator
 
 FIRST_BETA, LAST_BETA = 1e-4, 2e-2
 
@@ -57,16 +57,16 @@ class Corruption:
     def apply(
         self, frames: Tensor, keys: Sequence[str], encoder: Encoder, seed: int
     ) -> NoisyImages:
-        """Noisy images of clean ones `[N, 3, H, W]` in [0, 1].
+        """Noisy images of clean ones `[B, 3, height, width]` in [0, 1].
 
         Diffusion acts on the embeddings; under an isometric encoder that is noise on pixels in
         [-1, 1]. The other kinds act on pixels; for them the step that a model may be told is the
         one whose noise is as strong, by the root mean square over these images.
         """
-        clean = encoder.encode(frames)[:, None]  # [N, 1, P, D]
+        clean = encoder.encode(frames)[:, None]  # [B, 1, P, D]
         if self.level is not None:
             step = step_of(self.level)
-            noise = keyed_noise(seed, keys, [0], *clean.shape[2:]).to(clean)
+            noise = keyed_noise(Stream.CORRUPTION, seed, keys, [0], *clean.shape[2:]).to(clean)
             steps = torch.full((len(keys),), step, device=clean.device)
             return NoisyImages(
                 diffuse(clean, steps, noise), list(keys), step, signal_and_noise(step)[0]
@@ -74,7 +74,7 @@ class Corruption:
         assert self.kind is not None
         noisy = torch.stack(
             [
-                self.kind(frame.cpu(), keyed_generator(seed, key, self.name))
+                self.kind(frame.cpu(), stream_generator(Stream.CORRUPTION, seed, key, self.name))
                 for frame, key in zip(frames, keys, strict=True)
             ]
         ).to(frames)
@@ -109,5 +109,5 @@ def corruptions(config: CorruptionConfig) -> list[Corruption]:
 
 
 def blurred(frames: Tensor, width: float) -> Tensor:
-    """Frames `[..., 3, H, W]` blurred by a Gaussian of standard deviation `width` pixels."""
+    """Frames `[..., 3, height, width]` blurred by a Gaussian of `width` pixels' deviation."""
     return gaussian_blur(frames, kernel_size=2 * int(3 * width + 1) + 1, sigma=width)

@@ -1,6 +1,7 @@
 """Denoisers: predictors whose observed frame is the noisy image and whose next is the clean one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -9,11 +10,23 @@ from denoise.config import EBTDenoiserConfig, step_of
 from denoise.corruption import diffuse, signal_and_noise
 from worldmodel.config import BackboneConfig
 from worldmodel.next_frame import NextFrameEBT
+from worldmodel.noise import Stream, noise_like, stream_generator
 from worldmodel.predictor import Clips, Predictor, Setting, Trajectory
 
 
 class Denoiser(Predictor):
-    """A predictor that is trained on clean images, to which it adds noise of its levels.
+    """A predictor of the clean image `[B, 1, P, D]` from the noisy one.
+
+    `told_noise` says whether it is told how strong the noise is, `slow` whether it takes a second
+    or more for an image, so that few images must do.
+    """
+
+    told_noise: ClassVar[bool] = False
+    slow: ClassVar[bool] = False
+
+
+class TrainedDenoiser(Denoiser):
+    """A denoiser that is trained on clean images, to which it adds noise of its levels.
 
     Args:
         levels: lowest and highest level of the noise; each image draws a diffusion step between.
@@ -26,10 +39,12 @@ class Denoiser(Predictor):
     def training_losses(self, batch: Clips, seed: int) -> Iterator[Tensor]:
         """Losses on the clean images `[B, 1, P, D]` of a batch."""
         clean = batch.embeddings
-        generator = torch.Generator().manual_seed(seed)
-        noise = torch.randn(clean.shape, generator=generator).to(clean)
+        noise = noise_like(clean, Stream.TRAINING_CORRUPTION, seed)
         step = torch.randint(
-            self.first_step, self.last_step + 1, (len(clean),), generator=generator
+            self.first_step,
+            self.last_step + 1,
+            (len(clean),),
+            generator=stream_generator(Stream.TRAINING_LEVEL, seed),
         ).to(clean.device)
         yield from self.denoising_losses(clean, diffuse(clean, step, noise), noise, step, seed)
 
@@ -40,14 +55,12 @@ class Denoiser(Predictor):
         raise NotImplementedError
 
 
-class EBTDenoiser(Denoiser):
+class EBTDenoiser(TrainedDenoiser):
     """Denoise by descending E(context, candidate) from the noisy image (arXiv 2507.02092, 4.3).
 
-    It is next-frame prediction after one observed frame, the noisy image. The setting `steps` is
-    the number of thinking steps.
+    It is next-frame prediction after one observed frame, the noisy image; its settings are numbers
+    of thinking steps.
     """
-
-    iterative = True
 
     def __init__(
         self,
@@ -68,7 +81,7 @@ class EBTDenoiser(Denoiser):
         """Encoding the noisy image, and one step's energy and gradient."""
         return self.ebt.regions()
 
-    def settings(self) -> list[Setting]:
+    def settings(self) -> Sequence[Setting]:
         """A setting for each number of thinking steps."""
         return self.ebt.settings()
 
@@ -77,14 +90,19 @@ class EBTDenoiser(Denoiser):
         return self.ebt.trained_setting()
 
     def predict(self, context: Clips, setting: Setting, energies: bool = False) -> Trajectory:
-        """Think about the clean images, `setting["steps"]` steps."""
+        """Think about the clean images."""
         return self.ebt.predict(context, setting, energies)
+
+    def predict_all(
+        self, context: Clips, settings: Sequence[Setting], energies: bool = False
+    ) -> list[Trajectory]:
+        """A trajectory for each setting: all are parts of the longest one."""
+        return self.ebt.predict_all(context, settings, energies)
 
     def calibrate(self, batch: Clips) -> None:
         """Calibrate the energy on a batch of clean images, at the highest level."""
         clean = batch.embeddings
-        generator = torch.Generator().manual_seed(0)
-        noise = torch.randn(clean.shape, generator=generator).to(clean)
+        noise = noise_like(clean, Stream.CALIBRATION)
         step = torch.full((len(clean),), self.last_step, device=clean.device)
         pairs = torch.cat([diffuse(clean, step, noise), clean], dim=1)
         self.ebt.calibrate(Clips(pairs, batch.keys), signal_and_noise(self.last_step)[1])

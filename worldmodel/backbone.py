@@ -1,12 +1,12 @@
 """The stack that the EBT and Transformer++ share, in its two streams, and the encoded context.
 
-Letters in shapes: B batch, F frames, C candidate frames, P patches per frame, W width, N heads,
-K width of a head, L context tokens (F * P of them).
+Letters in shapes: B batch, T frames, C candidate frames, P patches per frame, W model width,
+A attention heads, K width of a head, L context tokens (T * P).
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,8 @@ from worldmodel.layers import Block, KeptBlock, KeptNorm, RMSNorm, Rotary, Seen,
 class EncodedContext:
     """What is computed once per context and shared by all candidates and all thinking steps.
 
-    `keys` and `values` hold `[B, N, L, K]` per layer, `features` what a frame hands on to the
-    prediction of the next `[B, F, P, W]` and `embeddings` the frames themselves `[B, F, P, D]`.
+    `keys` and `values` hold `[B, A, L, K]` per layer, `features` what a frame hands on to the
+    prediction of the next `[B, T, P, W]` and `embeddings` the frames themselves `[B, T, P, D]`.
     """
 
     keys: list[Tensor]
@@ -42,20 +42,38 @@ class EncodedContext:
         keys, values = [leaf(k) for k in self.keys], [leaf(v) for v in self.values]
         return EncodedContext(keys, values, leaf(self.features), self.embeddings)
 
-    def backward(self, leaves: "EncodedContext") -> None:
-        """Back-propagate what `leaves`, made by `detached`, have gathered."""
-        pairs = zip(self._tensors(), leaves._tensors(), strict=True)
-        reached = [
+    def rejoined(self, leaves: "EncodedContext") -> Tensor | None:
+        """A loss of value zero that hands on the gradients which `leaves` have gathered.
+
+        `leaves` were made by `detached`. None where no gradient has reached them, or where this
+        context has no graph.
+        """
+        gathered = [
             (tensor, leaf.grad)
-            for tensor, leaf in pairs
+            for tensor, leaf in zip(self._tensors(), leaves._tensors(), strict=True)
             if leaf.grad is not None and tensor.requires_grad
         ]
-        if reached:
-            tensors, gradients = zip(*reached, strict=True)
-            torch.autograd.backward(tensors, gradients)
+        if not gathered:
+            return None
+        tensors, gradients = zip(*gathered, strict=True)
+        loss: Tensor = _Rejoin.apply(gradients, *tensors)
+        return loss
 
     def _tensors(self) -> list[Tensor]:
         return [*self.keys, *self.values, self.features]
+
+
+class _Rejoin(torch.autograd.Function):
+    """Zero, whose gradients on some tensors are given beforehand."""
+
+    @staticmethod
+    def forward(ctx: Any, gradients: tuple[Tensor, ...], *tensors: Tensor) -> Tensor:
+        ctx.gradients = gradients
+        return torch.zeros((), device=tensors[0].device)
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
+        return None, *(gradient * outer[0] for gradient in ctx.gradients)
 
 
 @dataclass(frozen=True)
@@ -91,9 +109,9 @@ class Transformer(nn.Module):
     def forward(
         self, tokens: Tensor, past: EncodedContext | None = None
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
-        """One pass of the context stream: new observed frames `[B, F, P, W]` after `past`.
+        """One pass of the context stream: new observed frames `[B, T, P, W]` after `past`.
 
-        Returns their features `[B, F, P, W]`, and per layer the keys and values of all frames.
+        Returns their features `[B, T, P, W]`, and per layer the keys and values of all frames.
         """
         new, patches = tokens.shape[1:3]
         seen = past.frames if past else 0
@@ -103,7 +121,7 @@ class Transformer(nn.Module):
         if new > 1:
             token_frame = frame_index.repeat_interleave(patches)
             mask = token_frame[seen * patches :, None] >= token_frame[None]  # [new tokens, L]
-        x = tokens.flatten(1, 2)  # [B, F * P, W]
+        x = tokens.flatten(1, 2)  # [B, T * P, W]
         keys, values = [], []
         for layer, block in enumerate(self._typed_blocks()):
             earlier = (past.keys[layer], past.values[layer]) if past else None
@@ -167,7 +185,7 @@ class ContextEncoder(nn.Module):
             initialise(layer)
 
     def forward(self, embeddings: Tensor, past: EncodedContext | None = None) -> EncodedContext:
-        """Encode frames `[B, F, P, D]` after `past`; each sees itself and what precedes it."""
+        """Encode frames `[B, T, P, D]` after `past`; each sees itself and what precedes it."""
         tokens = self.embed(embeddings) + self.position
         features, keys, values = self.backbone(tokens, past)
         features = self.project(features)
@@ -176,8 +194,17 @@ class ContextEncoder(nn.Module):
             embeddings = torch.cat([past.embeddings, embeddings], dim=1)
         return EncodedContext(keys, values, features, embeddings)
 
-    def unseen(self, embeddings: Tensor, past: EncodedContext | None = None) -> EncodedContext:
-        """Frames `[B, F, P, D]` after `past` without keys or features: nothing attends to them."""
+
+class EmptyContext(nn.Module):
+    """A context to which no candidate attends: its frames serve as anchor and start only."""
+
+    def __init__(self, config: BackboneConfig, grid: tuple[int, int]):
+        super().__init__()
+        self.backbone = Transformer(config, grid)
+        self.position = nn.Parameter(torch.zeros(grid[0] * grid[1], config.width))
+
+    def forward(self, embeddings: Tensor, past: EncodedContext | None = None) -> EncodedContext:
+        """Frames `[B, T, P, D]` after `past`, without keys, values or features."""
         if past is not None:
             embeddings = torch.cat([past.embeddings, embeddings], dim=1)
         heads, width = self.backbone.heads, self.backbone.norm.weight.shape[0]

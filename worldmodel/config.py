@@ -6,6 +6,7 @@ from typing import Literal
 from data_prep.config import require
 
 Anchor = Literal["zero", "last_frame"]
+Form = Literal["residual", "quadratic", "linear"]
 Precision = Literal["32-true", "bf16-mixed"]
 Compile = Literal["auto", "on", "off"]
 
@@ -16,8 +17,8 @@ class BackboneConfig:
 
     Args:
         layers: number of blocks.
-        heads: attention heads.
-        width: width of a token's features.
+        heads: number of attention heads.
+        width: width of the features of a token.
     """
 
     layers: int = 2
@@ -39,26 +40,41 @@ class BackboneConfig:
 
 
 @dataclass
-class EBTConfig:
+class ModelConfig:
+    """What the configurations of all trained models have.
+
+    Args:
+        learning_rate: peak learning rate.
+    """
+
+    learning_rate: float = 1e-2
+
+    def __post_init__(self) -> None:
+        require(self.learning_rate > 0, "learning_rate must be above 0")
+
+
+@dataclass
+class EBTConfig(ModelConfig):
     """The energy, and how a candidate descends it.
 
     Args:
         learning_rate: peak learning rate.
-        form: of the energy; `residual` 1/2|y-r-Wh|^2+wh+b, `quadratic` 1/2|y-r|^2+wh, `linear` wh.
-        anchor: r in the form, where the energy's quadratic part is centred.
+        form: form of the energy, with y the candidate, r the anchor and h the features;
+            `residual` is 1/2|y-r-Wh|^2+wh, `quadratic` 1/2|y-r|^2+wh, `linear` wh.
+        anchor: r in the form, where the quadratic part of the energy is centred (null: zero for
+            next frame, the noisy image for denoising; the form `linear` has none).
         context: whether h sees the context; without it the energy judges the candidate alone.
         candidate_in_features: whether h sees the candidate; without it the energy is a regressor
-            in disguise (ablation).
+            in disguise (an ablation).
         start_noise: where a candidate starts; 1 is noise, 0 the last frame, between them a mix.
-        training_steps: thinking steps in training.
-        inference_steps: numbers of thinking steps evaluated, a row each.
-        loss_at: whether the loss is taken after each thinking step or after the last.
-        detach: whether a step's input is cut from the graph of the steps before it.
+        training_steps: number of thinking steps in training.
+        inference_steps: numbers of thinking steps that are evaluated, each as a row of its own.
+        loss_at: whether the loss is taken after each thinking step or after the last one.
+        detach: whether the input of a thinking step is cut from the graph of the steps before it.
     """
 
-    learning_rate: float = 1e-2
-    form: Literal["residual", "quadratic", "linear"] = "residual"
-    anchor: Anchor = "zero"
+    form: Form = "residual"
+    anchor: Anchor | None = None
     context: bool = True
     candidate_in_features: bool = True
     start_noise: float = 1.0
@@ -68,23 +84,43 @@ class EBTConfig:
     detach: bool = True
 
     def __post_init__(self) -> None:
-        require(self.learning_rate > 0, "ebt.learning_rate must be above 0")
-        require(0 <= self.start_noise <= 1, "ebt.start_noise must be between 0 and 1")
-        require(self.training_steps >= 1, "ebt.training_steps must be at least 1")
-        steps = self.inference_steps
+        super().__post_init__()
         require(
-            len(steps) > 0 and min(steps) >= 1 and len(set(steps)) == len(steps),
-            "ebt.inference_steps must be different numbers of at least 1",
+            self.form != "linear" or self.anchor is None,
+            f"anchor {self.anchor} has no meaning where form is linear: set anchor to null",
         )
+        require(0 <= self.start_noise <= 1, "start_noise must be between 0 and 1")
+        require(self.training_steps >= 1, "training_steps must be at least 1")
+        require_counts(self.inference_steps, "inference_steps")
         require(
             self.candidate_in_features or self.form == "residual",
-            "ebt.candidate_in_features false is defined for ebt.form residual only: in the other "
-            "forms the candidate would not depend on the context",
+            "candidate_in_features false is defined for form residual only: in the other forms the "
+            "candidate would not depend on the context",
         )
         require(
             self.candidate_in_features or self.context,
-            "ebt.context and ebt.candidate_in_features cannot both be false: h would see nothing",
+            "context and candidate_in_features cannot both be false: h would see nothing",
         )
+
+    @property
+    def resolved_anchor(self) -> Anchor | None:
+        """The anchor that is used; None for the form `linear`, which has none."""
+        if self.form == "linear":
+            return None
+        return self.anchor or self.default_anchor
+
+    @property
+    def default_anchor(self) -> Anchor:
+        """The anchor where none is given."""
+        return "zero"
+
+
+def require_counts(counts: list[int], option: str) -> None:
+    """Raise InputError unless `counts` are different numbers of at least 1."""
+    require(
+        len(counts) > 0 and min(counts) >= 1 and len(set(counts)) == len(counts),
+        f"{option} must be different numbers of at least 1",
+    )
 
 
 @dataclass
@@ -92,19 +128,22 @@ class TrainingConfig:
     """How every model of a run is trained.
 
     Args:
-        steps: optimiser steps.
-        batch_size: clips in a step.
+        steps: number of optimiser steps.
+        batch_size: number of clips in a step.
         warmup_steps: steps in which the learning rate rises to its peak; then it falls as a cosine.
-        final_learning_rate: share of the peak learning rate at the last step.
-        beta2: of AdamW (beta1 is 0.9).
-        weight_decay: of AdamW, on matrices only.
-        clip_norm: largest norm of the gradient.
-        precision: of matrix products; candidates, energies and updates are always float32.
-        compile: whether training runs through torch.compile; `auto` where so many steps are planned
-            that its start-up, a minute or more, pays.
-        validate_every: steps between validations and checkpoints for resuming.
-        processes: models trained at once on a CPU, each in a process of one thread, for small
-            models gain little from more threads (1: one after another, on all threads).
+        final_learning_rate: learning rate at the last step, as a share of the peak.
+        beta2: second moment decay of AdamW (the first moment decay is 0.9).
+        weight_decay: weight decay of AdamW, applied to matrices only.
+        clip_norm: largest norm of the gradient; a longer gradient is shortened to it.
+        precision: precision of matrix products; candidates, energies and updates are always
+            float32.
+        compile: whether training runs through torch.compile; `auto` compiles where enough steps
+            are planned to pay for its start-up of a minute or more.
+        validate_every: number of steps between validations; a checkpoint for resuming is written
+            with each.
+        processes: number of models trained at once on a CPU, each in a process of one thread,
+            because small models gain little from more threads (1: one after another, on all
+            threads).
     """
 
     steps: int = 600

@@ -1,7 +1,8 @@
 """The energy transformer: encode the context once, score candidates against it.
 
-Letters in shapes: B batch, F observed frames, C candidate frames, P patches, D embedding width,
-W width. N candidates of one prediction are N candidate frames; the context is never repeated.
+Letters in shapes: B batch, T observed frames, C candidate frames, P patches per frame, D embedding
+width, W model width. N candidates of one prediction are N candidate frames; the context is never
+repeated.
 """
 
 import math
@@ -10,7 +11,7 @@ import warnings
 import torch
 from torch import Tensor, nn
 
-from worldmodel.backbone import CandidatePass, ContextEncoder, EncodedContext
+from worldmodel.backbone import CandidatePass, ContextEncoder, EmptyContext, EncodedContext
 from worldmodel.config import BackboneConfig, EBTConfig
 from worldmodel.layers import initialise
 
@@ -34,9 +35,13 @@ class EnergyTransformer(nn.Module):
         self, config: EBTConfig, backbone: BackboneConfig, grid: tuple[int, int], dim: int
     ):
         super().__init__()
-        self.form, self.anchor = config.form, config.anchor
+        self.form, self.anchor = config.form, config.resolved_anchor
         self.sees_context = config.context
-        self.context = ContextEncoder(backbone, grid, dim, projected=config.context)
+        self.context: ContextEncoder | EmptyContext = (
+            ContextEncoder(backbone, grid, dim, projected=True)
+            if config.context
+            else EmptyContext(backbone, grid)
+        )
         self.embed_candidate = (
             nn.Linear(dim, backbone.width, bias=False) if config.candidate_in_features else None
         )
@@ -49,11 +54,14 @@ class EnergyTransformer(nn.Module):
             )
         if self.embed_candidate is not None:
             initialise(self.embed_candidate)
-        self.energy_head = nn.Linear(backbone.width, 1, bias=self.form == "residual")
-        nn.init.normal_(self.energy_head.weight, std=HEAD_STD)
+        # A gradient on the candidate is all that trains: a bias, and a head on features that do not
+        # see the candidate, would never learn.
+        self.energy_head: nn.Linear | None = None
+        if config.candidate_in_features:
+            self.energy_head = nn.Linear(backbone.width, 1, bias=False)
+            nn.init.normal_(self.energy_head.weight, std=HEAD_STD)
         self.residual_head: nn.Linear | None = None
         if self.form == "residual":
-            nn.init.zeros_(self.energy_head.bias)
             self.residual_head = nn.Linear(backbone.width, dim, bias=False)
             nn.init.normal_(self.residual_head.weight, std=HEAD_STD)
         self.log_step_size = nn.Parameter(torch.zeros(()))
@@ -66,14 +74,13 @@ class EnergyTransformer(nn.Module):
         return self.log_step_size.exp()
 
     def encode(self, embeddings: Tensor, past: EncodedContext | None = None) -> EncodedContext:
-        """Encode observed frames `[B, F, P, D]` that follow `past`.
+        """Encode observed frames `[B, T, P, D]` that follow `past`.
 
         Where the energy judges the candidate alone, nothing is computed: the frames remain as the
         anchor only.
         """
-        if not self.sees_context:
-            return self.context.unseen(embeddings, past)
-        return self.context(embeddings, past)
+        encoded: EncodedContext = self.context(embeddings, past)
+        return encoded
 
     def forward(self, candidate: Tensor, context: EncodedContext, visible: Tensor) -> Tensor:
         """Energy `[B, C]` of candidates `[B, C, P, D]`, lower is more compatible.
@@ -139,19 +146,21 @@ class EnergyTransformer(nn.Module):
         """Energies `[B, C]`, and what their quadratic part squares `[B, C, P, D]`."""
         with torch.autocast(candidate.device.type, enabled=False):
             features = features.to(candidate.dtype)
-            energy = self.log_gain.exp() * self.energy_head(features).squeeze(-1)  # [B, C, P]
+            learned = candidate.new_zeros(candidate.shape[:3])  # [B, C, P]
+            if self.energy_head is not None:
+                learned = self.log_gain.exp() * self.energy_head(features).squeeze(-1)
             if self.form == "linear":
-                return energy.sum(-1), None
+                return learned.sum(-1), None
             offset = candidate - self._anchor(context, visible)  # [B, C, P, D]
             if self.residual_head is not None:
                 offset = offset - self.residual_head(features)
-            return (offset.square().sum(-1) / 2 + energy).sum(-1), offset
+            return (offset.square().sum(-1) / 2 + learned).sum(-1), offset
 
     def _learned_gradient(
         self, look: CandidatePass, candidate: Tensor, offset: Tensor | None = None
     ) -> Tensor | None:
         """The gradient's part that comes through the features; None where they are blind to it."""
-        if self.embed_candidate is None:
+        if self.embed_candidate is None or self.energy_head is None:
             return None
         with torch.autocast(candidate.device.type, enabled=False):
             gradient = (self.log_gain.exp() * self.energy_head.weight[0]).expand_as(look.features)

@@ -5,8 +5,8 @@ layer by layer, instead of being left to autograd: training then differentiates 
 order, which compiles), and inference records no graph at all. A layer's `keeping` computes its
 output and keeps what its `input_gradient` needs: the product of a gradient with its Jacobian.
 
-Letters in shapes: B batch, F frames, C candidate frames, P patches per frame, W width, N heads,
-K width of a head, L context tokens (F * P of them).
+Letters in shapes: B batch, T frames, C candidate frames, P patches per frame, W model width,
+A attention heads, K width of a head, L context tokens (T * P).
 """
 
 from typing import NamedTuple
@@ -20,7 +20,8 @@ from worldmodel.config import BackboneConfig
 # Llama's base for time; patches lie on grids of a few dozen rows, so space turns faster.
 TIME_BASE, SPACE_BASE = 10_000.0, 100.0
 
-Rotation = tuple[Tensor, Tensor]
+Rotation = tuple[Tensor, Tensor]  # cosine and signed sine of every token
+KeyValue = tuple[Tensor, Tensor]  # keys and values of a layer, `[B, A, L, K]` each
 
 
 class KeptNorm(NamedTuple):
@@ -40,11 +41,11 @@ class KeptFeedForward(NamedTuple):
 
 
 class KeptAttention(NamedTuple):
-    """Turned queries (scaled) and keys, and values, `[B, N, C, P, K]`; weights
-    `[B, N, C, P, L + P]`; what they gave `[B, N, C * P, K]`.
+    """Turned queries (scaled) and keys, and values, `[B, A, C, P, K]`; weights
+    `[B, A, C, P, L + P]`; what they gave `[B, A, C * P, K]`.
 
     Where `_is_one`, without the dimension C, and with the context's keys and values before the
-    frame's own `[B, N, L + P, K]`.
+    frame's own `[B, A, L + P, K]`.
     """
 
     query: Tensor
@@ -66,7 +67,7 @@ class KeptBlock(NamedTuple):
 class Seen(NamedTuple):
     """What candidates attend to in one layer, besides their own frame.
 
-    `key` and `value` are the context's `[B, N, L, K]`, `hidden [C, 1, L]` is minus infinity at the
+    `key` and `value` are the context's `[B, A, L, K]`, `hidden [C, 1, L]` is minus infinity at the
     tokens that a candidate frame must not see and zero elsewhere, or None where there are none;
     `rotation` is the candidates'.
     """
@@ -156,11 +157,11 @@ class Rotary(nn.Module):
         self.register_buffer("space", torch.cat([row, column], dim=1), persistent=False)
 
     def forward(self, frame_index: Tensor) -> Rotation:
-        """Cosine and signed sine `[F * P, K]` for the patches of frames `[F]`.
+        """Cosine and signed sine `[T * P, K]` for the patches of frames `[T]`.
 
         The two of a pair lie half a head apart: `x cosine + x rolled by half a head * sine`.
         """
-        time = frame_index[:, None] * self.time  # [F, pairs / 2]
+        time = frame_index[:, None] * self.time  # [T, pairs / 2]
         frames, patches = len(time), len(self.space)
         angles = torch.cat(
             [
@@ -168,7 +169,7 @@ class Rotary(nn.Module):
                 self.space[None].expand(frames, -1, -1),
             ],
             dim=2,
-        ).flatten(0, 1)  # [F * P, pairs]
+        ).flatten(0, 1)  # [T * P, pairs]
         cosine, sine = angles.cos(), angles.sin()
         return torch.cat([cosine, cosine], dim=1), torch.cat([-sine, sine], dim=1)
 
@@ -186,16 +187,16 @@ class Attention(nn.Module):
         self.output = nn.Linear(width, width, bias=False)
 
     def context(
-        self, x: Tensor, rotation: Rotation, past: Rotation | None, mask: Tensor | None
+        self, x: Tensor, rotation: Rotation, past: KeyValue | None, mask: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Attend from tokens `[B, F * P, W]` to the past and to themselves.
+        """Attend from tokens `[B, T * P, W]` to the past and to themselves.
 
-        Returns the output and the keys and values `[B, N, L, K]`, the past's included. No input
+        Returns the output and the keys and values `[B, A, L, K]`, the past's included. No input
         gradient is ever asked for here, so fused kernels may be used.
         """
         query, key, value = (
             self._heads(layer(x)) for layer in (self.query, self.key, self.value)
-        )  # [B, N, F * P, K]
+        )  # [B, A, T * P, K]
         query, key = _turned(query, rotation), _turned(key, rotation)
         if past is not None:
             key, value = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
@@ -208,7 +209,7 @@ class Attention(nn.Module):
         flat = x.flatten(1, 2)
         query, key, value = (
             self._heads(layer(flat)).contiguous() for layer in (self.query, self.key, self.value)
-        )  # [B, N, C * P, K]; each is read by several products
+        )  # [B, A, C * P, K]; each is read by several products
         query = _turned(query, _scaled(seen.rotation, self.scale))
         key = _turned(key, seen.rotation)
         attend = _attend_from_one if _is_one(seen, frames) else _attend_from_many
@@ -231,7 +232,7 @@ class Attention(nn.Module):
         return y.add_(self._merge(to_query) @ self.query.weight).unflatten(1, frames)
 
     def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)  # [B, N, tokens, K]
+        return x.unflatten(2, (self.heads, -1)).transpose(1, 2)  # [B, A, tokens, K]
 
     @staticmethod
     def _merge(y: Tensor) -> Tensor:
@@ -249,9 +250,9 @@ class Block(nn.Module):
         self.feed_forward = SwiGLU(config.width, config.hidden)
 
     def context(
-        self, x: Tensor, rotation: Rotation, past: Rotation | None, mask: Tensor | None
+        self, x: Tensor, rotation: Rotation, past: KeyValue | None, mask: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Context stream: tokens `[B, F * P, W]` after the block, and all keys and values."""
+        """Context stream: tokens `[B, T * P, W]` after the block, and all keys and values."""
         y, key, value = self.attention.context(self.attention_norm(x), rotation, past, mask)
         x = x + y
         return x + self.feed_forward(self.feed_forward_norm(x)), key, value
@@ -286,14 +287,14 @@ def _attend_from_one(
 ) -> KeptAttention:
     """One candidate frame: all its patches see all keys, so they make one product."""
     key, value = torch.cat([seen.key, key], dim=2), torch.cat([seen.value, value], dim=2)
-    weights = at_least_float32(query @ key.mT).softmax(dim=3).to(value.dtype)  # [B, N, P, L + P]
+    weights = at_least_float32(query @ key.mT).softmax(dim=3).to(value.dtype)  # [B, A, P, L + P]
     return KeptAttention(query, key, value, weights, weights @ value)
 
 
 def _back_to_one(
     gradient: Tensor, expected: Tensor, kept: KeptAttention, seen: Seen, frames: torch.Size
 ) -> tuple[Tensor, Tensor, Tensor]:
-    to_scores = kept.weights * (gradient @ kept.value.mT).sub_(expected)  # [B, N, P, L + P]
+    to_scores = kept.weights * (gradient @ kept.value.mT).sub_(expected)  # [B, A, P, L + P]
     own, weights = to_scores[..., -frames[1] :], kept.weights[..., -frames[1] :]
     return to_scores @ kept.key, own.mT @ kept.query, weights.mT @ gradient
 
@@ -302,10 +303,10 @@ def _attend_from_many(
     query: Tensor, key: Tensor, value: Tensor, seen: Seen, frames: torch.Size
 ) -> KeptAttention:
     """Many candidate frames: one product for the context that they share, one for their own."""
-    to_context = (query @ seen.key.mT).unflatten(2, frames)  # [B, N, C, P, L]
+    to_context = (query @ seen.key.mT).unflatten(2, frames)  # [B, A, C, P, L]
     if seen.hidden is not None:
         to_context = to_context + seen.hidden
-    query, key, value = (t.unflatten(2, frames) for t in (query, key, value))  # [B, N, C, P, K]
+    query, key, value = (t.unflatten(2, frames) for t in (query, key, value))  # [B, A, C, P, K]
     scores = torch.cat([to_context, query @ key.mT], dim=4)
     weights = at_least_float32(scores).softmax(dim=4).to(value.dtype)
     of_context, of_own = weights.split([seen.key.shape[2], frames[1]], dim=4)
@@ -316,8 +317,8 @@ def _attend_from_many(
 def _back_to_many(
     gradient: Tensor, expected: Tensor, kept: KeptAttention, seen: Seen, frames: torch.Size
 ) -> tuple[Tensor, Tensor, Tensor]:
-    own = gradient.unflatten(2, frames)  # [B, N, C, P, K]
-    to_context = (gradient @ seen.value.mT).unflatten(2, frames)  # [B, N, C, P, L]
+    own = gradient.unflatten(2, frames)  # [B, A, C, P, K]
+    to_context = (gradient @ seen.value.mT).unflatten(2, frames)  # [B, A, C, P, L]
     to_weights = torch.cat([to_context, own @ kept.value.mT], dim=4)
     to_scores = kept.weights * to_weights.sub_(expected.unflatten(2, frames))
     to_seen, to_own = to_scores.split([seen.key.shape[2], frames[1]], dim=4)

@@ -9,16 +9,25 @@ from torch import Tensor, nn
 from worldmodel.backbone import EncodedContext
 from worldmodel.config import BackboneConfig, EBTConfig
 from worldmodel.energy import EnergyTransformer
-from worldmodel.predictor import Clips, Predictor, Setting, Trajectory
+from worldmodel.noise import Stream, keyed_noise, noise_like
+from worldmodel.predictor import (
+    Clips,
+    Predictor,
+    Setting,
+    Thinking,
+    Trajectory,
+    expect,
+    predict_longest,
+)
 from worldmodel.rollout import cached_rollout
-from worldmodel.thinking import keyed_noise, think, thinking_step
+from worldmodel.thinking import think, thinking_step
 
 
 class NextFrameEBT(Predictor):
     """Predict the next frame by descending E(context, candidate) (arXiv 2507.02092, section 3).
 
-    The setting `steps` is the number of thinking steps. With `candidates` above 1 as many starts of
-    each frame descend at once, on one context, and the one of lowest energy is the prediction.
+    Its settings are numbers of thinking steps. Several candidates of a frame descend at once, on
+    one context.
     """
 
     def __init__(
@@ -37,20 +46,28 @@ class NextFrameEBT(Predictor):
         """Encoding the context, and one step's energy and gradient."""
         return [(self.energy.context, "forward"), (self.energy, "input_gradient")]
 
-    def settings(self) -> list[Setting]:
+    def settings(self) -> Sequence[Setting]:
         """A setting for each number of thinking steps."""
-        return [{"steps": steps} for steps in self.config.inference_steps]
+        return [Thinking(steps) for steps in self.config.inference_steps]
 
     def trained_setting(self) -> Setting:
         """As many thinking steps as in training."""
-        return {"steps": self.config.training_steps}
+        return Thinking(self.config.training_steps)
 
     def predict(self, context: Clips, setting: Setting, energies: bool = False) -> Trajectory:
-        """Think about every next frame in parallel, `setting["steps"]` steps."""
+        """Think about every next frame in parallel."""
         with torch.no_grad():
             encoded = self.energy.encode(context.embeddings)
             visible = torch.arange(1, encoded.frames + 1, device=encoded.features.device)
             return self._think(encoded, visible, context.keys, setting, energies)
+
+    def predict_all(
+        self, context: Clips, settings: Sequence[Setting], energies: bool = False
+    ) -> list[Trajectory]:
+        """A trajectory for each setting: all are parts of one, unless candidates compete."""
+        if any(expect(setting, Thinking).candidates > 1 for setting in settings):
+            return super().predict_all(context, settings, energies)
+        return predict_longest(self, context, settings, energies)
 
     def rollout(self, context: Clips, horizon: int, setting: Setting) -> Tensor:
         """Predict `horizon` frames with a key/value cache and one candidate frame at a time."""
@@ -78,19 +95,20 @@ class NextFrameEBT(Predictor):
         """Smooth-L1 on the candidates after the thinking steps, through the steps.
 
         With `detach` the losses come one step at a time and the context gathers their gradients
-        as leaves, so that memory does not grow with the number of steps; the context's own
-        backward pass follows the last of them.
+        as leaves, so that memory does not grow with the number of steps; last comes a loss of value
+        zero that hands them on to the context.
         """
         target = batch.embeddings[:, 1:]
         encoded = self.energy.encode(batch.embeddings[:, :-1])
         visible = torch.arange(1, encoded.frames + 1, device=target.device)
-        generator = torch.Generator().manual_seed(seed)
-        noise = torch.randn(target.shape, generator=generator).to(target)
+        noise = noise_like(target, Stream.TRAINING_START, seed)
         start = self._start(encoded, visible, noise).detach()
         if self.config.detach:
             leaves = encoded.detached()
             yield from self._step_losses(leaves, visible, start, target)
-            encoded.backward(leaves)
+            rejoined = encoded.rejoined(leaves)
+            if rejoined is not None:
+                yield rejoined
         else:
             yield torch.stack(list(self._step_losses(encoded, visible, start, target))).sum()
 
@@ -118,7 +136,11 @@ class NextFrameEBT(Predictor):
         patches, dim = encoded.embeddings.shape[2:]
         frames = visible.tolist()
         noise = torch.stack(
-            [keyed_noise(number, keys, frames, patches, dim) for number in range(candidates)], dim=2
+            [
+                keyed_noise(Stream.START, number, keys, frames, patches, dim)
+                for number in range(candidates)
+            ],
+            dim=2,
         ).flatten(1, 2)  # [B, C * N, P, D]
         visible = visible.repeat_interleave(candidates)
         return self._start(encoded, visible, noise.to(encoded.embeddings))
@@ -131,13 +153,14 @@ class NextFrameEBT(Predictor):
         setting: Setting,
         energies: bool = False,
     ) -> Trajectory:
-        candidates = int(setting.get("candidates", 1))
+        thinking = expect(setting, Thinking)
+        candidates = thinking.candidates
         trajectory = think(
             self.energy,
             self.start(encoded, visible, keys, candidates),
             encoded,
             visible.repeat_interleave(candidates),
-            int(setting["steps"]),
+            thinking.steps,
             keys,
             energies=energies or candidates > 1,
         )

@@ -1,13 +1,11 @@
 """The contract that every model of a task satisfies, so that one code path runs them all."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
-
-Setting = Mapping[str, int | str]
 
 
 @dataclass(frozen=True)
@@ -42,16 +40,89 @@ class Trajectory:
         """The last candidates `[B, T, P, D]`."""
         return self.candidates[-1]
 
+    def until(self, step: int) -> "Trajectory":
+        """The trajectory as it stood after `step` steps."""
+        energies = self.energies[: step + 1] if self.energies is not None else None
+        return Trajectory(self.candidates[: step + 1], energies)
 
-class Predictor(nn.Module):
-    """A model that predicts the next frame after each frame of a context.
 
-    `told_noise` says whether it reads how strong the noise of an image is; `iterative` whether a
-    setting is a number of steps and a shorter run the beginning of a longer one.
+@dataclass(frozen=True)
+class Setting:
+    """One way to run a model; this one, without any choice, is that of a model with one way.
+
+    A `fixed` setting is reported as it is and never selected on validation.
     """
 
-    told_noise = False
-    iterative = False
+    fixed: ClassVar[bool] = False
+
+    @property
+    def label(self) -> str:
+        """The setting in a few words, for tables."""
+        return "–"
+
+    @property
+    def order(self) -> float:
+        """The place of the setting among those of its model, cheapest first."""
+        return 0.0
+
+    @property
+    def count(self) -> int | None:
+        """The number of steps or passes; None for a setting without such a number."""
+        return None
+
+
+@dataclass(frozen=True)
+class Thinking(Setting):
+    """Thinking for a number of steps.
+
+    With `candidates` above 1 as many starts of each frame descend at once, and the one of lowest
+    energy is the prediction.
+    """
+
+    steps: int
+    candidates: int = 1
+
+    @property
+    def label(self) -> str:
+        """Such as `2 steps`."""
+        steps = counted(self.steps, "step")
+        return steps if self.candidates == 1 else f"{steps}, best of {self.candidates}"
+
+    @property
+    def order(self) -> float:
+        """Steps of all candidates."""
+        return self.steps * self.candidates
+
+    @property
+    def count(self) -> int:
+        """The number of steps."""
+        return self.steps
+
+
+@dataclass(frozen=True)
+class Passes(Setting):
+    """Application of a model to its own output, so that it runs for a number of passes."""
+
+    passes: int
+
+    @property
+    def label(self) -> str:
+        """Such as `3 passes`."""
+        return counted(self.passes, "pass")
+
+    @property
+    def order(self) -> float:
+        """The number of passes."""
+        return self.passes
+
+    @property
+    def count(self) -> int:
+        """The number of passes."""
+        return self.passes
+
+
+class Predictor(nn.Module):
+    """A model that predicts the next frame after each frame of a context."""
 
     @property
     def backbone(self) -> nn.Module | None:
@@ -62,17 +133,23 @@ class Predictor(nn.Module):
         """Modules and the methods of theirs in which the time is spent, to be compiled whole."""
         return [] if self.backbone is None else [(self.backbone, "forward")]
 
-    def settings(self) -> list[Setting]:
+    def settings(self) -> Sequence[Setting]:
         """The ways in which the model can be run."""
-        return [{}]
+        return [Setting()]
 
     def trained_setting(self) -> Setting:
         """The setting that training optimises."""
-        return {}
+        return Setting()
 
     def predict(self, context: Clips, setting: Setting, energies: bool = False) -> Trajectory:
         """Predict frame t + 1 from frames 0 to t for every t of the context, in parallel."""
         raise NotImplementedError
+
+    def predict_all(
+        self, context: Clips, settings: Sequence[Setting], energies: bool = False
+    ) -> list[Trajectory]:
+        """A trajectory for each setting; models share between settings what they can."""
+        return [self.predict(context, setting, energies) for setting in settings]
 
     def rollout(self, context: Clips, horizon: int, setting: Setting) -> Tensor:
         """Predict `horizon` frames `[B, horizon, P, D]`, each fed back as context for the next."""
@@ -89,6 +166,38 @@ class Predictor(nn.Module):
     def training_losses(self, batch: Clips, seed: int) -> Iterator[Tensor]:
         """Losses that add up to the training loss; each must be back-propagated before the next.
 
-        The last step of the generator may back-propagate on its own, so it must be exhausted.
+        The last may be zero and yet carry gradients: those that the others have left behind.
         """
         raise NotImplementedError
+
+
+Kind = TypeVar("Kind", bound=Setting)
+
+
+def expect(setting: Setting, kind: type[Kind]) -> Kind:
+    """The setting, if it is of the kind that a model can be run in.
+
+    Raises:
+        TypeError: it belongs to another model.
+    """
+    if not isinstance(setting, kind):
+        raise TypeError(f"{setting} is no setting of this model; it takes {kind.__name__}")
+    return setting
+
+
+def predict_longest(
+    predictor: Predictor, context: Clips, settings: Sequence[Setting], energies: bool
+) -> list[Trajectory]:
+    """A trajectory for each setting, all of them the beginnings of the longest one."""
+    counts = [setting.count or 0 for setting in settings]
+    if not counts:
+        return []
+    longest = settings[counts.index(max(counts))]
+    trajectory = predictor.predict(context, longest, energies)
+    return [trajectory.until(count) for count in counts]
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun: 1 step, 2 steps, 3 passes."""
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{count} {noun if count == 1 else plural}"

@@ -14,7 +14,7 @@ def cached_rollout(
     embeddings: Tensor,
     horizon: int,
 ) -> Tensor:
-    """Predict `horizon` frames `[B, horizon, P, D]` after the observed `embeddings [B, F, P, D]`.
+    """Predict `horizon` frames `[B, horizon, P, D]` after the observed `embeddings [B, T, P, D]`.
 
     `encode` extends an encoded context by new frames, `next_frame` predicts `[B, 1, P, D]` from
     it.

@@ -1,6 +1,5 @@
 """Thinking: descent of the energy on the candidate."""
 
-import hashlib
 from collections.abc import Sequence
 
 import torch
@@ -66,24 +65,3 @@ def _require_finite(candidates: list[Tensor], values: list[Tensor], keys: Sequen
             raise NonFiniteError(
                 f"{what} not finite at thinking step {step + 1}, clip {keys[clip]}"
             )
-
-
-def keyed_noise(
-    seed: int, keys: Sequence[str], frames: Sequence[int], patches: int, dim: int
-) -> Tensor:
-    """Standard normal noise `[B, C, P, D]` that depends only on seed, clip key and frame.
-
-    So a clip's prediction is the same in any batch, in parallel or one frame at a time.
-    """
-    noise = torch.empty(len(keys), len(frames), patches, dim)
-    for row, key in enumerate(keys):
-        for column, frame in enumerate(frames):
-            generator = keyed_generator(seed, key, frame)
-            torch.randn(patches, dim, generator=generator, out=noise[row, column])
-    return noise
-
-
-def keyed_generator(seed: int, key: str, part: int | str) -> torch.Generator:
-    """A generator whose numbers depend only on seed, clip key and the part of the clip."""
-    digest = hashlib.blake2b(f"{seed}/{key}/{part}".encode(), digest_size=7).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest))

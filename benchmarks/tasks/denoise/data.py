@@ -11,7 +11,8 @@ import skimage.data
 import torch
 from torch import Tensor
 
-from benchmarks.config import DenoiseConfig, Inputs
+from benchmarks.config import Inputs
+from benchmarks.tasks.denoise.config import DenoiseConfig
 from data_prep.config import ImagesConfig
 from data_prep.embed import encoder_of, prepare_embeddings
 from data_prep.encoders.base import Encoder
@@ -48,7 +49,7 @@ PHOTOGRAPHS = (
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Clean frames `[N, 3, H, W]` in [0, 1], each with its key and the image that it comes from.
+    """Clean frames `[B, 3, height, width]` in [0, 1], each with its key and its source.
 
     Frames of one source follow one another, sources in name order.
     """
@@ -126,7 +127,7 @@ class DenoiseData:
         return digest(self.embeddings.manifest["shards"])
 
     def decode(self, embeddings: Tensor) -> Tensor:
-        """Embeddings `[B, 1, P, D]` to frames `[B, 3, H, W]`, not clipped."""
+        """Embeddings `[B, 1, P, D]` to frames `[B, 3, height, width]`, not clipped."""
         return self.encoder.decode(embeddings[:, 0])
 
     def describe(self) -> dict[str, Any]:

@@ -1,79 +1,83 @@
-"""The report of denoising: a page, its figures, and tables and sentences in the terminal."""
+"""The report of denoising: a page with its figures, and tables and sentences in the terminal."""
 
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table as TerminalTable
-
-from benchmarks.report import (
-    COST_HEADER,
+from benchmarks.reporting.page import Report, Section, bullets
+from benchmarks.reporting.results import Result
+from benchmarks.reporting.tables import (
+    Column,
     Table,
-    cost_cells,
+    brief_cost_cells,
+    cost_table,
+    difference,
     environment_lines,
     interval,
-    markdown,
     number,
-    passes_text,
-    setting_text,
+    quality_table,
+    rows_under,
+    selected_row,
+    settings_table,
     training_table,
-    write_page,
 )
-from benchmarks.results import Model, Result, Row
 from benchmarks.tasks.denoise.figures import draw_figures
 from benchmarks.tasks.denoise.verdicts import (
-    difference,
-    ranked,
+    corruption_names,
     swept_corruptions,
     test_sets,
+    under,
     verdicts,
 )
 
+REFERENCES = ("dit", "direct")
+PUBLISHED = (
+    "As in arXiv 2507.02092: pooled PSNR and pixel MSE on 0 to 255. `ebt_linear` is the published "
+    "EBT, shown at 1 and 3 steps. Published sampling of a DiT starts at t = 99 whatever the noise, "
+    "takes 100 DDIM passes, and again on its own output where it says 300."
+)
 
-def write_report(folder: Path, result: Result) -> None:
-    """Write `report.md` and the figures beside it."""
+
+def make_report(folder: Path, result: Result) -> Report:
+    """The report of a result, its figures drawn into `folder`."""
+    sentences, first = verdicts(result), test_sets(result)[0]
+    columns, references = _columns(result), _references(result)
     sections = [
-        ("Data", [_description(result), "", *markdown(corruption_table(result))]),
-        ("What holds", [f"- {sentence}" for sentence in verdicts(result)]),
+        Section("Data", [_description(result), corruption_table(result)]),
+        Section("What holds", [bullets(sentences)]),
     ]
     for name in test_sets(result):
         for corruption in swept_corruptions(result):
-            table = quality_table(result, name, corruption)
-            sections.append((f"{name}, {corruption}", markdown(table)))
+            condition = under(name, corruption)
+            quality = quality_table(result, condition, columns, references)
+            tables: list[str | Table] = [quality, cost_table(result, condition)]
+            sections.append(Section(f"{name}, {corruption}", tables))
     for name in test_sets(result):
-        sections.append((f"{name}, every corruption: PSNR dB", markdown(psnr_table(result, name))))
-        for reference in ("dit", "direct"):
-            if any(model.name == reference for model in result.models):
-                title = f"{name}, every corruption: PSNR difference to `{reference}`, dB"
-                sections.append((title, markdown(difference_table(result, name, reference))))
-    first = test_sets(result)[0]
+        sections.append(Section(f"{name}, every corruption: PSNR dB", [psnr_table(result, name)]))
+        for reference in references:
+            title = f"{name}, every corruption: PSNR difference to `{reference}`, dB"
+            sections.append(Section(title, [difference_table(result, name, reference)]))
     for corruption in swept_corruptions(result):
-        sections.append(
-            (
-                f"{first}, {corruption}: every number of passes",
-                markdown(sweep_table(result, first, corruption)),
-            )
-        )
+        table = settings_table(result, under(first, corruption), columns[:3])
+        sections.append(Section(f"{first}, {corruption}: every setting", [table]))
     sections += [
-        ("Published protocol", [_PUBLISHED, "", *markdown(published_table(result))]),
-        ("Training", markdown(training_table(result))),
-        ("How this was made", _provenance(result)),
+        Section("Published protocol", [PUBLISHED, published_table(result)]),
+        Section("Training", [training_table(result)]),
+        Section("How this was made", [bullets(_provenance(result))]),
     ]
-    write_page(folder, "Image denoising", sections, draw_figures(folder, result))
+    figures = draw_figures(folder, result)
+    return Report("Image denoising", sections, figures, _shown(result), sentences)
 
 
-def print_report(console: Console, result: Result) -> None:
-    """The tables and sentences that matter, in the terminal."""
-    _print_table(console, "Corruptions", corruption_table(result))
+def _shown(result: Result) -> list[Section]:
+    """What stands in the terminal."""
+    shown = [Section("Corruptions", [corruption_table(result)])]
     for name in test_sets(result):
         for corruption in swept_corruptions(result)[:2]:
-            _print_table(
-                console,
-                f"{name}, {corruption}",
-                quality_table(result, name, corruption, brief=True),
+            table = quality_table(
+                result, under(name, corruption), _columns(result), _references(result), brief=True
             )
-        _print_table(console, f"{name}, every corruption: PSNR dB", psnr_table(result, name))
-    for sentence in verdicts(result):
-        console.print(f"• {sentence}", highlight=False)
+            shown.append(Section(f"{name}, {corruption}", [table]))
+        shown.append(Section(f"{name}, every corruption: PSNR dB", [psnr_table(result, name)]))
+    return shown
 
 
 def corruption_table(result: Result) -> Table:
@@ -90,122 +94,58 @@ def corruption_table(result: Result) -> Table:
     return ["corruption", "level", "step t (told)", "noise std on [-1, 1]"], rows
 
 
-def quality_table(result: Result, name: str, corruption: str, brief: bool = False) -> Table:
-    """Each model at its selected setting, best PSNR first."""
-    metrics = [("PSNR dB", "psnr", 2), ("pooled PSNR", "psnr_pooled", 2), ("SSIM", "ssim", 3)]
-    if any("lpips" in row.metrics for _, row in ranked(result, name, corruption)):
-        metrics.append(("LPIPS", "lpips", 3))
-    header = ["model", "setting", *(title for title, _, _ in metrics), "Δ dit", "Δ direct"]
-    header += ["passes", "equivalents", "latency ms"] if brief else ["told noise", *COST_HEADER]
-    rows = []
-    for model, row in ranked(result, name, corruption):
-        cells = [model.name, _short_setting(row) if brief else setting_text(row)]
-        for _, metric, digits in metrics:
-            value = row.metrics[metric]
-            full = metric == "psnr" or not brief
-            cells.append(interval(value, digits) if full else number(value.mean, digits))
-        cells += [
-            difference(result, model.name, reference, name, corruption, brief)
-            for reference in ("dit", "direct")
-        ]
-        if brief:
-            cost = row.cost
-            cells += [passes_text(cost), number(cost.forward_equivalents, 1)]
-            cells += [number(cost.latency_ms, 1)]
-        else:
-            cells += ["yes" if model.told_noise else "no", *cost_cells(row.cost)]
-        rows.append(cells)
-    return header, rows
-
-
 def psnr_table(result: Result, name: str) -> Table:
     """PSNR of each model, at its selected setting, under every corruption."""
-    corruptions = [entry["name"] for entry in result.data["corruptions"]]
-    by_corruption = {
-        corruption: {model.name: row for model, row in ranked(result, name, corruption)}
-        for corruption in corruptions
-    }
+    corruptions = corruption_names(result)
     rows = []
     for model in result.models:
-        here = [by_corruption[corruption].get(model.name) for corruption in corruptions]
-        rows.append([model.name, *(number(r.metrics["psnr"].mean, 2) if r else "–" for r in here)])
+        here = [selected_row(model, under(name, corruption)) for corruption in corruptions]
+        psnr = [row.metrics["psnr"].mean if row else None for row in here]
+        rows.append([model.name, *(number(value, 2) for value in psnr)])
     return ["model", *corruptions], rows
 
 
 def difference_table(result: Result, name: str, reference: str) -> Table:
     """Paired PSNR difference of each model to the reference under every corruption."""
-    corruptions = [entry["name"] for entry in result.data["corruptions"]]
+    corruptions = corruption_names(result)
     rows = [
-        [model.name, *(difference(result, model.name, reference, name, c) for c in corruptions)]
+        [
+            model.name,
+            *(difference(result, model.name, reference, under(name, c)) for c in corruptions),
+        ]
         for model in result.models
         if model.name != reference
     ]
     return ["model", *corruptions], rows
 
 
-def sweep_table(result: Result, name: str, corruption: str) -> Table:
-    """Every setting of every model: quality, energy before and after, cost."""
-    header = ["model", "setting", "PSNR dB", "SSIM", "energy before", "energy after", *COST_HEADER]
-    rows = []
-    for model in result.models:
-        for row in _rows(model, name, corruption):
-            energies = [m for key, m in row.metrics.items() if key.startswith("energy_")]
-            ends = (energies[0], energies[-1]) if energies else (None, None)
-            rows.append(
-                [
-                    model.name,
-                    f"{setting_text(row)}{' (selected)' if row.selected else ''}",
-                    interval(row.metrics["psnr"], 2),
-                    number(row.metrics["ssim"].mean, 3),
-                    *(interval(end, 1) for end in ends),
-                    *cost_cells(row.cost),
-                ]
-            )
-    return header, rows
-
-
-_PUBLISHED = (
-    "As in arXiv 2507.02092: pooled PSNR and pixel MSE on 0 to 255. `ebt_linear` is the published "
-    "EBT; `dit` with sampler `published` starts at t = 99 whatever the noise, takes 100 DDIM "
-    "passes, and again on its own output where it says 300."
-)
-
-
 def published_table(result: Result) -> Table:
     """The published models run as published, in the published metrics."""
-    name = test_sets(result)[0]
+    first = test_sets(result)[0]
     rows = []
     for corruption in swept_corruptions(result):
         for model in result.models:
-            for row in _rows(model, name, corruption):
-                steps = model.name == "ebt_linear" and row.setting["steps"] in (1, 3)
-                if not (steps or row.setting.get("sampler") == "published"):
+            for row in rows_under(model, under(first, corruption)):
+                steps = row.setting.options.get("steps")
+                if not (row.setting.fixed or (model.name == "ebt_linear" and steps in (1, 3))):
                     continue
-                mse = number(row.metrics["mse"].mean * 255**2, 1)
                 pooled = interval(row.metrics["psnr_pooled"], 2)
-                rows.append(
-                    [model.name, corruption, setting_text(row), pooled, mse, passes_text(row.cost)]
-                )
+                mse = number(row.metrics["mse"].mean * 255**2, 1)
+                passes = brief_cost_cells(row.cost)[0]
+                rows.append([model.name, corruption, row.setting.label, pooled, mse, passes])
     return ["model", "corruption", "setting", "pooled PSNR dB", "pixel MSE", "passes"], rows
 
 
-def _rows(model: Model, name: str, corruption: str) -> list[Row]:
-    return [row for row in model.rows if (row.split, row.protocol) == (name, corruption)]
+def _columns(result: Result) -> list[Column]:
+    columns = [("PSNR dB", "psnr", 2), ("SSIM", "ssim", 3), ("pooled PSNR", "psnr_pooled", 2)]
+    if any("lpips" in row.metrics for model in result.models for row in model.rows[:1]):
+        columns.append(("LPIPS", "lpips", 3))
+    return columns
 
 
-def _short_setting(row: Row) -> str:
-    """A setting as its values alone: `ddim 10`."""
-    return " ".join(str(value) for value in row.setting.values()) or "–"
-
-
-def _print_table(console: Console, title: str, table: Table) -> None:
-    header, rows = table
-    drawn = TerminalTable(title=title, title_justify="left")
-    for index, name in enumerate(header):
-        drawn.add_column(name, justify="right" if index else "left")
-    for row in rows:
-        drawn.add_row(*row)
-    console.print(drawn)
+def _references(result: Result) -> list[str]:
+    names = [model.name for model in result.models]
+    return [reference for reference in REFERENCES if reference in names]
 
 
 def _description(result: Result) -> str:
@@ -220,8 +160,8 @@ def _description(result: Result) -> str:
         f"Corpus: {data['corpus']}; {data['clips']['train']} training and "
         f"{data['clips']['validation']} validation images. Test sets: {sets}. "
         f"Encoder: {encoder['name']}, {rows}x{columns} patches of width {encoder['dim']}. "
-        f"Levels are steps of the published diffusion, as fractions of 1000; besides, Poisson "
-        f"noise of {kinds['poisson_peak']:g} photons, salt and pepper on "
+        f"Levels are steps of the published diffusion, as fractions of 1000. Other corruptions "
+        f"are Poisson noise of {kinds['poisson_peak']:g} photons, salt and pepper on "
         f"{kinds['salt_and_pepper']:.0%} of the pixels, JPEG of quality {kinds['jpeg_quality']}, "
         f"and a blur of {kinds['blur']:g} pixels."
     )
@@ -234,16 +174,15 @@ def _description(result: Result) -> str:
 def _provenance(result: Result) -> list[str]:
     return [
         *environment_lines(result.environment, result.seeds),
-        *(f"- Skipped: {line}." for line in result.data["skipped"]),
-        "- A forward-equivalent is one pass of `direct` over an image; costs are those of one "
-        "image (batch 1). Latency is a median. Costs of methods that are no networks are not "
-        "counted in passes or FLOPs.",
-        "- Numbers of steps and passes (and the width of the blur): the fewest within 0.02 dB of "
-        "the best PSNR on validation images under the same corruption. `x0` is DiT's one-pass "
+        *(f"Skipped: {line}." for line in result.data["skipped"]),
+        "A forward-equivalent is one pass of `direct` over an image; costs are those of one image "
+        "(batch 1). The passes and FLOPs of methods that are no networks are not counted.",
+        "Numbers of steps and passes, and the width of the blur, are the smallest within 0.02 dB "
+        "of the best PSNR on validation images under the same corruption. `x0` is DiT's one-pass "
         "prediction of the clean image.",
-        "- Told noise: these models are given the diffusion step of the noise. For noise that is "
+        "Told the noise: these models are given the diffusion step of the noise. For noise that is "
         "not diffusion it is the step of equal strength, measured on the images themselves.",
-        "- `dit` is trained on t < 100 as published, `dit_full_range` on all steps, "
+        "`dit` is trained on t < 100 as published, `dit_full_range` on all steps, "
         "`dit_single_level` on t = 99 alone. All DiTs have the EBT's layers, heads and width; "
         "their conditioning on t adds parameters but next to no FLOPs.",
     ]

@@ -2,10 +2,26 @@
 
 from collections import Counter
 
-from benchmarks.report import seeds_text
-from benchmarks.results import Comparison, Model, Result, Row
+from benchmarks.reporting.results import Comparison, Model, Result, Row
+from benchmarks.reporting.tables import (
+    Condition,
+    difference_text,
+    find_comparison,
+    ranked,
+    rows_under,
+    seeds_text,
+    selected_row,
+)
 
 TRAINED = "level 0.1"
+# Floors that are worth a word; the others lie below them.
+SPOKEN_FLOORS = ("bm3d", "non_local_means", "gaussian_blur")
+ONE_PASS, MANY_PASSES = 1, 100  # settings of a DiT that are named whatever is selected
+
+
+def under(images: str, corruption: str) -> Condition:
+    """A condition as it stands in a result."""
+    return {"images": images, "corruption": corruption}
 
 
 def test_sets(result: Result) -> list[str]:
@@ -13,34 +29,15 @@ def test_sets(result: Result) -> list[str]:
     return list(result.data["test_sets"])
 
 
+def corruption_names(result: Result) -> list[str]:
+    """The names of all corruptions."""
+    return [entry["name"] for entry in result.data["corruptions"]]
+
+
 def swept_corruptions(result: Result) -> list[str]:
     """The corruptions under which every setting was evaluated."""
     swept = result.config["corruption"]["swept_levels"]
     return [entry["name"] for entry in result.data["corruptions"] if entry["level"] in swept]
-
-
-def ranked(result: Result, name: str, corruption: str) -> list[tuple[Model, Row]]:
-    """Each model at its selected setting, best PSNR first."""
-    rows = [
-        (model, row)
-        for model in result.models
-        for row in model.rows
-        if (row.split, row.protocol) == (name, corruption) and row.selected
-    ]
-    return sorted(rows, key=lambda pair: -pair[1].metrics["psnr"].mean)
-
-
-def difference(
-    result: Result, a: str, b: str, name: str, corruption: str, brief: bool = False
-) -> str:
-    """Paired PSNR difference of two models at their selected settings."""
-    found = _comparison(result, a, b, name, corruption)
-    if found is None:
-        return "–"
-    if brief:
-        sure = "" if found.verdict == "no difference" else "*"
-        return f"{found.difference:+.2f}{sure}"
-    return f"{found.difference:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
 
 
 def verdicts(result: Result) -> list[str]:
@@ -52,7 +49,7 @@ def verdicts(result: Result) -> list[str]:
             sentences += _against_all(result, first, name, corruption)
     sentences += _out_of_distribution(result, first)
     sentences += _checks(result)
-    told = [model.name for model in result.models if model.told_noise]
+    told = [model.name for model in result.models if model.traits]
     if told:
         sentences.append(f"Told how strong the noise is: {', '.join(told)}; the others are not.")
     sizes = ", ".join(f"{s['sources']} ({n})" for n, s in result.data["test_sets"].items())
@@ -65,55 +62,39 @@ def verdicts(result: Result) -> list[str]:
 
 def _against_all(result: Result, first: str, name: str, corruption: str) -> list[str]:
     """The first model against every other at its best, and against DiT at 100 passes and x0."""
-    best = {model.name: (model, row) for model, row in ranked(result, name, corruption)}
+    condition = under(name, corruption)
+    best = {model.name: (model, row) for model, row in ranked(result, condition)}
     if first not in best:
         return []
     row = best[first][1]
     outcomes: dict[str, list[str]] = {"beats": [], "loses to": [], "does not differ from": []}
     for comparison in result.comparisons:
-        if (comparison.split, comparison.protocol, comparison.a) != (name, corruption, first):
+        if (comparison.condition, comparison.a) != (condition, first):
             continue
-        opponent = best[comparison.b]
-        if not _worth_saying(comparison, opponent):
+        if not _worth_saying(comparison, best[comparison.b]):
             continue
-        interval = f"{comparison.difference:+.2f} [{comparison.low:+.2f}, {comparison.high:+.2f}]"
-        said = f"{comparison.b}{_setting_words(comparison)} ({interval} dB)"
+        setting = comparison.b_setting
+        at = f" at {setting.label}" if setting.options else ""
+        said = f"{comparison.b}{at} ({difference_text(comparison)} dB)"
         if comparison.verdict == "no difference":
             outcomes["does not differ from"].append(said)
         else:
             outcomes["beats" if comparison.difference > 0 else "loses to"].append(said)
     spoken = "; ".join(f"{verb} {', '.join(said)}" for verb, said in outcomes.items() if said)
-    steps = f" at {_count(row.setting['steps'], 'step')}" if "steps" in row.setting else ""
+    at = f" at {row.setting.label}" if row.setting.options else ""
     where = f"{name}, {corruption} ({_noise(result, corruption)})"
-    return [f"{where}: {first}{steps}, {row.metrics['psnr'].mean:.2f} dB, {spoken}."]
+    return [f"{where}: {first}{at}, {row.metrics['psnr'].mean:.2f} dB, {spoken or 'is alone'}."]
 
 
 def _worth_saying(comparison: Comparison, opponent: tuple[Model, Row]) -> bool:
+    model, row = opponent
+    if model.training is None:
+        return model.name in SPOKEN_FLOORS
     setting = comparison.b_setting
-    if opponent[0].training is None:
-        return comparison.b in ("bm3d", "non_local_means", "gaussian_blur")
-    sampler, passes = setting.get("sampler"), setting.get("passes")
-    named = sampler in ("x0", "published") or (sampler, passes) == ("ddim", 100)
-    return named or opponent[1].setting == setting
-
-
-def _setting_words(comparison: Comparison) -> str:
-    setting = comparison.b_setting
-    if setting.get("sampler") == "x0":
-        return " in one pass (x0)"
-    if setting.get("sampler") == "published":
-        return f" as published ({setting['passes']} passes from t = 99)"
-    if "sampler" in setting:
-        return f" at {setting['passes']} passes ({setting['sampler']})"
-    if "passes" in setting:
-        return " in one pass" if setting["passes"] == 1 else f" applied {setting['passes']} times"
-    if "steps" in setting:
-        return f" at {_count(setting['steps'], 'step')}"
-    return ""
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+    if setting.fixed or setting == row.setting:
+        return True
+    ddim = setting.options.get("sampler") == "ddim"
+    return setting.order == ONE_PASS or (ddim and setting.order == MANY_PASSES)
 
 
 def _noise(result: Result, corruption: str) -> str:
@@ -128,9 +109,9 @@ def _out_of_distribution(result: Result, first: str) -> list[str]:
     for other in ("dit", "direct", "direct_multi_level", "dit_full_range"):
         counts: Counter[str] = Counter()
         for name in test_sets(result):
-            for entry in result.data["corruptions"]:
-                found = _comparison(result, first, other, name, entry["name"])
-                if found is not None and entry["name"] != TRAINED:
+            for corruption in corruption_names(result):
+                found = find_comparison(result, first, other, under(name, corruption))
+                if found is not None and corruption != TRAINED:
                     counts[found.verdict] += 1
         if counts:
             sentences.append(
@@ -145,46 +126,27 @@ def _out_of_distribution(result: Result, first: str) -> list[str]:
 def _checks(result: Result) -> list[str]:
     """What must hold for the comparison to mean anything."""
     name = test_sets(result)[0]
-    best = {model.name: (model, row) for model, row in ranked(result, name, TRAINED)}
+    condition = under(name, TRAINED)
+    models = {model.name: model for model in result.models}
     sentences = []
-    if "gaussian_blur" in best:
-        floor = best["gaussian_blur"][1].metrics["psnr"].mean
+    floor = selected_row(models["gaussian_blur"], condition) if "gaussian_blur" in models else None
+    if floor is not None:
         failing = [
             model.name
-            for model, row in best.values()
-            if model.training and row.metrics["psnr"].mean <= floor
+            for model, row in ranked(result, condition)
+            if model.training and row.metrics["psnr"].mean <= floor.metrics["psnr"].mean
         ]
-        said = (
-            f"not above gaussian_blur: {', '.join(failing)}"
-            if failing
-            else ("every trained model is above gaussian_blur")
-        )
+        said = "every trained model is above gaussian_blur"
+        if failing:
+            said = f"not above gaussian_blur: {', '.join(failing)}"
         sentences.append(f"{name}, {TRAINED}: {said}.")
-    models = {model.name: model for model in result.models}
-    if "dit" in models and "direct" in best:
-        one_pass = next(
-            row.metrics["psnr"].mean
-            for row in models["dit"].rows
-            if (row.split, row.protocol, row.setting["sampler"]) == (name, TRAINED, "x0")
-        )
-        direct = next(
-            row.metrics["psnr"].mean
-            for row in models["direct"].rows
-            if (row.split, row.protocol, row.setting["passes"]) == (name, TRAINED, 1)
+    if "dit" in models and "direct" in models:
+        one_pass, direct = (
+            rows_under(models[model], condition)[0].metrics["psnr"].mean
+            for model in ("dit", "direct")
         )
         sentences.append(
             f"{name}, {TRAINED}: dit in one pass (x0) stands {one_pass - direct:+.2f} dB from "
             "direct in one pass."
         )
     return sentences
-
-
-def _comparison(result: Result, a: str, b: str, name: str, corruption: str) -> Comparison | None:
-    """The comparison at both models' selected settings."""
-    chosen = {model.name: row.setting for model, row in ranked(result, name, corruption)}
-    for found in result.comparisons:
-        if (found.a, found.b, found.split, found.protocol) != (a, b, name, corruption):
-            continue
-        if found.a_setting == chosen.get(a) and found.b_setting == chosen.get(b):
-            return found
-    return None

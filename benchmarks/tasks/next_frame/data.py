@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.config import Inputs, NextFrameConfig
+from benchmarks.config import Inputs
+from benchmarks.tasks.next_frame.config import NextFrameConfig
 from data_prep.config import BouncingBallsConfig
 from data_prep.embed import encoder_of, prepare_embeddings
 from data_prep.encoders.base import Encoder
@@ -53,6 +54,7 @@ class NextFrameData:
         """The clips of a split."""
         return EmbeddingClips(self.embeddings, split, self.scaler)
 
+    @property
     def mean_frame(self) -> Tensor:
         """Mean scaled frame `[P, D]` of the training clips."""
         clips = self.train
@@ -60,12 +62,12 @@ class NextFrameData:
         return (total / len(clips)).float()
 
     def decode(self, scaled: Tensor) -> Tensor:
-        """Scaled embeddings `[B, T, P, D]` to frames `[B, T, 3, H, W]`, not clipped."""
+        """Scaled embeddings `[B, T, P, D]` to frames `[B, T, 3, height, width]`, not clipped."""
         embeddings = self.scaler.unscale(scaled)
         return self.encoder.decode(embeddings.flatten(0, 1)).unflatten(0, scaled.shape[:2])
 
     def true_frames(self, split: str) -> Tensor:
-        """The frames `[N, T, 3, H, W]` of a split, in [0, 1], in the order of its clips."""
+        """The frames `[B, T, 3, height, width]` of a split in [0, 1], in the order of its clips."""
         clips = self.clips(split)
         if self.frames is None:
             decoded = [self.decode(clips[i][1][None])[0].clamp(0, 1) for i in range(len(clips))]

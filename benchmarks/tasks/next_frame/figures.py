@@ -7,14 +7,17 @@ import numpy as np
 import safetensors.numpy
 from matplotlib.figure import Figure
 
-from benchmarks.figures import (
-    COST_AXES,
+from benchmarks.reporting.figures import (
+    compute_figure,
     finish,
-    logarithmic_cost,
+    model_style,
     save_figures,
+    thinking_figure,
     training_curves,
 )
-from benchmarks.results import Model, Result, Row
+from benchmarks.reporting.results import Result
+from benchmarks.reporting.tables import selected_row
+from benchmarks.tasks.next_frame.conditions import ROLLOUT, TEACHER_FORCED
 
 
 def draw_figures(folder: Path, result: Result) -> list[tuple[str, str]]:
@@ -24,8 +27,16 @@ def draw_figures(folder: Path, result: Result) -> list[tuple[str, str]]:
         {
             "Predictions against truth": ("predictions", _predictions(folder, result)),
             "PSNR against horizon": ("horizon", _horizon(result)),
-            "Quality against compute": ("compute", _compute(result)),
-            "Error against thinking steps": ("thinking", _thinking(result)),
+            "Quality against compute": (
+                "compute",
+                compute_figure(result, TEACHER_FORCED, "teacher-forced PSNR (dB)"),
+            ),
+            "Error and energy against thinking steps": (
+                "thinking",
+                thinking_figure(
+                    result, TEACHER_FORCED, "smooth_l1", "Smooth-L1 (scaled embeddings)"
+                ),
+            ),
             "Training curves": ("training", training_curves(folder, result)),
         },
     )
@@ -33,7 +44,7 @@ def draw_figures(folder: Path, result: Result) -> list[tuple[str, str]]:
 
 def _predictions(folder: Path, result: Result) -> Figure:
     """Film strips: each clip's truth and every model's rollout below it."""
-    pictures = safetensors.numpy.load_file(folder / result.files["predictions"])
+    pictures = safetensors.numpy.load_file(folder / result.files["pictures"])
     names = ["truth", *[model.name for model in result.models]]
     context = result.config["evaluation"]["context_frames"]
     clips, frames = pictures["truth"].shape[:2]
@@ -64,69 +75,22 @@ def _predictions(folder: Path, result: Result) -> Figure:
 
 
 def _horizon(result: Result) -> Figure:
+    """PSNR of each frame of a rollout, at the selected settings."""
     figure, axis = plt.subplots(figsize=(7, 4.5))
-    for model in result.models:
-        row = _selected(model, "rollout")
+    for index, model in enumerate(result.models):
+        row = selected_row(model, ROLLOUT)
+        assert row is not None
         points = [m for name, m in row.metrics.items() if name.startswith("psnr_")]
         ahead = np.arange(1, len(points) + 1)
-        style = "-o" if model.training else "--"
-        (line,) = axis.plot(ahead, [p.mean for p in points], style, label=model.name, markersize=4)
+        color, line = model_style(model, index)
+        psnr = [p.mean for p in points]
+        axis.plot(ahead, psnr, "o", ms=4, label=model.name, color=color, ls=line)
         axis.fill_between(
             ahead,
             [p.low for p in points],
             [p.high for p in points],
-            color=line.get_color(),
+            color=color,
             alpha=0.1,
         )
     axis.set(xlabel="frames ahead", ylabel="PSNR (dB)")
     return finish(figure)
-
-
-def _compute(result: Result) -> Figure:
-    """Quality against forward passes, forward-equivalents and latency; floors as lines."""
-    figure, axes = plt.subplots(1, 3, figsize=(13, 4.2), sharey=True)
-    for axis, (field, label) in zip(axes, COST_AXES, strict=True):
-        for index, model in enumerate(result.models):
-            rows = _rows(model, "teacher_forced")
-            quality = [row.metrics["psnr"].mean for row in rows]
-            colour = f"C{index}"
-            if model.training is None:
-                axis.axhline(quality[0], ls="--", lw=1, color=colour, label=model.name)
-            else:
-                cost = [getattr(row.cost, field) for row in rows]
-                axis.plot(cost, quality, "-o", ms=4, color=colour, label=model.name)
-        logarithmic_cost(axis, label)
-    axes[0].set_ylabel("teacher-forced PSNR (dB)")
-    axes[2].legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.tight_layout()
-    return figure
-
-
-def _thinking(result: Result) -> Figure | None:
-    """Error and energy against the number of thinking steps."""
-    thinkers = [m for m in result.models if "steps" in m.rows[0].setting]
-    if not thinkers:
-        return None
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2))
-    for model in thinkers:
-        rows = sorted(_rows(model, "teacher_forced"), key=lambda row: row.setting["steps"])
-        steps = [row.setting["steps"] for row in rows]
-        errors = [row.metrics["smooth_l1"] for row in rows]
-        left.plot(steps, [e.mean for e in errors], "-o", label=model.name)
-        left.fill_between(steps, [e.low for e in errors], [e.high for e in errors], alpha=0.15)
-        longest = rows[-1]
-        energies = [
-            longest.metrics[f"energy_{step}"] for step in range(longest.setting["steps"] + 1)
-        ]
-        right.plot(range(len(energies)), [e.mean for e in energies], "-o", label=model.name)
-    left.set(xlabel="thinking steps", ylabel="Smooth-L1 (scaled embeddings)")
-    right.set(xlabel="thinking step", ylabel="energy of a candidate frame")
-    return finish(figure)
-
-
-def _rows(model: Model, protocol: str) -> list[Row]:
-    return [row for row in model.rows if row.split == "test" and row.protocol == protocol]
-
-
-def _selected(model: Model, protocol: str) -> Row:
-    return next(row for row in _rows(model, protocol) if row.selected)

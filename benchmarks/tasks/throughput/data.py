@@ -13,8 +13,10 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from benchmarks.config import NextFrameConfig, ThroughputConfig
-from benchmarks.results import Measurement
+from benchmarks.options import preset_config
+from benchmarks.reporting.results import Measurement
+from benchmarks.tasks.next_frame.config import NextFrameConfig
+from benchmarks.tasks.throughput.config import ThroughputConfig
 from benchmarks.tasks.throughput.measuring import (
     Series,
     measurement,
@@ -40,10 +42,9 @@ PUBLISHED_SIZES = {
 }
 
 
-def measure_data(
-    config: ThroughputConfig, corpus: Corpus, next_frame: NextFrameConfig, console: Console
-) -> list[Measurement]:
+def measure_data(config: ThroughputConfig, corpus: Corpus, console: Console) -> list[Measurement]:
     """All figures of `--part data`."""
+    next_frame: NextFrameConfig = preset_config("next_frame")
     with tempfile.TemporaryDirectory(prefix="ebt-bench-") as scratch:
         folder = Path(scratch)
         console.print("preparation, against one seek per frame", highlight=False)
@@ -139,7 +140,8 @@ def _reading(
     clips = EmbeddingClips(made, "train", Scaler.of(made))
     size = min(next_frame.training.batch_size, len(clips))
     grid, dim = tuple(made.manifest["encoder"]["grid"]), made.manifest["encoder"]["dim"]
-    step = _TrainingStep(NextFrameEBT(next_frame.ebt, next_frame.backbone, grid, dim))
+    ebt = next_frame.section("ebt", EBTConfig)
+    step = _TrainingStep(NextFrameEBT(ebt, next_frame.backbone, grid, dim))
     batch = clips.collate([clips[index] for index in range(size)])
     step(batch)
     reading, training = Series(), Series()

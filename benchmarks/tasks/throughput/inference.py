@@ -3,15 +3,19 @@
 import torch
 from rich.console import Console
 
+from baselines.config import DirectConfig
 from baselines.direct import DirectDenoiser
-from benchmarks.config import DenoiseConfig, MeasureConfig
-from benchmarks.costs import count_flops
-from benchmarks.naive import NaiveEBT
-from benchmarks.results import Measurement
+from benchmarks.measure.costs import count_flops
+from benchmarks.options import preset_config
+from benchmarks.reporting.results import Measurement
+from benchmarks.tasks.denoise.config import DenoiseConfig
 from benchmarks.tasks.throughput.cases import STEPS, Case, in_turn
+from benchmarks.tasks.throughput.config import MeasureConfig
 from benchmarks.tasks.throughput.measuring import Series, measurement
+from benchmarks.tasks.throughput.naive import NaiveEBT
+from denoise.config import EBTDenoiserConfig
 from denoise.model import EBTDenoiser
-from worldmodel.predictor import Clips
+from worldmodel.predictor import Clips, Passes, Thinking
 from worldmodel.thinking import thinking_step
 
 TIME_TARGETS = {
@@ -24,10 +28,8 @@ CANDIDATES = 8
 IMAGES = 16
 
 
-def measure_inference(
-    config: MeasureConfig, denoise: DenoiseConfig, device: str, console: Console
-) -> list[Measurement]:
-    """Rollouts at every context, best-of-N, and denoising with the models of `denoise`."""
+def measure_inference(config: MeasureConfig, device: str, console: Console) -> list[Measurement]:
+    """Rollouts at every context, best-of-N, and denoising with the models of its cpu preset."""
     found = []
     for tokens in ("1 token a frame", "16 patches"):
         frame_times = []
@@ -41,7 +43,7 @@ def measure_inference(
     console.print("many candidates and denoising", highlight=False)
     case = Case(config.rollout_size, "16 patches", config.contexts[0], device)
     found.append(_many_candidates(case, config.repeats))
-    return [*found, *_denoising(denoise, config.repeats, device)]
+    return [*found, *_denoising(preset_config("denoise"), config.repeats, device)]
 
 
 def _rollout(case: Case, repeats: int) -> tuple[Series, list[Measurement]]:
@@ -55,7 +57,7 @@ def _rollout(case: Case, repeats: int) -> tuple[Series, list[Measurement]]:
 
     def fast() -> None:
         with torch.no_grad():
-            model.next_frame(model.energy.encode(new, past), clips.keys, {"steps": STEPS})
+            model.next_frame(model.energy.encode(new, past), clips.keys, Thinking(STEPS))
 
     def cached_plain() -> None:
         with torch.no_grad():
@@ -113,7 +115,7 @@ def _many_candidates(case: Case, repeats: int) -> Measurement:
     def best_of(candidates: int) -> None:
         with torch.no_grad():
             encoded = model.energy.encode(clips.embeddings)
-            model.next_frame(encoded, clips.keys, {"steps": STEPS, "candidates": candidates})
+            model.next_frame(encoded, clips.keys, Thinking(STEPS, candidates))
 
     calls = {"one": lambda: best_of(1), "many": lambda: best_of(CANDIDATES)}
     times = in_turn(calls, repeats, case.device)
@@ -134,10 +136,13 @@ def _denoising(config: DenoiseConfig, repeats: int, device: str) -> list[Measure
     generator = torch.Generator().manual_seed(0)
     noisy = torch.randn(IMAGES, 1, side * side, dim, generator=generator).to(device)
     clips = Clips(noisy, [str(image) for image in range(IMAGES)])
-    direct = DirectDenoiser(config.direct, config.backbone, grid, dim).to(device)
+    direct = DirectDenoiser(config.section("direct", DirectConfig), config.backbone, grid, dim).to(
+        device
+    )
     visible = torch.ones(1, dtype=torch.long, device=device)
     found = []
-    for name, options in (("with", config.ebt), ("without", config.ebt_without_context)):
+    for name, model in (("with", "ebt"), ("without", "ebt_without_context")):
+        options = config.section(model, EBTDenoiserConfig)
         energy = EBTDenoiser(options, config.backbone, grid, dim).to(device).ebt.energy
         with torch.no_grad():
             encoded = energy.encode(noisy)
@@ -146,7 +151,7 @@ def _denoising(config: DenoiseConfig, repeats: int, device: str) -> list[Measure
             with torch.no_grad():
                 thinking_step(energy, noisy, encoded, visible)  # noqa: B023
 
-        calls = {"step": step, "pass": lambda: direct.predict(clips, {"passes": 1})}
+        calls = {"step": step, "pass": lambda: direct.predict(clips, Passes(1))}
         flops = count_flops(step) / count_flops(calls["pass"])
         times = in_turn(calls, 4 * repeats, device)
         found.append(

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.results import Measurement
+from benchmarks.reporting.results import Measurement
 
 SAMPLED_EVERY = 0.1  # seconds between two looks at the memory
 

@@ -5,9 +5,10 @@ from collections.abc import Callable
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.config import MeasureConfig
-from benchmarks.results import Operation, Profile
+from benchmarks.reporting.results import Operation, Profile
 from benchmarks.tasks.throughput.cases import STEPS, Case, backward, one_thread
+from benchmarks.tasks.throughput.config import MeasureConfig
+from worldmodel.predictor import Thinking
 
 TOP = 15
 
@@ -21,7 +22,7 @@ def profiles(config: MeasureConfig, device: str) -> list[Profile]:
         "EBT training step": lambda: backward(model.training_losses(batch, 0)),
         "Transformer++ training step": lambda: backward(plain.training_losses(batch, 0)),
         "EBT rollout of a frame, its context encoded": lambda: model.rollout(
-            context, 1, {"steps": STEPS}
+            context, 1, Thinking(STEPS)
         ),
     }
     with one_thread(device):

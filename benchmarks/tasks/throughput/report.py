@@ -1,45 +1,23 @@
-"""The table of a throughput run, made from its result alone."""
+"""The report of throughput: its table of measurements, and profiles where they were asked for."""
 
-from pathlib import Path
-
-import rich.table
-from rich.console import Console
-
-from benchmarks.report import REPORT, Table, environment_lines, markdown, number
-from benchmarks.results import Measurement, Profile, ThroughputResult
+from benchmarks.reporting.page import Report, Section, bullets
+from benchmarks.reporting.results import Measurement, Profile, Result
+from benchmarks.reporting.tables import Table, environment_lines, number
 
 HEADER = ["measured", "median [lowest, highest]", "reference", "its median", "ratio", "target"]
 
 
-def write_report(folder: Path, result: ThroughputResult) -> None:
-    """Write `report.md`."""
-    notes = [f"- {m.name}: {m.note}." for m in result.measurements if m.note]
-    lines = ["# Throughput", "", f"Data: {result.data['corpus']}.", ""]
-    lines += [*markdown(_table(result)), "", *notes, ""]
-    for found in result.profiles:
-        lines += [f"## {_title(found)}", "", *markdown(_operations(found)), ""]
-    lines += ["## Environment", ""]
-    lines += environment_lines(result.environment)
-    (folder / REPORT).write_text("\n".join([*lines, ""]), encoding="utf-8")
-
-
-def print_report(console: Console, result: ThroughputResult) -> None:
-    """Print the table."""
-    header, rows = _table(result)
-    table = rich.table.Table(*header, title="throughput")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
-    for m in result.measurements:
-        if m.note:
-            console.print(f"{m.name}: {m.note}", highlight=False)
-
-    for found in result.profiles:
-        header, rows = _operations(found)
-        table = rich.table.Table(*header, title=_title(found))
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
+def make_report(result: Result) -> Report:
+    """The report of a result."""
+    notes = [f"{m.name}: {m.note}." for m in result.measurements if m.note]
+    measured = HEADER, [_cells(m) for m in result.measurements]
+    found = [Section(_title(profile), [_operations(profile)]) for profile in result.profiles]
+    sections = [
+        Section("Measurements", [f"Data: {result.data['corpus']}.", measured, bullets(notes)]),
+        *found,
+        Section("How this was made", [bullets(environment_lines(result.environment))]),
+    ]
+    return Report("Throughput", sections, [], [Section("throughput", [measured]), *found], notes)
 
 
 def _title(found: Profile) -> str:
@@ -57,10 +35,6 @@ def _operations(found: Profile) -> Table:
         for operation in found.top
     ]
     return ["operation", "calls", "ms in itself", "share"], rows
-
-
-def _table(result: ThroughputResult) -> Table:
-    return HEADER, [_cells(m) for m in result.measurements]
 
 
 def _judgement(value: float, target: float, at_most: bool) -> str:

@@ -9,12 +9,12 @@ from contextlib import contextmanager
 import torch
 from rich.console import Console
 
-from benchmarks.config import MeasureConfig
-from benchmarks.costs import count_flops, peak_memory
-from benchmarks.naive import NaiveEBT
-from benchmarks.results import Measurement
+from benchmarks.measure.costs import count_flops, peak_memory
+from benchmarks.reporting.results import Measurement
 from benchmarks.tasks.throughput.cases import MANY_CLIPS, STEPS, TOKENS, Case, backward, in_turn
+from benchmarks.tasks.throughput.config import MeasureConfig
 from benchmarks.tasks.throughput.measuring import Series, measurement
+from benchmarks.tasks.throughput.naive import NaiveEBT
 from worldmodel.compiling import compiled
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Clips, Predictor

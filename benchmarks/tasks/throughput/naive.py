@@ -4,8 +4,8 @@ In every thinking step the context is encoded anew and both streams run as one s
 dense mask, as in the reference code (alexiglad/EBT); a rollout predicts all positions again for
 each new frame. Written for reading: no cache, no leaves, no fused kernel.
 
-Letters in shapes: B batch, F frames, P patches, N = F * P tokens of a stream, D embedding width,
-W width, H heads, K width of a head.
+Letters in shapes: B batch, T frames, P patches per frame, L = T * P tokens of a stream, D embedding
+width, W model width, A attention heads, K width of a head.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,8 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from worldmodel.backbone import EmptyContext
 from worldmodel.layers import Block, Rotation
 from worldmodel.next_frame import NextFrameEBT
+from worldmodel.noise import Stream, noise_like
 from worldmodel.predictor import Clips
 
 
@@ -26,23 +28,27 @@ class NaiveEBT:
         self.model = model
 
     def energies(self, context: Tensor, candidate: Tensor) -> Tensor:
-        """Energies `[B, F]` of candidates `[B, F, P, D]` for the frames after each of `context`."""
+        """Energies `[B, T]` of candidates `[B, T, P, D]` for the frames after each of `context`."""
         energy = self.model.energy
         frames, patches = context.shape[1:3]
-        observed = energy.context.embed(context) + energy.context.position  # [B, F, P, W]
-        tokens = energy.context.position.expand_as(observed)
+        position = energy.context.position
+        tokens = position.expand(*context.shape[:2], *position.shape)
         seen = _both_streams(frames, patches)
-        if not energy.sees_context:  # the energy of the candidate alone
+        if isinstance(energy.context, EmptyContext):  # the energy of the candidate alone
+            observed = torch.zeros_like(tokens)
             seen[frames * patches :, : frames * patches] = False
         else:
+            observed = energy.context.embed(context) + position  # [B, T, P, W]
             last = self._run(observed.flatten(1, 2), _causal(frames, patches), range(frames))
             tokens = tokens + energy.context.project(last.unflatten(1, (frames, patches)))
         if energy.embed_candidate is not None:
             tokens = tokens + energy.embed_candidate(candidate)
-        both = torch.cat([observed.flatten(1, 2), tokens.flatten(1, 2)], dim=1)  # [B, 2N, W]
+        both = torch.cat([observed.flatten(1, 2), tokens.flatten(1, 2)], dim=1)  # [B, 2 L, W]
         joint = self._run(both, seen, [*range(frames), *range(1, frames + 1)])
         features = joint[:, frames * patches :].unflatten(1, (frames, patches))
-        learned = energy.energy_head(features).squeeze(-1)  # [B, F, P]
+        learned = torch.zeros_like(features[..., 0])  # [B, T, P]
+        if energy.energy_head is not None:
+            learned = energy.energy_head(features).squeeze(-1)
         if energy.form == "linear":
             return learned.sum(-1)
         offset = candidate - (context if energy.anchor == "last_frame" else 0.0)
@@ -54,8 +60,7 @@ class NaiveEBT:
         """The model's own losses: its noise, its schedule of steps, its shares."""
         config = self.model.config
         target, context = batch.embeddings[:, 1:], batch.embeddings[:, :-1]
-        generator = torch.Generator().manual_seed(seed)
-        noise = torch.randn(target.shape, generator=generator).to(target)
+        noise = noise_like(target, Stream.TRAINING_START, seed)
         candidate = config.start_noise * noise + (1 - config.start_noise) * context
         total = torch.zeros((), device=target.device)
         for step in range(1, config.training_steps + 1):
@@ -75,7 +80,7 @@ class NaiveEBT:
         model, embeddings = self.model, context.embeddings
         for _ in range(horizon):
             visible = torch.arange(1, embeddings.shape[1] + 1)
-            encoded = model.energy.context.unseen(embeddings)
+            encoded = model.energy.encode(embeddings)
             candidate = model.start(encoded, visible, context.keys)
             for _ in range(steps):
                 candidate = self._step(embeddings, candidate, detach=True, second_order=False)
@@ -103,11 +108,11 @@ class NaiveEBT:
 def _attend(block: Block, x: Tensor, rotation: Rotation, seen: Tensor) -> Tensor:
     attention = block.attention
     q, k, v = (
-        layer(x).unflatten(2, (attention.heads, -1)).transpose(1, 2)  # [B, H, L, K]
+        layer(x).unflatten(2, (attention.heads, -1)).transpose(1, 2)  # [B, A, L, K]
         for layer in (attention.query, attention.key, attention.value)
     )
     q, k = _turned(q, rotation), _turned(k, rotation)
-    scores = q @ k.transpose(2, 3) * q.shape[-1] ** -0.5  # [B, H, L, L]
+    scores = q @ k.transpose(2, 3) * q.shape[-1] ** -0.5  # [B, A, L, L]
     weights = scores.masked_fill(~seen.to(x.device), float("-inf")).softmax(dim=3)
     return attention.output((weights @ v).transpose(1, 2).flatten(2))
 
@@ -119,13 +124,13 @@ def _turned(x: Tensor, rotation: Rotation) -> Tensor:
 
 
 def _causal(frames: int, patches: int) -> Tensor:
-    """Who sees whom among observed tokens `[N, N]`: causal over frames, dense within one."""
+    """Who sees whom among observed tokens `[L, L]`: causal over frames, dense within one."""
     frame = torch.arange(frames).repeat_interleave(patches)
     return frame[:, None] >= frame[None]
 
 
 def _both_streams(frames: int, patches: int) -> Tensor:
-    """The same with candidates `[2N, 2N]`: the c-th sees the frames up to the c-th and itself."""
+    """The same with candidates `[2 L, 2 L]`: the c-th sees the frames up to the c-th and itself."""
     causal = _causal(frames, patches)
     frame = torch.arange(frames).repeat_interleave(patches)
     own = frame[:, None] == frame[None]

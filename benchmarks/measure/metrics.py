@@ -35,7 +35,7 @@ def embedding_errors(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
 def frame_quality(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
     """PSNR in dB, capped at 100, and SSIM of each image `[B, T]`.
 
-    Frames are `[B, T, 3, H, W]`; the prediction is clipped to [0, 1].
+    Frames are `[B, T, 3, height, width]`; the prediction is clipped to [0, 1].
     """
     shape = prediction.shape[:2]
     prediction, target = prediction.clamp(0, 1).flatten(0, 1), target.flatten(0, 1)
@@ -51,7 +51,7 @@ def frame_quality(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
 
 
 def pixel_mse(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error `[B]` of images `[B, 3, H, W]`, the prediction clipped to [0, 1]."""
+    """Mean squared error `[B]` of images `[B, 3, height, width]`, predictions clipped to [0, 1]."""
     return (prediction.clamp(0, 1) - target).square().mean((1, 2, 3))
 
 
@@ -61,7 +61,7 @@ def lpips_weights() -> Path:
 
 
 def lpips(prediction: Tensor, target: Tensor) -> Tensor:
-    """LPIPS `[B]` (Zhang et al., 2018, AlexNet) of images `[B, 3, H, W]`; needs its weights."""
+    """LPIPS `[B]` (Zhang et al., 2018, AlexNet) of images `[B, 3, height, width]`."""
     network = _lpips_network(prediction.device)
     prediction = prediction.clamp(0, 1)
     with torch.no_grad():

@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from benchmarks.allocation import keep_freed_memory
+from benchmarks.training.allocation import keep_freed_memory
 
 REFRESH = 0.2  # seconds
 

@@ -6,17 +6,18 @@ import json
 import os
 import platform
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import torch
 
-from benchmarks.costs import Cost
+from benchmarks.measure.costs import Cost
 from data_prep.errors import InputError
 from data_prep.shards.storage import write_json
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 RESULTS = "results.json"
 PACKAGES = (
     "torch",
@@ -42,13 +43,31 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Row:
-    """One model run one way on one split by one protocol; `selected` on validation."""
+class SettingRecord:
+    """How a model was run: its label, its place among the model's settings, and its options.
 
-    setting: dict[str, Any]
-    split: str
-    protocol: str
+    A `fixed` setting is never selected on validation.
+    """
+
+    label: str
+    order: float
+    fixed: bool
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model in one setting under one condition.
+
+    `condition` names what it was judged on, such as `split` and `protocol`, or `images` and
+    `corruption`. `selected` settings are those chosen on validation, `trained` those that training
+    optimises.
+    """
+
+    setting: SettingRecord
+    condition: dict[str, str]
     selected: bool
+    trained: bool
     metrics: dict[str, Metric]
     cost: Cost
 
@@ -68,46 +87,31 @@ class Training:
 
 @dataclass(frozen=True)
 class Model:
-    """A model's parameters, training cost and rows; whether it is told how strong the noise is."""
+    """A model's role, parameters, training cost and rows, and what is special about it."""
 
     name: str
+    role: str
     parameters: int
     training: Training | None
     rows: list[Row]
-    told_noise: bool = False
+    traits: list[str]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Paired difference a - b of a metric, each at its setting."""
+    """Paired difference a - b of a metric under a condition, each model in its setting."""
 
     a: str
     b: str
-    a_setting: dict[str, Any]
-    b_setting: dict[str, Any]
-    split: str
-    protocol: str
+    a_setting: SettingRecord
+    b_setting: SettingRecord
+    condition: dict[str, str]
     metric: str
     difference: float
     low: float
     high: float
     n: int
     verdict: str
-
-
-@dataclass(frozen=True)
-class Result:
-    """Everything that a run found, and the files of the run that its report uses."""
-
-    task: str
-    config: dict[str, Any]
-    seeds: list[int]
-    environment: dict[str, Any]
-    data: dict[str, Any]
-    models: list[Model]
-    comparisons: list[Comparison]
-    files: dict[str, Any]
-    schema_version: int = SCHEMA_VERSION
 
 
 @dataclass(frozen=True)
@@ -151,15 +155,22 @@ class Profile:
 
 
 @dataclass(frozen=True)
-class ThroughputResult:
-    """Everything that a throughput run measured; profiles if asked for."""
+class Result:
+    """Everything that a run found, and the files of the run that its report uses.
+
+    A comparison has models and comparisons, a throughput run measurements and profiles.
+    """
 
     task: str
     config: dict[str, Any]
     environment: dict[str, Any]
     data: dict[str, Any]
-    measurements: list[Measurement]
-    profiles: list[Profile]
+    seeds: list[int] = field(default_factory=list)
+    models: list[Model] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
+    measurements: list[Measurement] = field(default_factory=list)
+    profiles: list[Profile] = field(default_factory=list)
+    files: dict[str, Any] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
 
@@ -170,12 +181,12 @@ def verdict(a: str, b: str, low: float, high: float) -> str:
     return f"{a} is better" if low > 0 else f"{b} is better"
 
 
-def write_result(folder: Path, result: Result | ThroughputResult) -> None:
+def write_result(folder: Path, result: Result) -> None:
     """Write `results.json`."""
     write_json(folder / RESULTS, dataclasses.asdict(result))
 
 
-def read_result(folder: Path) -> Result | ThroughputResult:
+def read_result(folder: Path) -> Result:
     """Read `results.json`.
 
     Raises:
@@ -190,17 +201,16 @@ def read_result(folder: Path) -> Result | ThroughputResult:
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a result ({error!r})") from None
     if version != SCHEMA_VERSION:
-        raise InputError(f"{path}: schema_version {version}, this program reads {SCHEMA_VERSION}")
+        commit = str((content.get("environment") or {}).get("commit") or "that made it")
+        raise InputError(
+            f"{path}: schema_version {version}, this program reads {SCHEMA_VERSION}: repeat the "
+            f"run, or use the commit {commit.removesuffix('+changes')}"
+        )
     try:
-        if content["task"] == "throughput":
-            content["measurements"] = [Measurement(**entry) for entry in content["measurements"]]
-            content["profiles"] = [_profile(entry) for entry in content["profiles"]]
-            return ThroughputResult(**content)
-        content["models"] = [_model(model) for model in content["models"]]
-        content["comparisons"] = [Comparison(**entry) for entry in content["comparisons"]]
-        return Result(**content)
-    except (KeyError, TypeError) as error:
+        result: Result = _typed(Result, content)
+    except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not a result of this version ({error!r})") from None
+    return result
 
 
 def describe_environment(device: str) -> dict[str, Any]:
@@ -216,24 +226,18 @@ def describe_environment(device: str) -> dict[str, Any]:
     }
 
 
-def _model(content: dict[str, Any]) -> Model:
-    rows = [
-        Row(
-            **{
-                **row,
-                "metrics": {name: Metric(**metric) for name, metric in row["metrics"].items()},
-                "cost": Cost(**row["cost"]),
-            }
-        )
-        for row in content["rows"]
-    ]
-    training = Training(**content["training"]) if content["training"] else None
-    told_noise = bool(content["told_noise"])
-    return Model(content["name"], content["parameters"], training, rows, told_noise)
-
-
-def _profile(content: dict[str, Any]) -> Profile:
-    return Profile(**{**content, "top": [Operation(**entry) for entry in content["top"]]})
+def _typed(kind: Any, content: Any) -> Any:
+    """JSON as the type that an annotation names: dataclasses, in lists and dicts too."""
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        types = get_type_hints(kind)
+        return kind(**{name: _typed(types[name], value) for name, value in content.items()})
+    if get_origin(kind) is list:
+        return [_typed(get_args(kind)[0], value) for value in content]
+    if get_origin(kind) is dict:
+        return {name: _typed(get_args(kind)[1], value) for name, value in content.items()}
+    if get_origin(kind) is UnionType and content is not None:
+        return _typed(get_args(kind)[0], content)
+    return content
 
 
 def _commit() -> str | None:

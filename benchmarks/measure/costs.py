@@ -17,18 +17,22 @@ from torch.utils.flop_counter import flop_registry
 from worldmodel.compiling import replaced
 
 WARM_UPS = 3
-LONGEST_TIMING = 1.0  # seconds
+TIMING_BUDGET = 5.0  # seconds of timed calls, the warm-ups aside
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Cost of one prediction at batch 1; null where it is not defined."""
+    """Cost of one prediction at batch 1; null where it is not defined.
+
+    The latency is the median of `latency_repeats` calls.
+    """
 
     forward_passes: int | None
     input_gradient_passes: int | None
     forward_equivalents: float | None
     flops: int | None
     latency_ms: float
+    latency_repeats: int
     peak_memory_bytes: int
 
 
@@ -95,29 +99,36 @@ def measure_cost(
 ) -> Cost:
     """Cost of `call`, a prediction at batch 1.
 
-    Latency is the median of `repeats` calls after 3 warm-ups; long calls are repeated until a
-    second is spent. `unit_flops` are the FLOPs of one forward pass of the run's plain baseline.
-    Passes and FLOPs of methods without a backbone are not defined.
+    Latency is the median of `repeats` calls after 3 warm-ups; long calls are repeated until 5
+    seconds are spent on them. `unit_flops` are the FLOPs of one forward pass of the run's plain
+    baseline. Passes and FLOPs of methods without a backbone are not defined.
     """
     with _counted_passes(backbone) as passes:
         flops = count_flops(call)
-    times: list[float] = []
-    for _ in range(WARM_UPS + repeats):
-        _synchronise(device)
-        start = time.perf_counter()
-        call()
-        _synchronise(device)
-        times.append(time.perf_counter() - start)
-        if len(times) > WARM_UPS and sum(times) > LONGEST_TIMING:
-            break
+    times = _latencies(call, repeats, device)
     return Cost(
         forward_passes=passes["forward"] if backbone is not None else None,
         input_gradient_passes=passes["gradient"] if backbone is not None else None,
         forward_equivalents=flops / unit_flops if backbone is not None else None,
         flops=flops if backbone is not None else None,
-        latency_ms=statistics.median(times[WARM_UPS:]) * 1e3,
+        latency_ms=statistics.median(times) * 1e3,
+        latency_repeats=len(times),
         peak_memory_bytes=peak_memory(call, device),
     )
+
+
+def _latencies(call: Callable[[], object], repeats: int, device: str) -> list[float]:
+    """Seconds of each timed call."""
+    for _ in range(WARM_UPS):
+        call()
+    times: list[float] = []
+    while len(times) < repeats and sum(times) < TIMING_BUDGET:
+        _synchronise(device)
+        start = time.perf_counter()
+        call()
+        _synchronise(device)
+        times.append(time.perf_counter() - start)
+    return times
 
 
 def peak_memory(call: Callable[[], object], device: str) -> int:

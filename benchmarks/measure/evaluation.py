@@ -1,0 +1,192 @@
+"""Judge every model by the same loop, whatever the task: scores, rows, costs and pictures."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Generic
+
+import numpy as np
+import safetensors.torch
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor
+
+from benchmarks.config import EvaluationConfig
+from benchmarks.measure.costs import Cost, measure_cost
+from benchmarks.measure.scores import (
+    Condition,
+    Scores,
+    Values,
+    bootstrap_of,
+    means,
+    recorded,
+)
+from benchmarks.reporting.results import Metric, Model, Row
+from benchmarks.training.fit import TrainedModel
+from data_prep.shards.storage import atomic_file
+from worldmodel.predictor import Predictor, Setting
+
+PICTURES = "pictures.safetensors"
+
+
+@dataclass(frozen=True)
+class CostCall:
+    """A prediction at batch 1; calls with the same key cost the same, for the same model."""
+
+    key: Hashable
+    call: Callable[[], object]
+
+
+class Judge(ABC, Generic[Condition]):
+    """How a task judges a model: under which conditions, and by which metrics.
+
+    Args:
+        conditions: all conditions; those that select settings come first.
+    """
+
+    conditions: Sequence[Condition]
+
+    @abstractmethod
+    def selecting(self, condition: Condition) -> Condition:
+        """The condition whose PSNR selects the setting for `condition`."""
+
+    @abstractmethod
+    def wanted(self, predictor: Predictor, setting: Setting, condition: Condition) -> bool:
+        """Whether a setting is judged under a condition though it may not be the selected one."""
+
+    def shows(self, predictor: Predictor, condition: Condition) -> bool:
+        """Whether the model is judged under the condition at all."""
+        return True
+
+    @abstractmethod
+    def values(
+        self, predictor: Predictor, settings: Sequence[Setting], condition: Condition
+    ) -> list[dict[str, np.ndarray]]:
+        """Every metric per source `[sources]`, for each setting."""
+
+    @abstractmethod
+    def metrics(self, values: Values, condition: Condition) -> dict[str, Metric]:
+        """Metrics that are no means of values, with intervals."""
+
+    @abstractmethod
+    def cost_call(self, predictor: Predictor, setting: Setting, condition: Condition) -> CostCall:
+        """The prediction whose cost is that of the setting under the condition."""
+
+
+@dataclass(frozen=True)
+class Judged(Generic[Condition]):
+    """What an evaluation found: the models of the result, and their scores by name."""
+
+    models: list[Model]
+    scores: dict[str, Scores[Condition]]
+
+
+def judge_models(
+    models: Sequence[TrainedModel],
+    judge: Judge[Condition],
+    config: EvaluationConfig,
+    unit_flops: int,
+    device: str,
+    traits: Callable[[Predictor], list[str]],
+) -> Judged[Condition]:
+    """Scores and costs of all models; `traits` says what is special about one.
+
+    `unit_flops` are the FLOPs of one forward pass of the run's plain baseline.
+    """
+    console = Console(stderr=True)
+    scores: dict[str, Scores[Condition]] = {}
+    for model in track(models, "evaluation", console=console, transient=True):
+        with model.running(config.compile):
+            scores[model.name] = score(model.predictors, judge)
+    found = []
+    costs: dict[Hashable, Cost] = {}
+    for model in track(models, "costs", console=console, transient=True):
+        with model.running(config.compile):
+            rows = _rows(model, scores[model.name], judge, config, unit_flops, device, costs)
+        predictor = model.predictors[0]
+        role = model.planned.spec.role
+        found.append(
+            Model(model.name, role, model.parameters, model.training, rows, traits(predictor))
+        )
+    return Judged(found, scores)
+
+
+def score(predictors: Sequence[Predictor], judge: Judge[Condition]) -> Scores[Condition]:
+    """Values of a model, a predictor per seed, under all conditions."""
+    settings = sorted(predictors[0].settings(), key=lambda setting: setting.order)
+    scores = Scores(settings, judge.selecting)
+    for condition in judge.conditions:
+        if not judge.shows(predictors[0], condition):
+            continue
+        selects = judge.selecting(condition) == condition
+        wanted = [
+            index
+            for index, setting in enumerate(settings)
+            if judge.wanted(predictors[0], setting, condition)
+            or (not selects and index == scores.selected(condition))
+        ]
+        chosen = [settings[index] for index in wanted]
+        per_seed = [judge.values(predictor, chosen, condition) for predictor in predictors]
+        for index, values in zip(wanted, zip(*per_seed, strict=True), strict=True):
+            scores.values[index, condition] = {
+                name: np.stack([seed[name] for seed in values]) for name in values[0]
+            }
+    return scores
+
+
+def write_pictures(out: Path, pictures: Mapping[str, Tensor]) -> str:
+    """Write frames `[..., 3, height, width]` in [0, 1] for the figures; gives the file's name.
+
+    The file holds uint8 `[..., height, width, 3]`.
+    """
+    with atomic_file(out / PICTURES) as file:
+        file.write(safetensors.torch.save({name: _to_bytes(f) for name, f in pictures.items()}))
+    return PICTURES
+
+
+def spread(count: int, total: int) -> list[int]:
+    """Indices of at most `count` of `total` samples, evenly spread."""
+    return np.linspace(0, total - 1, min(count, total)).astype(int).tolist()
+
+
+def _rows(
+    model: TrainedModel,
+    scores: Scores[Condition],
+    judge: Judge[Condition],
+    config: EvaluationConfig,
+    unit_flops: int,
+    device: str,
+    costs: dict[Hashable, Cost],
+) -> list[Row]:
+    """A row with intervals and costs for each setting and condition."""
+    predictor, rows = model.predictors[0], []
+    for (index, condition), values in scores.values.items():
+        setting = scores.settings[index]
+        prediction = judge.cost_call(predictor, setting, condition)
+        identity = (model.planned.cost_identity, setting, prediction.key)
+        if identity not in costs:
+            costs[identity] = measure_cost(
+                prediction.call, predictor.backbone, unit_flops, config.latency_repeats, device
+            )
+        bootstrap = bootstrap_of(values, config.bootstrap_samples)
+        rows.append(
+            Row(
+                setting=recorded(setting),
+                condition=asdict(condition),
+                selected=index == scores.selected(condition),
+                trained=setting == predictor.trained_setting(),
+                metrics=means(values, bootstrap) | judge.metrics(values, condition),
+                cost=costs[identity],
+            )
+        )
+    return rows
+
+
+def _to_bytes(frames: Tensor) -> Tensor:
+    return (frames.clamp(0, 1) * 255 + 0.5).byte().movedim(-3, -1).cpu().contiguous()
+
+
+def batches(total: int, size: int) -> Iterable[slice]:
+    """Slices of at most `size` that cover `total` samples."""
+    return (slice(start, min(start + size, total)) for start in range(0, total, size))

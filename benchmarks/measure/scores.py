@@ -1,0 +1,129 @@
+"""From values per video or image to what a result says: means, intervals, the chosen setting."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
+from torch import Tensor
+
+from benchmarks.measure.intervals import Bootstrap, Interval
+from benchmarks.measure.metrics import higher_is_better
+from benchmarks.reporting.results import (
+    Comparison,
+    Metric,
+    SettingRecord,
+    verdict,
+)
+from worldmodel.predictor import Setting
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+SELECTION_TOLERANCE = 0.02  # dB; more steps or passes for less are not worth their price
+
+Values = dict[str, np.ndarray]  # metric name to [seeds, sources]
+# Where models are judged, such as a split and a protocol, or an image set and a corruption.
+Condition = TypeVar("Condition", bound="DataclassInstance")
+
+
+@dataclass
+class Scores(Generic[Condition]):
+    """Values of one model by setting and condition, its settings cheapest first.
+
+    `selecting` gives the condition whose PSNR selects the setting for another condition.
+    """
+
+    settings: list[Setting]
+    selecting: Callable[[Condition], Condition]
+    values: dict[tuple[int, Condition], Values] = field(default_factory=dict)
+
+    def selected(self, condition: Condition) -> int:
+        """Index of the cheapest setting within 0.02 dB of the best where settings are selected.
+
+        Fixed settings are never selected.
+        """
+        where = self.selecting(condition)
+        tried = [
+            index
+            for index, setting in enumerate(self.settings)
+            if (index, where) in self.values and not setting.fixed
+        ]
+        if not tried:
+            return 0
+        psnr = [float(self.values[index, where]["psnr"].mean()) for index in tried]
+        orders = [self.settings[index].order for index in tried]
+        return tried[cheapest_near_best(psnr, orders)]
+
+
+def cheapest_near_best(psnr: Sequence[float], orders: Sequence[float]) -> int:
+    """Index of the lowest order whose PSNR is within 0.02 dB of the best."""
+    good = [i for i, value in enumerate(psnr) if value >= max(psnr) - SELECTION_TOLERANCE]
+    return min(good, key=lambda index: orders[index])
+
+
+def mean_by_source(values: Tensor, sources: list[str]) -> np.ndarray:
+    """Mean over the clips of each source `[sources]`: sources are the independent samples."""
+    _, inverse = np.unique(sources, return_inverse=True)
+    return np.bincount(inverse, values.double().cpu().numpy()) / np.bincount(inverse)
+
+
+def bootstrap_of(values: Values, samples: int) -> Bootstrap:
+    """The resamples for values of this shape."""
+    seeds, sources = values["psnr"].shape
+    return Bootstrap(seeds, sources, samples)
+
+
+def means(values: Values, bootstrap: Bootstrap) -> dict[str, Metric]:
+    """Each metric's mean with its interval and good direction."""
+    return {
+        name: metric(bootstrap.mean(value), higher_is_better(name))
+        for name, value in values.items()
+    }
+
+
+def metric(interval: Interval, higher_is_better: bool | None) -> Metric:
+    """An interval as it stands in a result."""
+    return Metric(interval.mean, interval.low, interval.high, interval.n, higher_is_better)
+
+
+def recorded(setting: Setting) -> SettingRecord:
+    """A setting as it stands in a result."""
+    return SettingRecord(setting.label, setting.order, setting.fixed, asdict(setting))
+
+
+def compare(
+    scores: dict[str, Scores[Condition]],
+    pairs: Iterable[tuple[tuple[str, int], tuple[str, int]]],
+    condition: Condition,
+    samples: int,
+) -> list[Comparison]:
+    """Paired differences in PSNR of (model, index of a setting) pairs under a condition."""
+    return [_comparison(scores, a, b, condition, samples) for a, b in pairs]
+
+
+def _comparison(
+    scores: dict[str, Scores[Condition]],
+    a: tuple[str, int],
+    b: tuple[str, int],
+    condition: Condition,
+    samples: int,
+) -> Comparison:
+    a_values, b_values = (scores[name].values[index, condition]["psnr"] for name, index in (a, b))
+    both = min(a_values.shape[1], b_values.shape[1])  # a smaller set is the first of the larger
+    a_values, b_values = a_values[:, :both], b_values[:, :both]
+    seeds = max(len(a_values), len(b_values))
+    interval = Bootstrap(seeds, both, samples).difference(a_values, b_values)
+    return Comparison(
+        a=a[0],
+        b=b[0],
+        a_setting=recorded(scores[a[0]].settings[a[1]]),
+        b_setting=recorded(scores[b[0]].settings[b[1]]),
+        condition=asdict(condition),
+        metric="psnr",
+        difference=interval.mean,
+        low=interval.low,
+        high=interval.high,
+        n=interval.n,
+        verdict=verdict(a[0], b[0], interval.low, interval.high),
+    )

@@ -1,0 +1,211 @@
+"""The options of a run: parsing, presets, and the configuration that they make.
+
+Nothing heavy is imported before it is needed.
+"""
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import DefaultHelpFormatter, Namespace
+
+from benchmarks.config import ComparisonConfig
+from benchmarks.tasks.registry import TASKS, load_task, preset_files
+from data_prep.errors import InputError
+from data_prep.options import (
+    Parser,
+    config_first,
+    did_you_mean,
+    explain,
+    value_of,
+    values_of,
+)
+
+DEFAULT_PRESET = "cpu"
+COMPARISON_FIELDS = ("sections", "models", "seeds")
+EXAMPLES = """\
+Add --task to see the options of a task.
+
+examples:
+  python benchmarks/run.py --task {first}
+  python benchmarks/run.py --task {first} --preset smoke
+  python benchmarks/run.py --task {first} --data FOLDER --seeds 0,1,2
+  python benchmarks/run.py --resume runs/20261122-101500-{first}
+  python benchmarks/run.py --report runs/20261122-101500-{first}
+"""
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
+    """Keeps the lines of the examples."""
+
+
+def sections_of(task: str) -> dict[str, type]:
+    """The configuration classes of a task by section of the options, its models' last."""
+    found = load_task(task)
+    sections = {
+        f.name: f.type
+        for f in fields(found.config)
+        if isinstance(f.type, type) and is_dataclass(f.type)
+    }
+    return sections | {spec.name: spec.config for spec in found.declared if spec.config}
+
+
+def build_parser(task: str | None, defaults: Path | None) -> Parser:
+    """The parser of a task, with the values of the YAML file `defaults` as its defaults."""
+    parser = Parser(
+        prog="python benchmarks/run.py",
+        description="Does an energy-based transformer predict better, and what does it cost?",
+        epilog=EXAMPLES.format(first=next(iter(TASKS))),
+        formatter_class=_HelpFormatter,
+        default_config_files=[str(defaults)] if defaults is not None else [],
+        allow_abbrev=False,
+    )
+    parser.add_argument("--task", choices=list(TASKS), help="what to run")
+    names = ", ".join(preset_files(task)) if task else "cpu, smoke, gpu"
+    parser.add_argument("--preset", default=DEFAULT_PRESET, help=f"sizes of the run: {names}")
+    parser.add_argument(
+        "--data",
+        type=str | None,
+        help="folder of videos or images, or a shard set (default: the embedded corpus)",
+    )
+    parser.add_argument(
+        "--out", type=str | None, help="folder of the run (default: runs/TIME-TASK)"
+    )
+    parser.add_argument(
+        "--cache-dir",
+        type=str | None,
+        help="folder of prepared data (default: EBT_BENCH_CACHE, or ~/.cache/ebt-bench)",
+    )
+    parser.add_argument(
+        "--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to compute"
+    )
+    parser.add_argument(
+        "--report", type=str | None, help="make the report of this run again, without training"
+    )
+    if task is not None:
+        _add_task_options(parser, task)
+    parser.add_argument("--config", action="config", help="YAML file of options")
+    for name, section in sections_of(task).items() if task else ():
+        parser.add_class_arguments(section, name)
+    return parser
+
+
+def _add_task_options(parser: Parser, task: str) -> None:
+    found = load_task(task)
+    if found.reserved_test_sets is not None:
+        parser.add_argument(
+            "--test", action="append", help="one more test set, NAME=FOLDER; can be given again"
+        )
+    if found.declared:
+        parser.add_argument("--seeds", default="0", help="training seeds, such as 0,1,2")
+        names = ", ".join(spec.name for spec in found.declared)
+        parser.add_argument("--models", type=str | None, help=f"models to run, of {names}")
+        parser.add_argument("--resume", type=str | None, help="continue the run in this folder")
+        parser.add_argument(
+            "--search", action="store_true", help="search learning rates and forms on validation"
+        )
+    plain = [name for name in _plain_fields(found.config) if name not in COMPARISON_FIELDS]
+    if plain:
+        skip = {f.name for f in fields(found.config)} - set(plain)
+        parser.add_class_arguments(found.config, skip=skip)
+
+
+def parse(arguments: list[str]) -> Namespace:
+    """Arguments to a validated namespace.
+
+    Order of precedence: options, `--config` files, then the preset (or the resumed run's own
+    configuration).
+
+    Raises:
+        InputError: an option, key or value is wrong.
+    """
+    arguments = config_first(arguments)
+    resumed = value_of(arguments, "--resume")
+    preset = value_of(arguments, "--preset") or DEFAULT_PRESET
+    defaults = None
+    if resumed is not None:
+        defaults = Path(resumed) / "config.yaml"
+        if not defaults.is_file():
+            raise InputError(f"--resume {resumed}: no config.yaml there; give the folder of a run")
+    task = value_of(arguments, "--task") or _task_of(values_of(arguments, "--config"), defaults)
+    if task in TASKS and defaults is None:
+        presets = preset_files(task)
+        if presets and preset not in presets:
+            raise InputError(f"--preset {preset}: {did_you_mean(preset, list(presets))}")
+        defaults = presets.get(preset)
+    parser = build_parser(task if task in TASKS else None, defaults)
+    try:
+        return parser.parse_args(arguments)
+    except InputError as error:
+        files = [argument for argument in arguments if argument.endswith((".yaml", ".yml"))]
+        said = explain(str(error), parser, arguments, files or [str(defaults)])
+        if resumed is not None:
+            said += "; a run of an earlier version cannot be continued: start it anew"
+        raise InputError(said) from None
+
+
+def to_config(options: Namespace) -> Any:
+    """The run's configuration from parsed options, of the class that its task names.
+
+    Raises:
+        InputError: a value is wrong; names the option.
+    """
+    task = load_task(options.task)
+    given: dict[str, Any] = {}
+    of_models: dict[str, Any] = {}
+    declared = {spec.name for spec in task.declared if spec.config}
+    for name, section in sections_of(options.task).items():
+        if name in declared:
+            of_models[name] = _section(name, section, vars(options[name]))
+        else:
+            given[name] = section(**vars(options[name]))
+    if issubclass(task.config, ComparisonConfig):
+        given["sections"] = of_models
+        given["seeds"] = _seeds(str(options.seeds))
+        if options.models is not None:
+            given["models"] = [name.strip() for name in options.models.split(",")]
+    for name in _plain_fields(task.config):
+        if name not in COMPARISON_FIELDS:
+            given[name] = options[name]
+    return task.config(**given)
+
+
+def preset_config(task: str, preset: str = DEFAULT_PRESET) -> Any:
+    """The configuration of a task as a preset has it."""
+    return to_config(parse(["--task", task, "--preset", preset]))
+
+
+def _section(name: str, kind: Callable[..., Any], values: Mapping[str, Any]) -> Any:
+    """The configuration of a model; its class does not know the model's name."""
+    try:
+        return kind(**values)
+    except InputError as error:
+        raise InputError(f"{name}.{error}") from None
+
+
+def _plain_fields(config: type) -> list[str]:
+    """The fields of a configuration that are no sections of options."""
+    return [
+        f.name for f in fields(config) if not (isinstance(f.type, type) and is_dataclass(f.type))
+    ]
+
+
+def _seeds(given: str) -> list[int]:
+    try:
+        return [int(seed) for seed in given.split(",")]
+    except ValueError:
+        raise InputError(f"--seeds {given}: give whole numbers, such as 0,1,2") from None
+
+
+def _task_of(files: list[str], resumed: Path | None) -> str | None:
+    """The task that a file of options names; broken files are reported when they are parsed."""
+    import yaml
+
+    for path in [*map(Path, files), *([resumed] if resumed else [])]:
+        try:
+            return str(yaml.safe_load(path.read_text())["task"])
+        except (OSError, yaml.YAMLError, KeyError, TypeError):
+            continue
+    return None

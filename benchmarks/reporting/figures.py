@@ -1,0 +1,173 @@
+"""Figures that the reports of all tasks share."""
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+from benchmarks.reporting.results import Model, Result, Row
+from benchmarks.reporting.tables import Condition, energy_names, rows_under
+
+FOLDER = "figures"
+COST_AXES = (
+    ("forward_passes", "forward passes"),
+    ("forward_equivalents", "forward-equivalents"),
+    ("latency_ms", "latency (ms, batch 1)"),
+)
+
+
+def save_figures(
+    folder: Path, figures: Mapping[str, tuple[str, Figure | None]]
+) -> list[tuple[str, str]]:
+    """Write figures by title and name into `folder/figures`; gives titles and relative paths."""
+    (folder / FOLDER).mkdir(exist_ok=True)
+    paths = []
+    for title, (name, figure) in figures.items():
+        if figure is None:
+            continue
+        path = f"{FOLDER}/{name}.png"
+        figure.savefig(folder / path, dpi=130)
+        plt.close(figure)
+        paths.append((title, path))
+    return paths
+
+
+def compute_figure(result: Result, condition: Condition, label: str = "PSNR (dB)") -> Figure:
+    """PSNR against forward passes, forward-equivalents and latency; floors as lines."""
+    figure, axes = plt.subplots(1, len(COST_AXES), figsize=(15, 5), sharey=True)
+    for axis, (field, title) in zip(axes, COST_AXES, strict=True):
+        for index, model in enumerate(result.models):
+            _draw_compute(axis, model, rows_under(model, condition), field, index)
+        logarithmic_cost(axis, title)
+    axes[0].set_ylabel(label)
+    quality = [r.metrics["psnr"].mean for m in result.models for r in rows_under(m, condition)]
+    axes[0].set_ylim(max(min(quality), max(quality) - 10) - 0.4, max(quality) + 0.4)
+    axes[-1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.tight_layout()
+    return figure
+
+
+def thinking_figure(
+    result: Result, condition: Condition, metric: str, label: str, start: Model | None = None
+) -> Figure | None:
+    """A metric and the energies along the thinking steps.
+
+    `start` is the model that gives the candidates where thinking starts.
+    """
+    thinkers = [m for m in result.models if m.role == "energy" and rows_under(m, condition)]
+    if not thinkers:
+        return None
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2))
+    before = [(0, r.metrics[metric]) for r in (rows_under(start, condition) if start else [])]
+    for model in thinkers:
+        rows = rows_under(model, condition)
+        points = before + [(row.setting.options["steps"], row.metrics[metric]) for row in rows]
+        steps, quality = zip(*points, strict=True)
+        left.plot(steps, [q.mean for q in quality], "-o", label=model.name)
+        left.fill_between(steps, [q.low for q in quality], [q.high for q in quality], alpha=0.15)
+        energies = [rows[-1].metrics[name].mean for name in energy_names(rows[-1])]
+        right.plot([e - energies[0] for e in energies], "-o", label=model.name)
+    left.set(xlabel="thinking steps", ylabel=label)
+    right.set(xlabel="thinking step", ylabel="energy, change since the start", yscale="symlog")
+    return finish(figure)
+
+
+class Style(NamedTuple):
+    """How a model is drawn: its colour and the kind of its line."""
+
+    color: str
+    line: str
+
+
+def model_style(model: Model, index: int) -> Style:
+    """Full lines for trained models, dotted ones for floors; one colour for each of ten models."""
+    line = ":" if model.training is None else "-" if index < 10 else "--"
+    return Style(f"C{index % 10}", line)
+
+
+def training_curves(folder: Path, result: Result) -> Figure | None:
+    """Training and validation loss of every trained model over the optimiser step."""
+    if not result.files["logs"]:
+        return None
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2))
+    for index, (name, logs) in enumerate(result.files["logs"].items()):
+        for seed, log in enumerate(logs):
+            label = name if seed == 0 else None
+            for axis, column in ((left, "train_loss"), (right, "validation_loss")):
+                steps, losses = _curve(folder / log, column)
+                axis.plot(steps, losses, lw=1, color=f"C{index}", label=label)
+    for axis, title in ((left, "training loss"), (right, "validation Smooth-L1")):
+        axis.set(xlabel="optimiser step", ylabel=title, yscale="log")
+    return finish(figure)
+
+
+def logarithmic_cost(axis: Axes, label: str) -> None:
+    """A logarithmic axis of costs with plain numbers."""
+    axis.set(xscale="log", xlabel=label)
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.grid(alpha=0.3)
+
+
+def finish(figure: Figure) -> Figure:
+    """Grid, legend and layout."""
+    for axis in figure.axes:
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8)
+    figure.tight_layout()
+    return figure
+
+
+def _draw_compute(axis: Axes, model: Model, rows: list[Row], field: str, index: int) -> None:
+    style = model_style(model, index)
+    if model.training is None:
+        for row in rows[:1]:
+            best = max(row.metrics["psnr"].mean for row in rows)
+            axis.axhline(best, lw=1, label=model.name, color=style.color, ls=style.line)
+        return
+    for line, (kind, part) in enumerate(_by_kind(rows).items()):
+        axis.plot(
+            [getattr(row.cost, field) for row in part],
+            [row.metrics["psnr"].mean for row in part],
+            "osD^"[line],
+            ms=4,
+            lw=1,
+            label=f"{model.name}{f' ({kind})' if kind else ''}",
+            color=style.color,
+            ls="none" if part[0].setting.fixed else style.line,
+        )
+
+
+def _by_kind(rows: list[Row]) -> dict[str, list[Row]]:
+    """The rows of a model by what their settings share besides a number: each is a line.
+
+    A row of no kind, such as a single pass without a sampler, begins every line.
+    """
+    kinds: dict[str, list[Row]] = {}
+    for row in rows:
+        kind = "published" if row.setting.fixed else str(row.setting.options.get("sampler") or "")
+        kinds.setdefault(kind, []).append(row)
+    start = kinds.get("", []) if len(kinds) > 1 else []
+    lines = {kind: part for kind, part in kinds.items() if kind or not start}
+    return {k: part if part[0].setting.fixed else start + part for k, part in lines.items()}
+
+
+def _curve(log: Path, column: str) -> tuple[list[int], list[float]]:
+    """A column of the CSV logs over the step, the parts of a resumed training joined."""
+    points: dict[int, float] = {}
+    for path in sorted(log.glob("version_*/metrics.csv"), key=lambda p: int(p.parent.name[8:])):
+        with path.open(newline="") as file:
+            for row in csv.DictReader(file):
+                if row.get(column):
+                    points[int(row["step"])] = float(row[column])
+    steps = sorted(points)
+    return steps, [points[step] for step in steps]

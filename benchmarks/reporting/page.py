@@ -1,0 +1,75 @@
+"""The report of a run: a page, and what of it stands in the terminal."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import rich.table
+from rich.console import Console
+
+from benchmarks.reporting.tables import Table, markdown
+
+REPORT = "report.md"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, and paragraphs and tables below it."""
+
+    heading: str
+    content: list[str | Table]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a result says.
+
+    Args:
+        title: title of the page.
+        sections: sections of the page.
+        figures: title and path of each figure, relative to the folder of the run.
+        shown: sections whose tables stand in the terminal.
+        sentences: what holds, in words.
+    """
+
+    title: str
+    sections: list[Section]
+    figures: list[tuple[str, str]]
+    shown: list[Section]
+    sentences: list[str]
+
+
+def write_report(folder: Path, report: Report) -> None:
+    """Write `report.md`: sections of lines, then the figures."""
+    lines = [f"# {report.title}", ""]
+    for section in report.sections:
+        lines += [f"## {section.heading}", ""]
+        for part in section.content:
+            lines += [*([part] if isinstance(part, str) else markdown(part)), ""]
+    if report.figures:
+        lines += ["## Figures", ""]
+    for caption, path in report.figures:
+        lines += [f"### {caption}", "", f"![{caption}]({path})", ""]
+    (folder / REPORT).write_text("\n".join(lines), encoding="utf-8")
+
+
+def print_report(console: Console, report: Report) -> None:
+    """The tables and sentences that matter, in the terminal."""
+    for section in report.shown:
+        for part in section.content:
+            if isinstance(part, str):
+                console.print(part, highlight=False, markup=False)
+                continue
+            header, rows = part
+            drawn = rich.table.Table(title=section.heading, title_justify="left")
+            for index, name in enumerate(header):
+                drawn.add_column(name, justify="right" if index else "left")
+            for row in rows:
+                drawn.add_row(*row)
+            console.print(drawn)
+    for sentence in report.sentences:
+        console.print(f"• {sentence}", highlight=False, markup=False)
+
+
+def bullets(sentences: list[str]) -> str:
+    """Sentences as a list of the page."""
+    return "\n".join(f"- {sentence}" for sentence in sentences)

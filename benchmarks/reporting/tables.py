@@ -1,0 +1,227 @@
+"""Tables that the reports of all tasks share, made from the result alone."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from benchmarks.measure.costs import Cost
+from benchmarks.reporting.results import Comparison, Metric, Model, Result, Row
+
+COST_HEADER = [
+    "forward passes",
+    "input-gradient passes",
+    "forward-equivalents",
+    "MFLOPs",
+    "latency ms",
+    "peak memory MB",
+]
+BRIEF_COST_HEADER = ["passes", "equivalents", "latency ms"]
+
+Cells = list[str]
+Table = tuple[Cells, list[Cells]]
+# Title, metric and number of digits of a column.
+Column = tuple[str, str, int]
+Condition = Mapping[str, str]
+
+
+def rows_under(model: Model, condition: Condition) -> list[Row]:
+    """The rows of a model under a condition, cheapest setting first."""
+    return [row for row in model.rows if row.condition == condition]
+
+
+def selected_row(model: Model, condition: Condition) -> Row | None:
+    """The row of a model at its selected setting, or None where it was not judged."""
+    return next((row for row in rows_under(model, condition) if row.selected), None)
+
+
+def ranked(result: Result, condition: Condition) -> list[tuple[Model, Row]]:
+    """Each model at its selected setting, best PSNR first."""
+    rows = [(model, selected_row(model, condition)) for model in result.models]
+    found = [(model, row) for model, row in rows if row is not None]
+    return sorted(found, key=lambda pair: -pair[1].metrics["psnr"].mean)
+
+
+def quality_table(
+    result: Result,
+    condition: Condition,
+    columns: Sequence[Column],
+    references: Sequence[str] = (),
+    brief: bool = False,
+) -> Table:
+    """Each model at its selected setting, best PSNR first, and the difference to references.
+
+    A brief one fits a terminal: intervals of the PSNR alone, and few columns of cost.
+    """
+    header = ["model", "setting", *(title for title, _, _ in columns)]
+    header += [f"Δ {reference}" for reference in references]
+    header += BRIEF_COST_HEADER if brief else []
+    rows = []
+    for model, row in ranked(result, condition):
+        cells = [model.name, row.setting.label]
+        for _, metric, digits in columns:
+            found = row.metrics.get(metric)
+            short = brief and metric != "psnr"
+            cells.append(
+                number(found.mean if found else None, digits) if short else interval(found, digits)
+            )
+        cells += [difference(result, model.name, r, condition, brief) for r in references]
+        rows.append(cells + (brief_cost_cells(row.cost) if brief else []))
+    return header, rows
+
+
+def cost_table(result: Result, condition: Condition) -> Table:
+    """Cost of each model at its selected setting, in the order of the quality table."""
+    header = ["model", "setting", "traits", *COST_HEADER]
+    rows = [
+        [model.name, row.setting.label, ", ".join(model.traits) or "–", *cost_cells(row.cost)]
+        for model, row in ranked(result, condition)
+    ]
+    return header, rows
+
+
+def settings_table(
+    result: Result,
+    condition: Condition,
+    columns: Sequence[Column],
+    beside: Sequence[tuple[str, Condition]] = (),
+) -> Table:
+    """Every setting of every model: quality, energies of start and end, cost.
+
+    `beside` names other conditions whose PSNR stands in a column of its own.
+    """
+    header = ["model", "setting", *(title for title, _, _ in columns)]
+    header += [title for title, _ in beside]
+    header += ["energy before", "energy after", *COST_HEADER]
+    rows = []
+    for model in result.models:
+        elsewhere = [
+            {row.setting.label: row for row in rows_under(model, other)} for _, other in beside
+        ]
+        for row in rows_under(model, condition):
+            energies = [row.metrics[name] for name in energy_names(row)]
+            ends = (energies[0], energies[-1]) if energies else (None, None)
+            others = [of_other.get(row.setting.label) for of_other in elsewhere]
+            rows.append(
+                [
+                    model.name,
+                    row.setting.label + (" (selected)" if row.selected else ""),
+                    *(interval(row.metrics.get(metric), digits) for _, metric, digits in columns),
+                    *(interval(other.metrics["psnr"] if other else None, 2) for other in others),
+                    *(interval(end, 1) for end in ends),
+                    *cost_cells(row.cost),
+                ]
+            )
+    return header, rows
+
+
+def training_table(result: Result) -> Table:
+    """Parameters and training cost."""
+    header = ["model", "parameters", "steps", "training TFLOPs", "seconds", "of them start-up"]
+    rows = [
+        [
+            model.name,
+            f"{model.parameters:,}",
+            number(model.training.steps),
+            number(model.training.flops / 1e12, 2),
+            number(model.training.seconds, 1),
+            number(model.training.start_up_seconds, 1),
+        ]
+        for model in result.models
+        if model.training
+    ]
+    return header, rows
+
+
+def energy_names(row: Row) -> list[str]:
+    """The names of the energies along the steps of a row, in order."""
+    names = [name for name in row.metrics if name.startswith("energy_")]
+    return sorted(names, key=lambda name: int(name.removeprefix("energy_")))
+
+
+def find_comparison(result: Result, a: str, b: str, condition: Condition) -> Comparison | None:
+    """The comparison of two models at their selected settings."""
+    models = {model.name: model for model in result.models}
+    rows = [selected_row(models[name], condition) if name in models else None for name in (a, b)]
+    for found in result.comparisons:
+        if (found.a, found.b, found.condition) != (a, b, condition):
+            continue
+        settings = (found.a_setting, found.b_setting)
+        if settings == tuple(row.setting if row else None for row in rows):
+            return found
+    return None
+
+
+def difference(result: Result, a: str, b: str, condition: Condition, brief: bool = False) -> str:
+    """Paired PSNR difference of two models at their selected settings, as a cell."""
+    found = find_comparison(result, a, b, condition)
+    if found is None:
+        return "–"
+    if brief:
+        sure = "" if found.verdict == "no difference" else "*"
+        return f"{found.difference:+.2f}{sure}"
+    return difference_text(found)
+
+
+def difference_text(found: Comparison) -> str:
+    """A difference with its interval."""
+    return f"{found.difference:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
+
+
+def cost_cells(cost: Cost) -> Cells:
+    """The cost of a row, in the columns of `COST_HEADER`."""
+    return [
+        number(cost.forward_passes),
+        number(cost.input_gradient_passes),
+        number(cost.forward_equivalents, 2),
+        number(cost.flops / 1e6 if cost.flops is not None else None, 1),
+        f"{number(cost.latency_ms, 1)} (of {cost.latency_repeats})",
+        number(cost.peak_memory_bytes / 1e6, 1),
+    ]
+
+
+def brief_cost_cells(cost: Cost) -> Cells:
+    """The cost of a row, in the columns of `BRIEF_COST_HEADER`."""
+    passes = number(cost.forward_passes)
+    if cost.input_gradient_passes:
+        passes = f"{passes} + {cost.input_gradient_passes}"
+    return [passes, number(cost.forward_equivalents, 2), number(cost.latency_ms, 1)]
+
+
+def seeds_text(result: Result) -> str:
+    """What the intervals rest on."""
+    if len(result.seeds) > 1:
+        return f"{len(result.seeds)} training seeds"
+    return "one training seed; another seed may differ"
+
+
+def environment_lines(environment: dict[str, Any], seeds: list[int] | None = None) -> list[str]:
+    """Commit, versions, machine and how to repeat the run."""
+    packages = ", ".join(f"{name} {version}" for name, version in environment["packages"].items())
+    seeded = f"Seeds: {', '.join(map(str, seeds))}. " if seeds else ""
+    return [
+        f"Commit {environment['commit'] or 'unknown'}.",
+        f"Python {environment['python']}, {packages}.",
+        f"{environment['processor']}, {environment['cores']} cores, "
+        f"{environment['threads']} threads, device {environment['device']}.",
+        f"{seeded}The whole configuration is in `config.yaml`; "
+        "`python benchmarks/run.py --config config.yaml` repeats the run.",
+        "Latency is a median of as many timed calls as stand behind it.",
+    ]
+
+
+def markdown(table: Table) -> list[str]:
+    """The lines of a table; the first column to the left, the others to the right."""
+    header, rows = table
+    rule = ["---"] + ["---:"] * (len(header) - 1)
+    return ["| " + " | ".join(cells) + " |" for cells in (header, rule, *rows)]
+
+
+def interval(metric: Metric | None, digits: int) -> str:
+    """A mean with its interval, or a dash where it is not known."""
+    if metric is None:
+        return "–"
+    return f"{metric.mean:.{digits}f} [{metric.low:.{digits}f}, {metric.high:.{digits}f}]"
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """A number, or a dash where it is not defined."""
+    return "–" if value is None else f"{value:,.{digits}f}"

@@ -1,0 +1,63 @@
+"""What a task offers to the command line, the search and the report, and nothing else."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+
+from benchmarks.config import Inputs
+from benchmarks.models import ModelSpec
+
+if TYPE_CHECKING:
+    from benchmarks.reporting.page import Report
+    from benchmarks.reporting.results import Result
+    from benchmarks.training.plan import PlannedModel
+
+
+class Described(Protocol):
+    """Data that says what it is."""
+
+    def describe(self) -> dict[str, Any]:
+        """What the data is, for the result: `corpus`, `clips` by split, `rejected` and more."""
+        ...
+
+
+Config = TypeVar("Config")
+Data = TypeVar("Data", bound=Described)
+
+
+class Task(ABC, Generic[Config, Data]):
+    """A task of the suite; its module imports nothing heavy, its methods do.
+
+    The fields of `config` become the options of the command line, a section for each dataclass.
+    A folder `presets` beside the task's module holds its presets, `cpu` being the default.
+
+    Args:
+        config: configuration class of the task, free of torch.
+        declared: models of the task, in the order of its tables; none for a task without training.
+        reserved_test_sets: names of the task's own test sets; None where `--test` is not offered.
+    """
+
+    config: ClassVar[type]
+    declared: ClassVar[Sequence[ModelSpec]] = ()
+    reserved_test_sets: ClassVar[Sequence[str] | None] = None
+
+    @abstractmethod
+    def prepare(self, config: Config, inputs: Inputs) -> Data:
+        """Make or reuse the data of a run.
+
+        Raises:
+            InputError: the data cannot be used.
+        """
+
+    def models(self, config: Config, data: Data) -> "list[PlannedModel]":
+        """The models of a run, in the order of its configuration."""
+        return []
+
+    @abstractmethod
+    def run(self, config: Config, data: Data, out: Path, device: str) -> "Result":
+        """Measure; weights and the data of figures go to `out`."""
+
+    @abstractmethod
+    def report(self, folder: Path, result: "Result") -> "Report":
+        """What the result says, its figures drawn into `folder`."""

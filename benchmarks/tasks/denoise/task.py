@@ -1,0 +1,116 @@
+"""Image denoising: train every model, judge them alike, say what holds."""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from benchmarks.config import Inputs
+from benchmarks.tasks.contract import Task
+from benchmarks.tasks.denoise.config import DenoiseConfig
+from benchmarks.tasks.denoise.models import MODELS
+
+if TYPE_CHECKING:
+    from benchmarks.reporting.page import Report
+    from benchmarks.reporting.results import Result
+    from benchmarks.tasks.denoise.data import DenoiseData
+    from benchmarks.tasks.denoise.evaluation import ImageJudge
+    from benchmarks.training.plan import PlannedModel
+
+
+class Denoise(Task[DenoiseConfig, "DenoiseData"]):
+    """Remove noise from images."""
+
+    config = DenoiseConfig
+    declared = MODELS
+    reserved_test_sets = ("validation", "dead_leaves", "photographs")
+
+    def prepare(self, config: DenoiseConfig, inputs: Inputs) -> "DenoiseData":
+        """Make or reuse the shards of a folder of images, a shard set, or the embedded corpus."""
+        from benchmarks.tasks.denoise.data import prepare_data
+
+        return prepare_data(config, inputs)
+
+    def models(self, config: DenoiseConfig, data: "DenoiseData") -> "list[PlannedModel]":
+        """The models that the configuration names."""
+        from benchmarks.training.plan import plan_models
+
+        return plan_models(MODELS, config, data)
+
+    def run(self, config: DenoiseConfig, data: "DenoiseData", out: Path, device: str) -> "Result":
+        """Train, judge and compare all models."""
+        from baselines.config import DirectConfig
+        from baselines.direct import DirectDenoiser
+        from benchmarks.measure.evaluation import judge_models
+        from benchmarks.reporting.results import Result, describe_environment
+        from benchmarks.tasks.denoise.evaluation import ImageJudge, compare_all
+        from benchmarks.training.fit import train_models, training_logs
+        from denoise.model import Denoiser
+        from worldmodel.predictor import Predictor
+
+        skipped = _say_what_is_skipped(config)
+        planned = self.models(config, data)
+        trained = train_models(planned, config, data, out, device)
+        judge = ImageJudge(config.evaluation, data, device)
+        plain = config.section("direct", DirectConfig)
+        unit = judge.unit_flops(
+            DirectDenoiser(plain, config.backbone, data.encoder.grid, data.encoder.dim)
+        )
+
+        def traits(model: Predictor) -> list[str]:
+            return ["told the noise"] if cast(Denoiser, model).told_noise else []
+
+        judged = judge_models(trained, judge, config.evaluation, unit, device, traits)
+        shown = {m.name: (m.predictors[0], judged.scores[m.name]) for m in trained}
+        described = {"corruptions": _describe_corruptions(judge), "skipped": skipped}
+        return Result(
+            task="denoise",
+            config=dataclasses.asdict(config),
+            seeds=config.seeds,
+            environment=describe_environment(device),
+            data=data.describe() | described,
+            models=judged.models,
+            comparisons=compare_all(judged.scores, judge),
+            files={
+                "pictures": judge.write_pictures(out, shown),
+                "logs": training_logs(planned, config.seeds),
+            },
+        )
+
+    def report(self, folder: Path, result: "Result") -> "Report":
+        """Tables, figures and sentences."""
+        from benchmarks.tasks.denoise.report import make_report
+
+        return make_report(folder, result)
+
+
+def _say_what_is_skipped(config: DenoiseConfig) -> list[str]:
+    from rich.console import Console
+
+    from benchmarks.measure.metrics import lpips_weights
+    from benchmarks.training.plan import skipped_models
+
+    skipped = skipped_models(MODELS, config)
+    if not lpips_weights().is_file():
+        skipped.append(f"LPIPS: its weights are not at hand ({lpips_weights().name})")
+    for line in skipped:
+        Console(stderr=True).print(f"skipped {line}", highlight=False, markup=False)
+    return skipped
+
+
+def _describe_corruptions(judge: "ImageJudge") -> list[dict[str, Any]]:
+    """Each corruption with its diffusion step and noise; told models are told this step."""
+    from benchmarks.tasks.denoise.conditions import ImageCondition
+    from denoise.corruption import signal_and_noise
+
+    described = []
+    for corruption in judge.corruptions.values():
+        step = judge.noisy(ImageCondition(judge.first_set, corruption.name)).step
+        described.append(
+            {
+                "name": corruption.name,
+                "level": corruption.level,
+                "step": step,
+                "noise_std": signal_and_noise(step)[1],
+            }
+        )
+    return described

@@ -1,0 +1,45 @@
+"""The configuration of next-frame prediction. Imports nothing heavy."""
+
+from dataclasses import dataclass, field
+
+from benchmarks.config import ComparisonConfig, EvaluationConfig, require_models
+from benchmarks.tasks.next_frame.models import MODELS
+from data_prep.config import BouncingBallsConfig, CorpusConfig, require
+
+
+@dataclass
+class NextFrameEvaluationConfig(EvaluationConfig):
+    """How next-frame prediction is judged.
+
+    Args:
+        context_frames: number of observed frames before a rollout.
+        horizon: number of frames that a rollout predicts.
+    """
+
+    context_frames: int = 4
+    horizon: int = 8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.context_frames >= 2, "evaluation.context_frames must be at least 2")
+        require(self.horizon >= 1, "evaluation.horizon must be at least 1")
+
+
+@dataclass
+class NextFrameConfig(ComparisonConfig):
+    """Everything that decides a next-frame run."""
+
+    corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    balls: BouncingBallsConfig = field(default_factory=BouncingBallsConfig)
+    evaluation: NextFrameEvaluationConfig = field(default_factory=NextFrameEvaluationConfig)
+    models: list[str] = field(default_factory=lambda: [spec.name for spec in MODELS])
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_models(self.models, MODELS)
+        wanted = self.evaluation.context_frames + self.evaluation.horizon
+        require(
+            wanted <= self.corpus.frames,
+            f"corpus.frames is {self.corpus.frames}, but evaluation.context_frames + horizon "
+            f"need {wanted}: raise the first or lower one of the others",
+        )

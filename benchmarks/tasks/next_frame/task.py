@@ -1,0 +1,86 @@
+"""Next-frame prediction: train every model, judge them alike, say what holds."""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.config import Inputs
+from benchmarks.tasks.contract import Task
+from benchmarks.tasks.next_frame.config import NextFrameConfig
+from benchmarks.tasks.next_frame.models import MODELS
+
+if TYPE_CHECKING:
+    from benchmarks.reporting.page import Report
+    from benchmarks.reporting.results import Result
+    from benchmarks.tasks.next_frame.data import NextFrameData
+    from benchmarks.training.plan import PlannedModel
+
+
+class NextFrame(Task[NextFrameConfig, "NextFrameData"]):
+    """Predict the next frame of a video, and roll out."""
+
+    config = NextFrameConfig
+    declared = MODELS
+
+    def prepare(self, config: NextFrameConfig, inputs: Inputs) -> "NextFrameData":
+        """Make or reuse the shards of a folder of videos, a shard set, or the embedded corpus."""
+        from benchmarks.tasks.next_frame.data import prepare_data
+
+        return prepare_data(config, inputs)
+
+    def models(self, config: NextFrameConfig, data: "NextFrameData") -> "list[PlannedModel]":
+        """The models that the configuration names."""
+        from benchmarks.training.plan import plan_models
+
+        return plan_models(MODELS, config, data)
+
+    def run(
+        self, config: NextFrameConfig, data: "NextFrameData", out: Path, device: str
+    ) -> "Result":
+        """Train, judge and compare all models."""
+        from baselines.config import TransformerPPConfig
+        from baselines.transformer_pp import TransformerPP
+        from baselines.trivial import CopyLast
+        from benchmarks.measure.evaluation import judge_models
+        from benchmarks.reporting.results import Result, describe_environment
+        from benchmarks.tasks.next_frame.conditions import JUDGED
+        from benchmarks.tasks.next_frame.evaluation import (
+            FrameJudge,
+            compare_first,
+            encoder_ceiling,
+        )
+        from benchmarks.training.fit import train_models, training_logs
+
+        planned = self.models(config, data)
+        trained = train_models(planned, config, data, out, device)
+        judge = FrameJudge(config.evaluation, data, CopyLast(), device)
+        plain = config.section("transformer_pp", TransformerPPConfig)
+        unit = judge.unit_flops(
+            TransformerPP(plain, config.backbone, data.encoder.grid, data.encoder.dim)
+        )
+        judged = judge_models(trained, judge, config.evaluation, unit, device, lambda _: [])
+        rollout = JUDGED[1]
+        shown = {}
+        for model in trained:
+            scores = judged.scores[model.name]
+            setting = scores.settings[scores.selected(rollout)]
+            shown[model.name] = (model.predictors[0], setting)
+        return Result(
+            task="next_frame",
+            config=dataclasses.asdict(config),
+            seeds=config.seeds,
+            environment=describe_environment(device),
+            data=data.describe() | {"encoder_ceiling": encoder_ceiling(data, config.evaluation)},
+            models=judged.models,
+            comparisons=compare_first(judged.scores, config.evaluation.bootstrap_samples),
+            files={
+                "pictures": judge.write_pictures(out, shown),
+                "logs": training_logs(planned, config.seeds),
+            },
+        )
+
+    def report(self, folder: Path, result: "Result") -> "Report":
+        """Tables, figures and sentences."""
+        from benchmarks.tasks.next_frame.report import make_report
+
+        return make_report(folder, result)

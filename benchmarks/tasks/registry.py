@@ -1,0 +1,30 @@
+"""The tasks of the suite, each imported when it is asked for."""
+
+import pkgutil
+from pathlib import Path
+from typing import Any
+
+from benchmarks.tasks.contract import Task
+
+TASKS = {
+    "next_frame": "benchmarks.tasks.next_frame.task:NextFrame",
+    "denoise": "benchmarks.tasks.denoise.task:Denoise",
+    "throughput": "benchmarks.tasks.throughput.task:Throughput",
+}
+
+
+def load_task(name: str) -> Task[Any, Any]:
+    """The task of this name.
+
+    Raises:
+        KeyError: there is none.
+    """
+    task: Task[Any, Any] = pkgutil.resolve_name(TASKS[name])()
+    return task
+
+
+def preset_files(name: str) -> dict[str, Path]:
+    """The preset files of a task by name."""
+    module = TASKS[name].partition(":")[0]
+    folder = Path(pkgutil.resolve_name(module).__file__).parent / "presets"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}

@@ -1,0 +1,1 @@
+"""Training of the models of a run: planning, fitting, search and processes."""

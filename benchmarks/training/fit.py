@@ -1,0 +1,152 @@
+"""Train the models of a run: the same data, order and schedule for all of them."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.config import ComparisonConfig
+from benchmarks.models import RunData
+from benchmarks.reporting.results import Training
+from benchmarks.training.plan import PlannedModel, training_flops
+from benchmarks.training.processes import run_in_processes
+from worldmodel.compiling import compiled
+from worldmodel.predictor import Predictor
+from worldmodel.training import RECORD, TrainingData, TrainingRecord, train_predictor
+
+# These do not decide the weights: a run may be continued with others.
+OTHER_OPTIONS = ("inference_steps", "passes", "recursions", "processes")
+# Of what a training is; changed when weights of earlier versions would not fit.
+FORMAT = 2
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model of the run, a predictor per seed, with what training cost."""
+
+    planned: PlannedModel
+    predictors: list[Predictor]
+    training: Training | None
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self.planned.name
+
+    @contextmanager
+    def running(self, compile: bool) -> Iterator[None]:
+        """Within the block, its predictors are compiled if asked for."""
+        with ExitStack() as stack:
+            for predictor in self.predictors:
+                stack.enter_context(compiled(predictor, compile))
+            yield
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters of one predictor."""
+        return sum(p.numel() for p in self.predictors[0].parameters())
+
+
+def train_models(
+    models: list[PlannedModel], config: ComparisonConfig, data: RunData, out: Path, device: str
+) -> list[TrainedModel]:
+    """Train every model with every seed, each in its folder below `out`."""
+    if device == "cpu" and config.training.processes > 1:
+        _train_in_processes(models, config, data, out)
+    return [_train(planned, config, data, out, device) for planned in models]
+
+
+def train_model(
+    planned: PlannedModel,
+    config: ComparisonConfig,
+    data: RunData,
+    folder: Path,
+    seed: int,
+    device: str,
+    report: Callable[[int], None] | None = None,
+) -> tuple[Predictor, TrainingRecord]:
+    """Build and train one model with one seed in `folder`; gives it and its training record."""
+    torch.manual_seed(seed)
+    predictor = planned.build(data)
+    training = replace(config.training, steps=planned.steps)
+    batches = TrainingData(data.train, data.validation, training, seed)
+    rate = planned.config.learning_rate if planned.config is not None else 0.0
+    plan = _plan(planned, config, data, seed)
+    description = _description(planned, config, seed)
+    record = train_predictor(predictor, batches, rate, folder, device, description, plan, report)
+    return predictor.eval(), record
+
+
+def training_folder(name: str, seed: int) -> str:
+    """Where a model's training lies in the folder of a run."""
+    return f"models/{name}/seed{seed}"
+
+
+def training_logs(models: list[PlannedModel], seeds: list[int]) -> dict[str, list[str]]:
+    """The folders of CSV logs of each trained model, one per seed."""
+    return {
+        planned.name: [f"{training_folder(planned.name, seed)}/logs" for seed in seeds]
+        for planned in models
+        if planned.steps
+    }
+
+
+def _plan(
+    planned: PlannedModel, config: ComparisonConfig, data: RunData, seed: int
+) -> dict[str, Any]:
+    """What decides the weights of a model: option by option, and the data's checksum."""
+    training = replace(config.training, steps=planned.steps)
+    sections: dict[str, Any] = {"backbone": planned.backbone, "training": training}
+    if planned.spec.section is not None:
+        sections[planned.spec.section] = planned.config
+    options = {
+        f"{name}.{field}": value
+        for name, section in sections.items()
+        for field, value in dataclasses.asdict(section).items()
+        if field not in OTHER_OPTIONS
+    }
+    decided = {"model": planned.name, "seed": seed, **options, "data": data.fingerprint}
+    return {"format": FORMAT} | decided
+
+
+def _train(
+    planned: PlannedModel, config: ComparisonConfig, data: RunData, out: Path, device: str
+) -> TrainedModel:
+    if not planned.steps:
+        return TrainedModel(planned, [planned.build(data).to(device)], None)
+    predictors, records = [], []
+    for seed in config.seeds:
+        folder = out / training_folder(planned.name, seed)
+        predictor, record = train_model(planned, config, data, folder, seed, device)
+        predictors.append(predictor.to(device))
+        records.append(record)
+    flops = planned.steps * training_flops(planned, config, data)
+    seconds, start_up = (
+        sum(values) / len(records)
+        for values in zip(*((r.seconds, r.start_up_seconds) for r in records), strict=True)
+    )
+    return TrainedModel(planned, predictors, Training(planned.steps, flops, seconds, start_up))
+
+
+def _train_in_processes(
+    models: list[PlannedModel], config: ComparisonConfig, data: RunData, out: Path
+) -> None:
+    """Leave every training finished in its folder, from where it is then loaded."""
+    jobs: dict[str, tuple[tuple[Any, ...], int]] = {}
+    for planned in models:
+        for seed in config.seeds if planned.steps else []:
+            folder = out / training_folder(planned.name, seed)
+            if not (folder / RECORD).is_file():
+                name = _description(planned, config, seed)
+                jobs[name] = ((planned, config, data, folder, seed, "cpu"), planned.steps)
+    if jobs:
+        longest_first = dict(sorted(jobs.items(), key=lambda job: -job[1][1]))
+        run_in_processes(train_model, longest_first, config.training.processes)
+
+
+def _description(planned: PlannedModel, config: ComparisonConfig, seed: int) -> str:
+    return planned.name if len(config.seeds) == 1 else f"{planned.name} (seed {seed})"

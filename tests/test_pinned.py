@@ -1,0 +1,80 @@
+"""Seeded losses that must not change unnoticed: they move with initial weights, noise and losses.
+
+Where one moves for a good reason, pin the new value and remake the tables in the documentation,
+whose figures belong to the old one.
+"""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from baselines.config import (
+    DirectConfig,
+    DiTConfig,
+    FullRangeDiTConfig,
+    MultiLevelDirectConfig,
+    SingleLevelDiTConfig,
+    TransformerPPConfig,
+)
+from baselines.direct import DirectDenoiser
+from baselines.dit import DiTDenoiser
+from baselines.transformer_pp import TransformerPP
+from denoise.config import EBTDenoiserConfig, EBTWithoutContextConfig, PublishedEBTConfig
+from denoise.model import EBTDenoiser
+from worldmodel.config import BackboneConfig, EBTConfig
+from worldmodel.next_frame import NextFrameEBT
+from worldmodel.predictor import Clips, Predictor
+
+BACKBONE = BackboneConfig(layers=2, heads=2, width=64)
+GRID, DIM = (4, 4), 48
+NEXT_FRAME: dict[str, tuple[Callable[..., Predictor], object, float]] = {
+    "ebt": (NextFrameEBT, EBTConfig(), 0.439613),
+    "ebt quadratic": (NextFrameEBT, EBTConfig(form="quadratic", anchor="last_frame"), 0.723536),
+    "ebt linear": (NextFrameEBT, EBTConfig(form="linear"), 0.765897),
+    "ebt blind": (NextFrameEBT, EBTConfig(candidate_in_features=False), 0.436664),
+    "transformer_pp": (TransformerPP, TransformerPPConfig(), 0.436703),
+}
+DENOISE: dict[str, tuple[Callable[..., Predictor], object, float]] = {
+    "ebt": (EBTDenoiser, EBTDenoiserConfig(), 0.069891),
+    "ebt_without_context": (EBTDenoiser, EBTWithoutContextConfig(), 0.064002),
+    "ebt_linear": (EBTDenoiser, PublishedEBTConfig(), 0.059213),
+    "direct": (DirectDenoiser, DirectConfig(), 0.068602),
+    "direct_multi_level": (DirectDenoiser, MultiLevelDirectConfig(), 0.151720),
+    "dit": (DiTDenoiser, DiTConfig(), 0.201068),
+    "dit_full_range": (DiTDenoiser, FullRangeDiTConfig(), 1.050341),
+    "dit_single_level": (DiTDenoiser, SingleLevelDiTConfig(), 0.604600),
+}
+
+
+def loss_after_a_step(kind: Callable[..., Predictor], config: object, frames: int) -> float:
+    """The loss of the second of two plain gradient steps, all seeds zero."""
+    generator = torch.Generator().manual_seed(0)
+    embeddings = torch.randn(3, frames, 16, DIM, generator=generator)
+    batch = Clips(embeddings, ["a", "b", "c"])
+    torch.manual_seed(0)
+    model = kind(config, BACKBONE, GRID, DIM)
+    model.calibrate(batch)
+    for step in range(2):
+        losses = []
+        model.zero_grad()
+        for loss in model.training_losses(batch, seed=step):
+            loss.backward()
+            losses.append(float(loss))
+        with torch.no_grad():
+            for parameter in model.parameters():
+                assert parameter.grad is not None
+                parameter -= 0.05 * parameter.grad
+    return sum(losses)
+
+
+@pytest.mark.parametrize("name", NEXT_FRAME)
+def test_next_frame_losses_are_pinned(name: str) -> None:
+    kind, config, pinned = NEXT_FRAME[name]
+    assert loss_after_a_step(kind, config, frames=4) == pytest.approx(pinned, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", DENOISE)
+def test_denoising_losses_are_pinned(name: str) -> None:
+    kind, config, pinned = DENOISE[name]
+    assert loss_after_a_step(kind, config, frames=1) == pytest.approx(pinned, rel=1e-4)
