@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.command_line import TASKS, main, parse, preset_names, sections_of, to_config
+from benchmarks.command_line import main
+from benchmarks.config import ComparisonConfig
+from benchmarks.options import parse, sections_of, to_config
+from benchmarks.tasks.registry import TASKS, load_task, preset_files
 from data_prep.prepare import parse_command
+from worldmodel.config import EBTConfig
 
 ROOT = Path(__file__).parent.parent
 RUN = ROOT / "benchmarks" / "run.py"
@@ -36,11 +40,12 @@ def test_help_without_a_task_names_the_tasks(capsys: pytest.CaptureFixture[str])
     assert all(task in shown for task in TASKS)
 
 
-@pytest.mark.parametrize(("task", "preset"), [(t, p) for t in TASKS for p in preset_names(t)])
+@pytest.mark.parametrize(("task", "preset"), [(t, p) for t in TASKS for p in preset_files(t)])
 def test_every_preset_parses(task: str, preset: str) -> None:
     config = to_config(parse(["--task", task, "--preset", preset]))
-    assert isinstance(config, TASKS[task])
-    assert task == "throughput" or config.training.steps >= 1
+    assert isinstance(config, load_task(task).config)
+    if isinstance(config, ComparisonConfig):
+        assert set(config.sections) == {s.name for s in load_task(task).declared if s.config}
 
 
 def test_the_readmes_commands_parse(tmp_path: Path) -> None:
@@ -64,7 +69,7 @@ def test_the_readmes_commands_parse(tmp_path: Path) -> None:
         if "--print_config" in arguments:
             arguments.remove("--print_config")  # prints and exits, as its own test shows
         options = parse(arguments)
-        assert options.report or isinstance(to_config(options), TASKS[options.task])
+        assert options.report or isinstance(to_config(options), load_task(options.task).config)
 
 
 def test_the_readmes_commands_of_preparation_parse() -> None:
@@ -98,6 +103,10 @@ def test_precedence_is_option_then_config_then_preset(tmp_path: Path) -> None:
         (["--task", "next_frame", "--ebt.learning_rat", "1"], "did you mean --ebt.learning_rate?"),
         (["--task", "next_frame", "--ebt.learning_rate", "abc"], "expected float. Got value: abc"),
         (["--task", "next_frame", "--ebt.form", "residul"], "Got value: residul"),
+        (
+            ["--task", "next_frame", "--ebt.form", "linear", "--ebt.anchor", "zero"],
+            "ebt.anchor zero has no meaning where form is linear",
+        ),
         (["--task", "next_frame", "--training.steps", "1.5"], "--training.steps: expected int"),
         (["--task", "next_frame", "--training.steps", "0"], "training.steps must be at least 1"),
         (["--task", "next_frame", "--preset", "cpx"], "did you mean cpu?"),
@@ -116,7 +125,10 @@ def test_precedence_is_option_then_config_then_preset(tmp_path: Path) -> None:
         (["--task", "denoise", "--corpus.size", "8"], "unrecognized arguments: --corpus.size 8"),
         (["--task", "denoise", "--models", "transformer_pp"], "'transformer_pp' is none of"),
         (["--task", "denoise", "--encoder.frequencies", "3"], "encoder.frequencies must be null"),
-        (["--task", "denoise", "--dit.levels", "[0.1]"], "a lowest and a highest level"),
+        (
+            ["--task", "denoise", "--dit.levels", "[0.1]"],
+            "dit.levels must be a lowest and a highest level",
+        ),
         (["--task", "denoise", "--corruption.levels", "[0.2]"], "corruption.levels must hold 0.1"),
         (["--task", "denoise", "--images.size", "500"], "images.size is 500"),
         (["--report", "/nowhere"], "/nowhere: no results.json"),
@@ -165,7 +177,7 @@ def test_print_config_gives_a_file_that_can_be_used(
     file = tmp_path / "printed.yaml"
     file.write_text(capsys.readouterr().out)
     config = to_config(parse(["--config", str(file)]))
-    assert config.ebt.form == "linear"
+    assert config.section("ebt", EBTConfig).form == "linear"
     assert config == to_config(
         parse(["--task", "next_frame", "--preset", "smoke", "--ebt.form", "linear"])
     )

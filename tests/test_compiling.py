@@ -11,7 +11,7 @@ from baselines.config import DirectConfig, DiTConfig, TransformerPPConfig
 from baselines.direct import DirectDenoiser
 from baselines.dit import DiTDenoiser
 from baselines.transformer_pp import TransformerPP
-from benchmarks.naive import NaiveEBT
+from benchmarks.tasks.throughput.naive import NaiveEBT
 from data_prep.errors import InputError
 from denoise.config import EBTDenoiserConfig
 from denoise.model import Denoiser, EBTDenoiser
@@ -25,7 +25,7 @@ from worldmodel.compiling import (
 )
 from worldmodel.config import BackboneConfig, EBTConfig, Precision
 from worldmodel.next_frame import NextFrameEBT
-from worldmodel.predictor import Clips, Predictor
+from worldmodel.predictor import Clips, Predictor, Setting, Thinking
 
 COMPILE = torch.compile
 NAMES = ["ebt", "transformer_pp", "ebt_denoiser", "direct", "dit"]
@@ -59,7 +59,7 @@ def learned(model: Predictor, source: Predictor | NaiveEBT) -> dict[str, Tensor]
         losses.append(loss.detach())
     gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
     found = {name: grad.clone() for name, grad in gradients.items() if grad.any()}
-    return found | {"losses": torch.stack(losses)}
+    return found | {"loss": torch.stack(losses).sum()}
 
 
 def assert_alike(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
@@ -96,7 +96,8 @@ def test_traced_graphs_train_alike(name: str, untranslated: None) -> None:
 
 @pytest.mark.parametrize("name", ["ebt", "transformer_pp"])
 def test_traced_graphs_predict_and_roll_out_alike(name: str, untranslated: None) -> None:
-    model, setting = build(name), {"steps": 2}
+    model = build(name)
+    setting: Setting = Thinking(2) if name == "ebt" else Setting()
     prediction = model.predict(clips(3), setting).prediction
     rollout = model.rollout(clips(3), 4, setting)
     with compiled(model):

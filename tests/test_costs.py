@@ -4,10 +4,10 @@ import torch
 from baselines.config import TransformerPPConfig
 from baselines.transformer_pp import TransformerPP
 from baselines.trivial import CopyLast
-from benchmarks.costs import count_flops, measure_cost
+from benchmarks.measure.costs import count_flops, measure_cost
 from worldmodel.config import BackboneConfig, EBTConfig
 from worldmodel.next_frame import NextFrameEBT
-from worldmodel.predictor import Clips
+from worldmodel.predictor import Clips, Setting, Thinking
 
 BACKBONE = BackboneConfig(layers=2, heads=2, width=64)
 GRID, PATCHES, DIM, FRAMES = (2, 2), 4, 60, 6
@@ -31,15 +31,17 @@ def test_counted_flops_of_a_pass_agree_with_the_closed_form() -> None:
     weights = LAYERS * (4 * WIDTH**2 + 3 * WIDTH * HIDDEN) + 2 * DIM * WIDTH
     attention = LAYERS * 2 * tokens**2 * WIDTH
     model = transformer_pp()
-    assert count_flops(lambda: model.predict(clip(), {})) == 2 * (tokens * weights + attention)
+    assert count_flops(lambda: model.predict(clip(), Setting())) == 2 * (
+        tokens * weights + attention
+    )
 
 
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_passes_are_the_real_calls_of_a_prediction(steps: int) -> None:
     model, plain = ebt(), transformer_pp()
-    unit = count_flops(lambda: plain.predict(clip(), {}))
+    unit = count_flops(lambda: plain.predict(clip(), Setting()))
     cost = measure_cost(
-        lambda: model.predict(clip(), {"steps": steps}), model.backbone, unit, 2, "cpu"
+        lambda: model.predict(clip(), Thinking(steps)), model.backbone, unit, 2, "cpu"
     )
     # One pass encodes the context; each step is a pass and a backward pass to the candidate.
     assert (cost.forward_passes, cost.input_gradient_passes) == (1 + steps, steps)
@@ -49,25 +51,23 @@ def test_passes_are_the_real_calls_of_a_prediction(steps: int) -> None:
 
 def test_passes_of_a_rollout_are_counted_per_frame() -> None:
     model = ebt()
-    cost = measure_cost(
-        lambda: model.rollout(clip(4), 3, {"steps": 2}), model.backbone, 1, 1, "cpu"
-    )
+    cost = measure_cost(lambda: model.rollout(clip(4), 3, Thinking(2)), model.backbone, 1, 1, "cpu")
     assert (cost.forward_passes, cost.input_gradient_passes) == (3 * (1 + 2), 3 * 2)
     plain = transformer_pp()
-    cost = measure_cost(lambda: plain.rollout(clip(4), 3, {}), plain.backbone, 1, 1, "cpu")
+    cost = measure_cost(lambda: plain.rollout(clip(4), 3, Setting()), plain.backbone, 1, 1, "cpu")
     assert (cost.forward_passes, cost.input_gradient_passes) == (3, 0)
 
 
 def test_the_final_energy_is_counted_apart() -> None:
     model = ebt()
     with_energy = measure_cost(
-        lambda: model.predict(clip(), {"steps": 2}, energies=True), model.backbone, 1, 1, "cpu"
+        lambda: model.predict(clip(), Thinking(2), energies=True), model.backbone, 1, 1, "cpu"
     )
     assert with_energy.forward_passes == 4
 
 
 def test_a_floor_has_no_passes() -> None:
-    cost = measure_cost(lambda: CopyLast().predict(clip(), {}), None, 100, 1, "cpu")
+    cost = measure_cost(lambda: CopyLast().predict(clip(), Setting()), None, 100, 1, "cpu")
     assert (cost.forward_passes, cost.input_gradient_passes, cost.flops) == (None, None, None)
 
 

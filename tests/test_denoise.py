@@ -10,8 +10,15 @@ from torch import Tensor
 from baselines.classical import GaussianBlur, Identity, NonLocalMeans, Wavelet
 from baselines.config import DirectConfig, DiTConfig
 from baselines.direct import DirectDenoiser
-from baselines.dit import DiTDenoiser, ddim, dpm_solver, sampling_steps
-from benchmarks.costs import measure_cost
+from baselines.dit import (
+    DiTDenoiser,
+    PublishedSampling,
+    Sampling,
+    ddim,
+    dpm_solver,
+    sampling_steps,
+)
+from benchmarks.measure.costs import measure_cost
 from data_prep.config import EncoderConfig
 from data_prep.encoders.dct import BlockDCT
 from denoise.config import EBTDenoiserConfig
@@ -21,10 +28,10 @@ from denoise.corruption import (
     signal_and_noise,
 )
 from denoise.data import NoisyImages
-from denoise.model import Denoiser, EBTDenoiser
+from denoise.model import EBTDenoiser, TrainedDenoiser
 from worldmodel.backbone import Transformer
 from worldmodel.config import BackboneConfig
-from worldmodel.predictor import Clips, Predictor
+from worldmodel.predictor import Clips, Passes, Predictor, Setting
 
 BACKBONE = BackboneConfig(layers=2, heads=2, width=48)
 ENCODER = BlockDCT(EncoderConfig(patch_size=4, frequencies=None), 16)
@@ -87,7 +94,7 @@ def test_an_oracle_is_denoised_exactly(sampler, level: float, passes: int) -> No
 def test_one_pass_is_the_closed_form_x0() -> None:
     model = awake(dit())
     noisy, _ = noisy_and_clean()
-    prediction = model.predict(noisy, {"sampler": "x0", "passes": 1}).prediction
+    prediction = model.predict(noisy, Sampling()).prediction
     signal, noise = signal_and_noise(99)
     with torch.no_grad():
         expected = (noisy.embeddings - noise * model.predict_noise(noisy.embeddings, 99)) / signal
@@ -194,8 +201,8 @@ def test_dit_reads_the_level_that_it_is_told_and_the_others_do_not() -> None:
 def test_the_published_protocol_starts_at_the_trained_level_whatever_the_noise() -> None:
     model = awake(dit())
     noisy, _ = noisy_and_clean(0.2)
-    once = model.predict(noisy, {"sampler": "published", "passes": 100}).prediction
-    twice = model.predict(noisy, {"sampler": "published", "passes": 200}).prediction
+    once = model.predict(noisy, PublishedSampling(1)).prediction
+    twice = model.predict(noisy, PublishedSampling(2)).prediction
     with torch.no_grad():
         expected = ddim(model.predict_noise, noisy.embeddings, 99, 100)
         again = ddim(model.predict_noise, expected, 99, 100)
@@ -206,7 +213,7 @@ def test_the_published_protocol_starts_at_the_trained_level_whatever_the_noise()
 # All denoisers
 
 
-def models() -> list[Denoiser]:
+def models() -> list[TrainedDenoiser]:
     return [
         ebt(),
         ebt(context=False, form="linear", training_steps=1),
@@ -217,7 +224,7 @@ def models() -> list[Denoiser]:
 
 
 @pytest.mark.parametrize("model", models(), ids=lambda m: type(m).__name__)
-def test_a_prediction_does_not_depend_on_its_batch(model: Denoiser) -> None:
+def test_a_prediction_does_not_depend_on_its_batch(model: TrainedDenoiser) -> None:
     noisy, clean = noisy_and_clean()
     model.calibrate(Clips(clean, keys()))
     alone = NoisyImages(noisy.embeddings[1:2], noisy.keys[1:2], noisy.step, noisy.signal)
@@ -228,7 +235,7 @@ def test_a_prediction_does_not_depend_on_its_batch(model: Denoiser) -> None:
 
 
 @pytest.mark.parametrize("model", models(), ids=lambda m: type(m).__name__)
-def test_counted_passes_are_the_real_calls(model: Denoiser) -> None:
+def test_counted_passes_are_the_real_calls(model: TrainedDenoiser) -> None:
     noisy, _ = noisy_and_clean()
     calls = 0
 
@@ -239,7 +246,7 @@ def test_counted_passes_are_the_real_calls(model: Denoiser) -> None:
     backbone = model.backbone
     assert backbone is not None
     for setting in model.settings():
-        if int(setting.get("passes", 0)) > 10:
+        if setting.order > 10:
             continue
         calls = 0
         # A layer that every forward pass calls once, by whichever method the pass enters.
@@ -255,10 +262,10 @@ def test_counted_passes_are_the_real_calls(model: Denoiser) -> None:
         assert cost.forward_passes == calls
         if isinstance(model, EBTDenoiser):
             with_context = model.ebt.config.context
-            assert calls == int(setting["steps"]) + with_context
-            assert cost.input_gradient_passes == setting["steps"]
+            assert calls == setting.order + with_context
+            assert cost.input_gradient_passes == setting.order
         else:
-            assert calls == setting["passes"]
+            assert calls == setting.order
             assert cost.input_gradient_passes == 0
 
 
@@ -285,7 +292,7 @@ def test_all_models_train_on_the_same_noise() -> None:
 
 
 @pytest.mark.parametrize("model", models(), ids=lambda m: type(m).__name__)
-def test_a_denoiser_learns_to_denoise(model: Denoiser) -> None:
+def test_a_denoiser_learns_to_denoise(model: TrainedDenoiser) -> None:
     torch.manual_seed(0)
     noisy, clean = noisy_and_clean()
     model.train().calibrate(Clips(clean, keys()))
@@ -316,9 +323,9 @@ def test_without_context_the_energy_is_blind_to_the_noisy_image() -> None:
 def test_direct_is_applied_to_its_own_output() -> None:
     model = direct()
     noisy, _ = noisy_and_clean()
-    once = model.predict(noisy, {"passes": 1}).prediction
-    again = model.predict(Clips(once, noisy.keys), {"passes": 1}).prediction
-    trajectory = model.predict(noisy, {"passes": 2}).candidates
+    once = model.predict(noisy, Passes(1)).prediction
+    again = model.predict(Clips(once, noisy.keys), Passes(1)).prediction
+    trajectory = model.predict(noisy, Passes(2)).candidates
     assert torch.equal(trajectory[0], noisy.embeddings)
     assert torch.allclose(trajectory[2], again)
 
@@ -332,7 +339,7 @@ def test_classics_denoise(model: type[Predictor]) -> None:
         noisy = at_level(level).apply(frames, keys(), encoder, seed=0)
         classic = model(encoder)  # type: ignore[call-arg]
         prediction = classic.predict(noisy, classic.settings()[-1]).prediction
-        floor = Identity().predict(noisy, {}).prediction
+        floor = Identity().predict(noisy, Setting()).prediction
         error, before = ((p - clean).square().mean() for p in (prediction, floor))
         assert float(error) < 0.4 * float(before)
 

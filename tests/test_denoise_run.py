@@ -1,6 +1,8 @@
 import json
 import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -8,17 +10,21 @@ import pytest
 import torch
 from PIL import Image
 
-from baselines.classical import BM3D
+from baselines.classical import BM3D, Wavelet
 from benchmarks.command_line import main
-from benchmarks.config import DENOISE_MODELS
-from benchmarks.metrics import LPIPS_WEIGHTS, lpips, lpips_weights, pixel_mse
-from data_prep.config import DeadLeavesConfig
+from benchmarks.measure.metrics import LPIPS_WEIGHTS, lpips, lpips_weights, pixel_mse
+from benchmarks.models import ModelSpec
+from benchmarks.tasks.denoise.models import MODELS
+from data_prep.config import DeadLeavesConfig, EncoderConfig
+from data_prep.encoders.dct import BlockDCT
 from data_prep.synthetic.dead_leaves import render_dead_leaves
+from worldmodel.predictor import Setting
 
 TINY = ["--task", "denoise", "--preset", "smoke", "--device", "cpu", "--images.size", "16"]
 TINY += ["--images.crops", "2", "--training.steps", "6", "--training.validate_every", "3"]
 TINY += ["--backbone.width", "48", "--evaluation.latency_repeats", "1"]
-TINY += ["--models", ",".join(DENOISE_MODELS)]
+NAMES = [spec.name for spec in MODELS]
+TINY += ["--models", ",".join(NAMES)]
 
 
 def write_pictures(folder: Path, count: int, first: int = 0) -> Path:
@@ -44,20 +50,20 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     arguments = ["--data", str(corpus), "--test", f"mine={mine}", "--out", str(out)]
     arguments += ["--cache-dir", str(folder / "cache"), "--seeds", "0,1"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(BM3D, "available", lambda: False)
+        patch.setattr(ModelSpec, "available", property(lambda spec: spec.name != "bm3d"))
         assert main([*TINY, *arguments]) == 0
     return out
 
 
 def rows_of(result: dict[str, Any], model: str, **wanted: str) -> list[dict[str, Any]]:
     rows = next(m["rows"] for m in result["models"] if m["name"] == model)
-    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+    return [row for row in rows if wanted.items() <= row["condition"].items()]
 
 
 def test_a_run_judges_every_model_on_the_same_images(finished: Path) -> None:
     result = json.loads((finished / "results.json").read_text())
     assert result["task"] == "denoise"
-    assert [m["name"] for m in result["models"]] == [n for n in DENOISE_MODELS if n != "bm3d"]
+    assert [m["name"] for m in result["models"]] == [name for name in NAMES if name != "bm3d"]
     assert any(line.startswith("bm3d: not installed") for line in result["data"]["skipped"])
     names = [entry["name"] for entry in result["data"]["corruptions"]]
     assert names[:2] == ["level 0.05", "level 0.1"]
@@ -68,37 +74,36 @@ def test_a_run_judges_every_model_on_the_same_images(finished: Path) -> None:
     reasons = {entry["source"]: entry["reason"] for entry in result["data"]["rejected"]}
     assert set(reasons) == {"text.jpg", "tiny.png"}
     for model in result["models"]:
-        combinations = {(r["split"], r["protocol"], str(r["setting"])) for r in model["rows"]}
+        combinations = {(str(r["condition"]), r["setting"]["label"]) for r in model["rows"]}
         assert len(combinations) == len(model["rows"])
-        for split in ("validation", *result["data"]["test_sets"]):
+        for images in ("validation", *result["data"]["test_sets"]):
             for name in names:
-                chosen = rows_of(result, model["name"], split=split, protocol=name)
+                chosen = rows_of(result, model["name"], images=images, corruption=name)
                 assert sum(row["selected"] for row in chosen) == 1
         for row in model["rows"]:
             assert {"psnr", "psnr_pooled", "ssim", "mse"} <= set(row["metrics"])
-            for metric in row["metrics"].values():
-                assert metric["low"] <= metric["mean"] <= metric["high"]
-            assert row["metrics"]["psnr"]["n"] == {"mine": 4, "photographs": 14}.get(
-                row["split"], row["metrics"]["psnr"]["n"]
-            )
+            sources = {"mine": 4, "photographs": 14}.get(row["condition"]["images"])
+            assert sources in (None, row["metrics"]["psnr"]["n"])
 
 
 def test_passes_are_swept_where_asked_and_never_beyond_the_noise(finished: Path) -> None:
     result = json.loads((finished / "results.json").read_text())
 
-    def settings(model: str, split: str, protocol: str) -> set[tuple[Any, ...]]:
-        rows = rows_of(result, model, split=split, protocol=protocol)
-        return {tuple(row["setting"].values()) for row in rows}
+    def settings(model: str, images: str, corruption: str) -> set[str]:
+        rows = rows_of(result, model, images=images, corruption=corruption)
+        return {row["setting"]["label"] for row in rows}
 
-    everything = {("x0", 1), ("published", 100)}
-    everything |= {(s, n) for s in ("ddim", "dpm_solver++") for n in (10, 100)}
-    assert settings("dit", "my pictures", "level 0.1") == everything
-    assert settings("dit", "validation", "level 0.2") == everything - {("published", 100)}
-    assert ("ddim", 100) not in settings("dit", "my pictures", "level 0.05")
-    assert settings("dit", "mine", "level 0.1") == {("x0", 1), ("ddim", 10), ("dpm_solver++", 10)}
-    assert settings("dit_single_level", "mine", "poisson") == {("x0", 1)}
-    assert settings("ebt", "my pictures", "level 0.2") == {(1,), (2,), (10,)}
-    assert settings("direct", "mine", "jpeg") == {(1,), (10,)}
+    ten = {"x0, 1 pass", "ddim, 10 passes", "dpm_solver++, 10 passes"}
+    hundred = {"ddim, 100 passes", "dpm_solver++, 100 passes"}
+    published = {"published, 100 passes"}
+    assert settings("dit", "my pictures", "level 0.1") == ten | hundred | published
+    assert settings("dit", "validation", "level 0.2") == ten | hundred
+    assert "ddim, 100 passes" not in settings("dit", "my pictures", "level 0.05")
+    assert settings("dit", "mine", "level 0.1") <= ten | hundred
+    assert settings("dit", "mine", "level 0.1") >= ten
+    assert settings("dit_single_level", "mine", "poisson") == {"x0, 1 pass"}
+    assert settings("ebt", "my pictures", "level 0.2") == {"1 step", "2 steps", "10 steps"}
+    assert settings("direct", "mine", "jpeg") == {"1 pass", "10 passes"}
 
 
 def test_costs_are_those_of_the_real_calls(finished: Path) -> None:
@@ -106,20 +111,20 @@ def test_costs_are_those_of_the_real_calls(finished: Path) -> None:
     for setting, passes in ((1, 1), (10, 10)):
         (row,) = [
             row
-            for row in rows_of(result, "direct", split="my pictures", protocol="level 0.1")
-            if row["setting"]["passes"] == setting
+            for row in rows_of(result, "direct", images="my pictures", corruption="level 0.1")
+            if row["setting"]["options"]["passes"] == setting
         ]
         assert row["cost"]["forward_passes"] == passes
         assert row["cost"]["forward_equivalents"] == pytest.approx(passes)
-    for row in rows_of(result, "ebt", split="my pictures", protocol="level 0.1"):
-        steps = row["setting"]["steps"]
+    for row in rows_of(result, "ebt", images="my pictures", corruption="level 0.1"):
+        steps = row["setting"]["options"]["steps"]
         assert row["cost"]["forward_passes"] == steps + 1
         assert row["cost"]["input_gradient_passes"] == steps
         assert f"energy_{steps}" in row["metrics"]
-    for row in rows_of(result, "gaussian_blur", split="mine"):
+    for row in rows_of(result, "gaussian_blur", images="mine"):
         assert row["cost"]["forward_passes"] is None
         assert row["cost"]["forward_equivalents"] is None
-    told = {m["name"]: m["told_noise"] for m in result["models"]}
+    told = {m["name"]: "told the noise" in m["traits"] for m in result["models"]}
     assert told["dit"]
     assert told["wavelet"]
     assert not told["ebt"]
@@ -128,7 +133,8 @@ def test_costs_are_those_of_the_real_calls(finished: Path) -> None:
 
 def test_comparisons_are_to_dit_and_direct_and_of_the_first_to_all(finished: Path) -> None:
     result = json.loads((finished / "results.json").read_text())
-    here = [c for c in result["comparisons"] if (c["split"], c["protocol"]) == ("mine", "jpeg")]
+    jpeg = {"images": "mine", "corruption": "jpeg"}
+    here = [c for c in result["comparisons"] if c["condition"] == jpeg]
     pairs = {(c["a"], c["b"]) for c in here}
     others = [m["name"] for m in result["models"]]
     assert {(name, "dit") for name in others if name != "dit"} <= pairs
@@ -138,7 +144,7 @@ def test_comparisons_are_to_dit_and_direct_and_of_the_first_to_all(finished: Pat
         m["name"]: next(
             r["metrics"]["psnr"]["mean"]
             for r in m["rows"]
-            if (r["split"], r["protocol"], r["selected"]) == ("mine", "jpeg", True)
+            if r["condition"] == jpeg and r["selected"]
         )
         for m in result["models"]
     }
@@ -146,7 +152,7 @@ def test_comparisons_are_to_dit_and_direct_and_of_the_first_to_all(finished: Pat
         selected = all(
             any(
                 r["selected"] and r["setting"] == c[f"{side}_setting"]
-                for r in rows_of(result, c[side], split="mine", protocol="jpeg")
+                for r in rows_of(result, c[side], images="mine", corruption="jpeg")
             )
             for side in ("a", "b")
         )
@@ -174,9 +180,9 @@ def test_the_report_says_in_words_what_holds_and_is_remade_from_the_result(
     assert (finished / "report.md").read_text() == before
     assert sorted(path.name for path in (finished / "figures").iterdir()) == figures
     for words in (
-        "dit in one pass (x0)",
-        "dit at 100 passes (ddim)",
-        "dit as published (100 passes from t = 99)",
+        "dit at x0, 1 pass",
+        "dit at ddim, 100 passes",
+        "dit at published, 100 passes",
         "Out of distribution",
         "`text.jpg` (no readable image",
         "Told how strong the noise is: dit,",
@@ -205,19 +211,34 @@ def test_shard_sets_can_be_given_and_wrong_ones_are_named(
     assert "give --images.size 16" in capsys.readouterr().err
 
 
-def test_bm3d_is_scored_on_few_images_of_the_swept_levels(tmp_path: Path) -> None:
-    pytest.importorskip("bm3d")
-    arguments = ["--dead_leaves.train", "4", "--dead_leaves.test", "6", "--evaluation.bm3d_images"]
-    arguments += ["3", "--models", "bm3d,identity", "--corruption.swept_levels", "[0.1]"]
-    arguments += ["--out", str(tmp_path / "out"), "--cache-dir", str(tmp_path)]
+def test_a_slow_method_is_scored_on_few_images_of_the_swept_levels(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Wavelet, "slow", True)
+    arguments = ["--data", str(finished.parent / "my pictures"), "--models", "wavelet,identity"]
+    arguments += ["--evaluation.slow_images", "2", "--corruption.swept_levels", "[0.1]"]
+    arguments += ["--out", str(tmp_path / "out"), "--cache-dir", str(finished.parent / "cache")]
     assert main([*TINY, *arguments]) == 0
     result = json.loads((tmp_path / "out" / "results.json").read_text())
-    rows = rows_of(result, "bm3d")
-    assert {(row["split"], row["protocol"]) for row in rows} == {
-        ("dead_leaves", "level 0.1"),
-        ("photographs", "level 0.1"),
-    }
-    assert {row["metrics"]["psnr"]["n"] for row in rows} == {3, 1}
+    rows = rows_of(result, "wavelet")
+    assert [row["condition"] for row in rows] == [
+        {"images": "my pictures", "corruption": "level 0.1"},
+        {"images": "photographs", "corruption": "level 0.1"},
+    ]
+    assert {row["metrics"]["psnr"]["n"] for row in rows} == {2}
+    assert len({str(row["condition"]) for row in rows_of(result, "identity")}) > 8
+
+
+def test_bm3d_calls_its_package_with_the_noise_on_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    def denoise(image: np.ndarray, noise: float) -> np.ndarray:
+        assert image.shape == (16, 16, 3)
+        assert noise == pytest.approx(0.25)
+        return image / 2
+
+    monkeypatch.setitem(sys.modules, "bm3d", SimpleNamespace(bm3d_rgb=denoise))
+    encoder = BlockDCT(EncoderConfig(patch_size=4, frequencies=None), 16)
+    images = torch.full((2, 3, 16, 16), 0.5)
+    assert torch.allclose(BM3D(encoder).denoise(images, 0.25, Setting()), images.double() / 2)
 
 
 def test_pixel_mse_is_that_of_clipped_images() -> None:
@@ -254,9 +275,13 @@ def test_trainings_in_processes_are_loaded_like_any_other(finished: Path, tmp_pa
     found, expected = (
         json.loads((folder / "results.json").read_text()) for folder in (tmp_path / "out", finished)
     )
-    for model in found["models"]:
-        row = next(r for r in model["rows"] if r["split"] == "my pictures")
-        assert row["metrics"]["psnr"]["mean"] > 5
+    for name in ("direct", "dit_single_level"):
+        (row,), (alone,) = (
+            rows_of(result, name, images="validation", corruption="blur")[:1]
+            for result in (found, expected)
+        )
+        metrics = [r["metrics"]["psnr"] for r in (row, alone)]
+        assert metrics[0]["mean"] == pytest.approx(metrics[1]["mean"], abs=0.5)
     flops = {m["name"]: m["training"]["flops"] for m in expected["models"] if m["training"]}
     assert found["models"][0]["training"]["flops"] == flops["direct"]
     assert found["models"][0]["training"]["steps"] == 6

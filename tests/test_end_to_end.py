@@ -5,13 +5,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from benchmarks import search
-from benchmarks.command_line import main, parse, to_config
+from benchmarks.command_line import main
+from benchmarks.options import parse, to_config
+from benchmarks.tasks.denoise.models import MODELS as DENOISERS
+from benchmarks.tasks.next_frame.models import MODELS
+from benchmarks.tasks.next_frame.task import NextFrame
 
 RUN = Path(__file__).parent.parent / "benchmarks" / "run.py"
 TINY = ["--task", "next_frame", "--preset", "smoke", "--device", "cpu"]
@@ -60,13 +65,13 @@ def test_a_run_writes_everything_it_promises(finished: Path) -> None:
         models["ebt"]["training"]["flops"], rel=0.1
     )
     for model in models.values():
-        combinations = {(r["split"], r["protocol"], str(r["setting"])) for r in model["rows"]}
+        combinations = {(str(r["condition"]), r["setting"]["label"]) for r in model["rows"]}
         assert len(combinations) == len(model["rows"])
         for row in model["rows"]:
             for name in ("psnr", "ssim", "mse", "smooth_l1", "skill"):
                 metric = row["metrics"][name]
                 assert metric["low"] <= metric["mean"] <= metric["high"]
-                assert metric["n"] == (2 if row["split"] == "validation" else 3)
+                assert metric["n"] == (2 if row["condition"]["split"] == "validation" else 3)
             assert row["metrics"]["psnr"]["higher_is_better"]
             assert set(row["cost"]) == {
                 "forward_passes",
@@ -74,17 +79,16 @@ def test_a_run_writes_everything_it_promises(finished: Path) -> None:
                 "forward_equivalents",
                 "flops",
                 "latency_ms",
+                "latency_repeats",
                 "peak_memory_bytes",
             }
-    steps = [r["setting"]["steps"] for r in models["ebt"]["rows"] if r["protocol"] == "rollout"]
-    assert steps == [1, 2]
-    two = next(
-        r
-        for r in models["ebt"]["rows"]
-        if r["setting"]["steps"] == 2 and r["protocol"] == "teacher_forced"
-    )
-    assert {"energy_0", "energy_1", "energy_2"} <= set(two["metrics"])
-    plain = next(r for r in models["transformer_pp"]["rows"] if r["protocol"] == "teacher_forced")
+    forced = rows_of(models["ebt"], "test", "teacher_forced")
+    assert [row["setting"]["options"]["steps"] for row in forced] == [1, 2]
+    assert {"energy_0", "energy_1", "energy_2"} <= set(forced[1]["metrics"])
+    rollouts = rows_of(models["ebt"], "test", "rollout")
+    assert all(row["selected"] or row["trained"] for row in rollouts)
+    assert [row["trained"] for row in forced] == [False, True]
+    (plain,) = rows_of(models["transformer_pp"], "test", "teacher_forced")
     assert plain["cost"]["forward_equivalents"] == 1
     assert {(c["a"], c["b"]) for c in result["comparisons"]} == {
         ("ebt", other) for other in list(models)[1:]
@@ -93,6 +97,11 @@ def test_a_run_writes_everything_it_promises(finished: Path) -> None:
         assert (finished / "figures" / f"{name}.png").stat().st_size > 5000
     for name in ("config.yaml", "report.md", "models/ebt/seed1/weights.safetensors"):
         assert (finished / name).is_file()
+
+
+def rows_of(model: dict[str, Any], split: str, protocol: str) -> list[dict[str, Any]]:
+    wanted = {"split": split, "protocol": protocol}
+    return [row for row in model["rows"] if row["condition"] == wanted]
 
 
 def test_a_report_is_remade_from_the_result_alone(
@@ -209,11 +218,10 @@ def test_a_finished_run_is_neither_overwritten_nor_mixed_with_other_options(
 def test_a_search_gives_every_model_as_many_trials_and_a_file_for_config(
     balls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for trials in search.TRIALS.values():
-        assert len({len(of_model) for of_model in trials.values()}) == 1
-    trials = search.TRIALS["next_frame"]
-    few = {name: of_model[:2] for name, of_model in trials.items() if name != "ebt"}
-    monkeypatch.setattr(search, "TRIALS", {"next_frame": few})
+    for specs in (MODELS, DENOISERS):
+        assert len({len(spec.trials) for spec in specs if spec.config}) == 1
+    few = [replace(spec, trials=spec.trials[:2] if spec.name != "ebt" else ()) for spec in MODELS]
+    monkeypatch.setattr(NextFrame, "declared", few)
     arguments = ["--data", str(balls), "--out", str(tmp_path / "out"), "--cache-dir", str(tmp_path)]
     assert main([*TINY, *arguments, "--search"]) == 0
     found = json.loads((tmp_path / "out" / "search.json").read_text())
@@ -221,4 +229,4 @@ def test_a_search_gives_every_model_as_many_trials_and_a_file_for_config(
     for name, outcomes in found.items():
         losses = [outcome["validation_loss"] for outcome in outcomes]
         assert losses == sorted(losses)
-        assert getattr(config, name).learning_rate == outcomes[0]["trial"]["learning_rate"]
+        assert config.sections[name].learning_rate == outcomes[0]["trial"]["learning_rate"]

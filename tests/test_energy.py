@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.command_line import TASKS, parse, preset_names, to_config
+from benchmarks.config import ComparisonConfig
+from benchmarks.options import preset_config
+from benchmarks.tasks.registry import TASKS, load_task, preset_files
 from data_prep.encoders.base import Encoder
 from data_prep.encoders.registry import build_encoder
 from worldmodel.config import BackboneConfig, EBTConfig
@@ -15,17 +17,17 @@ from worldmodel.energy import EnergyTransformer
 BACKBONE = BackboneConfig(layers=2, heads=2, width=32)
 GRID, PATCHES, DIM = (2, 2), 4, 12
 FORMS = ("residual", "quadratic", "linear")
-VARIANTS = list(itertools.product(FORMS, ("zero", "last_frame")))
+VARIANTS = [("linear", None), *itertools.product(FORMS[:2], ("zero", "last_frame"))]
 
 
-def make(form: str = "residual", anchor: str = "zero", **options: object) -> EnergyTransformer:
+def make(form: str = "residual", anchor: str | None = None, **options: object) -> EnergyTransformer:
     torch.manual_seed(0)
     config = replace(EBTConfig(), form=form, anchor=anchor, **options)
     return EnergyTransformer(config, BACKBONE, GRID, DIM)
 
 
 @pytest.mark.parametrize(("form", "anchor"), VARIANTS)
-def test_energy_sees_past_and_own_frame_and_nothing_else(form: str, anchor: str) -> None:
+def test_energy_sees_past_and_own_frame_and_nothing_else(form: str, anchor: str | None) -> None:
     model = make(form, anchor)
     frames = torch.randn(2, 5, PATCHES, DIM, requires_grad=True)
     candidate = torch.randn(2, 5, PATCHES, DIM, requires_grad=True)
@@ -44,7 +46,7 @@ def test_energy_sees_past_and_own_frame_and_nothing_else(form: str, anchor: str)
 
 
 @pytest.mark.parametrize(("form", "anchor"), VARIANTS)
-def test_parallel_positions_equal_one_position_at_a_time(form: str, anchor: str) -> None:
+def test_parallel_positions_equal_one_position_at_a_time(form: str, anchor: str | None) -> None:
     model = make(form, anchor)
     frames, candidate = torch.randn(2, 5, PATCHES, DIM), torch.randn(2, 5, PATCHES, DIM)
     whole = model.encode(frames)
@@ -67,13 +69,19 @@ def test_candidates_of_one_prediction_share_a_context() -> None:
 
 
 def preset_with_encoder(task: str, preset: str) -> tuple[Any, Encoder]:
-    config = to_config(parse(["--task", task, "--preset", preset]))
-    size = config.images.size if task == "denoise" else config.corpus.size
+    config = preset_config(task, preset)
+    size = config.images.size if hasattr(config, "images") else config.corpus.size
     return config, build_encoder(config.encoder, size)
 
 
 @pytest.mark.parametrize(
-    ("task", "preset"), [(t, p) for t in TASKS if t != "throughput" for p in preset_names(t)]
+    ("task", "preset"),
+    [
+        (task, preset)
+        for task in TASKS
+        if issubclass(load_task(task).config, ComparisonConfig)
+        for preset in preset_files(task)
+    ],
 )
 def test_no_preset_has_embeddings_wider_than_its_model(task: str, preset: str) -> None:
     config, encoder = preset_with_encoder(task, preset)
@@ -83,13 +91,14 @@ def test_no_preset_has_embeddings_wider_than_its_model(task: str, preset: str) -
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
     ("task", "preset"),
-    [*(("next_frame", p) for p in preset_names("next_frame")), ("denoise", "cpu")],
+    [("next_frame", "cpu"), ("next_frame", "gpu"), ("denoise", "cpu")],
 )
 def test_learned_gradient_has_full_rank_in_the_candidate(task: str, preset: str, form: str) -> None:
     config, encoder = preset_with_encoder(task, preset)
     torch.manual_seed(0)
     patches = encoder.grid[0] * encoder.grid[1]
-    ebt = replace(config.ebt, form=form, candidate_in_features=True)
+    section = config.section("ebt", EBTConfig)
+    ebt = replace(section, form=form, anchor=None, candidate_in_features=True)
     backbone = replace(config.backbone, layers=1)
     model = EnergyTransformer(ebt, backbone, encoder.grid, encoder.dim)
     samples = 2 * encoder.dim

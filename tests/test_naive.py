@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.naive import NaiveEBT
+from benchmarks.tasks.throughput.naive import NaiveEBT
 from worldmodel.config import BackboneConfig, EBTConfig
 from worldmodel.next_frame import NextFrameEBT
-from worldmodel.predictor import Clips
+from worldmodel.predictor import Clips, Thinking
 
 OPTIONS: list[dict[str, object]] = [
     {},
@@ -71,7 +71,7 @@ def test_losses_and_what_they_teach_are_equal(options: dict[str, object]) -> Non
         for loss in source.training_losses(batch, seed=7):
             loss.backward()
             losses.append(loss.detach())
-        results.append((torch.stack(losses), gradients(model, losses)))
+        results.append((torch.stack(losses).sum(), gradients(model, losses)))
     (fast_losses, fast), (slow_losses, slow) = results
     assert torch.allclose(fast_losses, slow_losses, rtol=1e-12, atol=1e-12)
     assert fast.keys() == slow.keys()
@@ -83,5 +83,5 @@ def test_losses_and_what_they_teach_are_equal(options: dict[str, object]) -> Non
 def test_rollouts_are_equal(options: dict[str, object]) -> None:
     model, naive = pair(options)
     context = clips(2, 3)
-    fast = model.rollout(context, 4, {"steps": 2})
+    fast = model.rollout(context, 4, Thinking(2))
     assert torch.allclose(fast, naive.rollout(context, 4, 2), rtol=1e-9, atol=1e-10)

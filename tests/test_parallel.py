@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.parallel import run_in_processes
+from benchmarks.training.processes import run_in_processes
 
 Report = Callable[[int], None]
 

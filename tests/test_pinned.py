@@ -60,7 +60,7 @@ def loss_after_a_step(kind: Callable[..., Predictor], config: object, frames: in
         model.zero_grad()
         for loss in model.training_losses(batch, seed=step):
             loss.backward()
-            losses.append(float(loss))
+            losses.append(float(loss.detach()))
         with torch.no_grad():
             for parameter in model.parameters():
                 assert parameter.grad is not None

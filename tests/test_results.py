@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.intervals import Bootstrap
-from benchmarks.metrics import embedding_errors, frame_quality
-from benchmarks.results import read_result, verdict
+from benchmarks.measure.intervals import Bootstrap
+from benchmarks.measure.metrics import embedding_errors, frame_quality
+from benchmarks.reporting.results import read_result, verdict
 from data_prep.errors import InputError
 
 
@@ -87,8 +87,10 @@ def test_embedding_errors_are_per_frame() -> None:
     ("content", "message"),
     [
         ("{", "not a result"),
-        ('{"schema_version": 99}', "schema_version 99"),
-        ('{"schema_version": 2}', "not a result of this version"),
+        ('{"schema_version": 2}', "reads 3: repeat the run, or use the commit that made it"),
+        ('{"schema_version": 2, "environment": {"commit": "a1b2+changes"}}', "the commit a1b2$"),
+        ('{"schema_version": 3}', "not a result of this version"),
+        ('{"schema_version": 3, "task": "denoise", "models": [{"a": 1}]}', "not a result of this"),
     ],
 )
 def test_a_broken_result_is_named(tmp_path: Path, content: str, message: str) -> None:

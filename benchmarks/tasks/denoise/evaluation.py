@@ -180,6 +180,8 @@ def compare_all(scores: dict[str, ImageScores], judge: ImageJudge) -> list[Compa
             for name, scored in scores.items()
             if (scored.selected(condition), condition) in scored.values
         }
+        if first not in here:  # a slow one is not judged everywhere
+            continue
         pairs = [((first, here[first]), (name, index)) for name, index in here.items()]
         for reference in ("dit", "direct"):
             if reference in here:
