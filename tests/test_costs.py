@@ -4,8 +4,11 @@ import torch
 from baselines.config import TransformerPPConfig
 from baselines.transformer_pp import TransformerPP
 from baselines.trivial import CopyLast
+from benchmarks.measure import costs
 from benchmarks.measure.costs import count_flops, measure_cost
-from worldmodel.config import BackboneConfig, EBTConfig
+from benchmarks.models import ModelSpec, Network, Role
+from benchmarks.training.plan import PlannedModel
+from worldmodel.config import BackboneConfig, EBTConfig, ModelConfig
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Clips, Setting, Thinking
 
@@ -110,3 +113,28 @@ def peak_of_training(steps: int, detach: bool) -> int:
 def test_memory_of_a_detached_training_step_does_not_grow_with_thinking() -> None:
     assert peak_of_training(6, detach=True) < 1.1 * peak_of_training(1, detach=True)
     assert peak_of_training(6, detach=False) > 2 * peak_of_training(1, detach=False)
+
+
+def test_a_long_call_is_timed_as_often_as_asked_within_the_budget(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seconds = iter(range(10**6))
+    monkeypatch.setattr(costs.time, "perf_counter", lambda: 0.2 * next(seconds))
+    slow = measure_cost(lambda: None, None, 1, 20, "cpu")
+    assert slow.latency_ms == pytest.approx(200)
+    assert slow.latency_repeats == 20
+    monkeypatch.setattr(costs.time, "perf_counter", lambda: 2.0 * next(seconds))
+    slower = measure_cost(lambda: None, None, 1, 20, "cpu")
+    assert slower.latency_ms == pytest.approx(2000)
+    assert slower.latency_repeats == 3  # the first beyond 5 seconds is the last
+
+
+def test_costs_are_shared_only_between_models_that_cost_the_same() -> None:
+    def identity(name: str, config: ModelConfig) -> tuple[object, ...]:
+        spec = ModelSpec(name, Role.ENERGY, Network("worldmodel.next_frame:NextFrameEBT"))
+        return PlannedModel(spec, config, BACKBONE, 1).cost_identity
+
+    same = identity("longer", EBTConfig(learning_rate=0.5))
+    assert same == identity("ebt", EBTConfig())
+    assert identity("ebt", EBTConfig(form="quadratic")) != same
+    assert identity("ebt", EBTConfig(form="linear")) != same

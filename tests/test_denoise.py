@@ -13,6 +13,7 @@ from baselines.direct import DirectDenoiser
 from baselines.dit import (
     DiTDenoiser,
     PublishedSampling,
+    Sampler,
     Sampling,
     ddim,
     dpm_solver,
@@ -208,6 +209,14 @@ def test_the_published_protocol_starts_at_the_trained_level_whatever_the_noise()
         again = ddim(model.predict_noise, expected, 99, 100)
     assert torch.allclose(once, expected, atol=1e-5)
     assert torch.allclose(twice, again, atol=1e-5)
+
+
+def test_an_unknown_sampler_is_refused() -> None:
+    for sampler in ("ddpm", None):
+        with pytest.raises(ValueError, match="not a valid Sampler"):
+            Sampling(10, sampler)  # type: ignore[arg-type]
+    assert Sampling().label == "x0, 1 pass"
+    assert Sampling(10, Sampler.DDIM).label == "ddim, 10 passes"
 
 
 # All denoisers

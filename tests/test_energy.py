@@ -59,6 +59,59 @@ def test_parallel_positions_equal_one_position_at_a_time(form: str, anchor: str 
         assert torch.allclose(together[:, position], alone[:, 0], rtol=1e-5, atol=1e-5)
 
 
+WRITTEN_OUT = [
+    {"form": "residual", "anchor": "zero"},
+    {"form": "residual", "anchor": "last_frame"},
+    {"form": "residual", "candidate_in_features": False},
+    {"form": "residual", "context": False, "anchor": "last_frame"},
+    {"form": "quadratic", "anchor": "zero"},
+    {"form": "quadratic", "anchor": "last_frame"},
+    {"form": "quadratic", "context": False},
+    {"form": "linear"},
+    {"form": "linear", "context": False},
+]
+# Observed frames, and the frames that each candidate sees: one candidate after one frame takes a
+# path of its own (denoising), as one after many does (rollouts).
+LAYOUTS = [(1, [1]), (1, [1, 1, 1]), (3, [3]), (3, [1, 2, 3]), (3, [2, 2, 3])]
+
+
+@pytest.mark.parametrize("options", WRITTEN_OUT, ids=str)
+@pytest.mark.parametrize(("frames", "visible"), LAYOUTS)
+def test_the_written_out_gradient_is_that_of_autograd_in_both_orders(
+    frames: int, visible: list[int], options: dict[str, object]
+) -> None:
+    model = make(**options).double()  # type: ignore[arg-type]
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+
+    def drawn(count: int) -> Tensor:
+        return torch.randn(2, count, PATCHES, DIM, generator=generator, dtype=torch.float64)
+
+    observed, candidate, direction = drawn(frames), drawn(len(visible)), drawn(len(visible))
+    parameters = [p for p in model.parameters() if p.requires_grad and p is not model.log_step_size]
+    found = []
+    for written_out in (True, False):
+        start = candidate.clone().requires_grad_()
+        context, seen = model.encode(observed), torch.tensor(visible)
+        if written_out:
+            gradient, energy = model.input_gradient(start, context, seen)
+        else:
+            energy = model(start, context, seen)
+            (gradient,) = torch.autograd.grad(energy.sum(), start, create_graph=True)
+        second = torch.autograd.grad(
+            (gradient * direction).sum(), [start, *parameters], allow_unused=True
+        )
+        found.append([energy, gradient, *second])
+    names = ["energy", "gradient", "candidate", *(n for n, _ in model.named_parameters())]
+    for name, ours, theirs in zip(names, *found, strict=False):
+        if ours is None or theirs is None:
+            assert ours is theirs is None or not (ours if theirs is None else theirs).any(), name
+        else:
+            assert torch.allclose(ours, theirs, rtol=1e-9, atol=1e-11), name
+
+
 def test_candidates_of_one_prediction_share_a_context() -> None:
     model = make()
     frames, candidates = torch.randn(2, 3, PATCHES, DIM), torch.randn(2, 8, PATCHES, DIM)

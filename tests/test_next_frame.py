@@ -163,6 +163,50 @@ def test_step_by_step_backward_equals_one_backward_over_all_steps() -> None:
             assert torch.allclose(p.grad, q.grad, rtol=1e-4, atol=1e-7), name
 
 
+@pytest.mark.parametrize("detach", [True, False])
+def test_only_the_caller_back_propagates(detach: bool) -> None:
+    """A trainer scales and counts backward passes, so none may happen behind its back."""
+    model, batch = ebt(detach=detach), clips(2)
+    losses = []
+    for loss in model.training_losses(batch, 0):
+        assert loss.requires_grad
+        before = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+        losses.append(loss)
+        after = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+        assert all(torch.equal(after[name], before.get(name, torch.zeros(()))) for name in after)
+        loss.backward()
+    assert float(losses[-1].detach()) == 0 if detach else float(losses[-1].detach()) > 0
+    encoder = model.energy.context.backbone.get_parameter("blocks.0.attention.query.weight")
+    assert encoder.grad is not None
+    assert encoder.grad.any()
+
+
+def test_settings_are_the_beginnings_of_one_trajectory(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, batch = ebt(), clips(2)
+    settings = [Thinking(steps) for steps in (3, 1, 4)]
+    expected = [model.predict(batch, setting, energies=True) for setting in settings]
+    steps = 0
+    original = model.energy.input_gradient
+
+    def counting(*arguments: object) -> object:
+        nonlocal steps
+        steps += 1
+        return original(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(model.energy, "input_gradient", counting)
+    for found, alone in zip(model.predict_all(batch, settings, True), expected, strict=True):
+        assert torch.equal(found.candidates, alone.candidates)
+        assert found.energies is not None
+        assert alone.energies is not None
+        assert torch.allclose(found.energies, alone.energies, atol=1e-5)
+    assert steps == 4  # of the longest, not the sum
+
+
+def test_a_setting_of_another_model_is_refused() -> None:
+    with pytest.raises(TypeError, match="it takes Thinking"):
+        ebt().predict(clips(2), Setting())
+
+
 def test_bfloat16_keeps_candidates_and_energies_in_float32() -> None:
     model, batch = ebt(), clips(2)
     exact = model.predict(batch, Thinking(2), energies=True)

@@ -1,12 +1,27 @@
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from baselines.dit import PublishedSampling, Sampler, Sampling
+from benchmarks.measure.costs import Cost
 from benchmarks.measure.intervals import Bootstrap
 from benchmarks.measure.metrics import embedding_errors, frame_quality
-from benchmarks.reporting.results import read_result, verdict
+from benchmarks.measure.scores import Scores, cheapest_near_best
+from benchmarks.reporting.results import (
+    Comparison,
+    Metric,
+    Model,
+    Result,
+    Row,
+    SettingRecord,
+    Training,
+    read_result,
+    verdict,
+    write_result,
+)
 from data_prep.errors import InputError
 
 
@@ -97,3 +112,37 @@ def test_a_broken_result_is_named(tmp_path: Path, content: str, message: str) ->
     (tmp_path / "results.json").write_text(content)
     with pytest.raises(InputError, match=message):
         read_result(tmp_path)
+
+
+def test_the_cheapest_setting_near_the_best_is_chosen_whatever_the_order() -> None:
+    assert cheapest_near_best([20.0, 20.01], orders=[8, 1]) == 1
+    assert cheapest_near_best([20.01, 20.0], orders=[1, 8]) == 0
+    assert cheapest_near_best([20.0, 20.1, 20.09], orders=[1, 8, 2]) == 2
+
+
+@dataclass(frozen=True)
+class Place:
+    split: str
+
+
+def test_fixed_settings_are_never_selected() -> None:
+    settings = [Sampling(), Sampling(10, Sampler.DDIM), PublishedSampling(1)]
+    scores = Scores(settings, lambda place: Place("validation"))
+    for index, psnr in enumerate((20.0, 21.0, 25.0)):
+        scores.values[index, Place("validation")] = {"psnr": np.full((1, 3), psnr)}
+    assert scores.selected(Place("test")) == 1
+
+
+def test_a_result_comes_back_as_it_was(tmp_path: Path) -> None:
+    metric = Metric(20.0, 19.0, 21.0, 5, True)
+    cost = Cost(3, 2, 5.1, 1000, 2.5, 20, 4096)
+    setting = SettingRecord("2 steps", 2.0, False, {"steps": 2, "candidates": 1})
+    row = Row(setting, {"split": "test"}, True, False, {"psnr": metric}, cost)
+    model = Model("ebt", "energy", 10, Training(5, 6, 7.0), [row], ["told the noise"])
+    floor = Model("copy_last", "floor", 0, None, [], [])
+    compared = Comparison(
+        "ebt", "b", setting, setting, {"split": "test"}, "psnr", 0.1, -0.1, 0.3, 5, "no difference"
+    )
+    result = Result("next_frame", {}, {"commit": None}, {}, [0], [model, floor], [compared])
+    write_result(tmp_path, result)
+    assert read_result(tmp_path) == result

@@ -1,0 +1,95 @@
+"""Every preset trains: two steps of each kind of network, at reduced width, in each precision."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks.config import ComparisonConfig
+from benchmarks.models import ModelSpec
+from benchmarks.options import preset_config
+from benchmarks.tasks.registry import TASKS, load_task, preset_files
+from benchmarks.training.fit import train_model
+from benchmarks.training.plan import PlannedModel
+from data_prep.encoders.base import Encoder
+from data_prep.encoders.registry import build_encoder
+from denoise.data import NoisyImages
+from worldmodel.config import BackboneConfig, Precision
+from worldmodel.data import EmbeddingClips
+from worldmodel.predictor import Clips
+
+PRESETS = [
+    (task, preset)
+    for task in TASKS
+    if issubclass(load_task(task).config, ComparisonConfig)
+    for preset in preset_files(task)
+]
+
+
+class RandomClips(EmbeddingClips):
+    """Clips of random embeddings; noisy images where a clip is a pair of frames."""
+
+    def __init__(self, frames: int, patches: int, dim: int):
+        generator = torch.Generator().manual_seed(0)
+        self.clips = torch.randn(3, frames, patches, dim, generator=generator)
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> tuple[str, Tensor]:
+        return str(index), self.clips[index]
+
+    def collate(self, samples: list[tuple[str, Tensor]]) -> Clips:
+        batch = super().collate(samples)
+        if batch.embeddings.shape[1] != 2:
+            return batch
+        return NoisyImages(batch.embeddings, batch.keys, step=99, signal=0.9)
+
+
+@dataclass(frozen=True)
+class RandomData:
+    train: RandomClips
+    validation: RandomClips
+    encoder: Encoder
+    fingerprint: str = "random"
+
+
+def kinds_of_network(task: str) -> list[ModelSpec]:
+    """The first declared model of each builder."""
+    found: dict[object, ModelSpec] = {}
+    for spec in load_task(task).declared:
+        if spec.config is not None:
+            found.setdefault(spec.build, spec)
+    return list(found.values())
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+@pytest.mark.parametrize(("task", "preset"), PRESETS)
+@pytest.mark.filterwarnings("ignore:embedding width")
+def test_two_steps_of_a_preset(
+    task: str, preset: str, precision: Precision, tmp_path: Path
+) -> None:
+    config = preset_config(task, preset)
+    images = hasattr(config, "images")
+    encoder = build_encoder(config.encoder, (config.images if images else config.corpus).size)
+    patches = encoder.grid[0] * encoder.grid[1]
+    data = RandomData(
+        RandomClips(1 if images else 3, patches, encoder.dim),
+        RandomClips(2 if images else 3, patches, encoder.dim),
+        encoder,
+    )
+    training = replace(config.training, precision=precision, batch_size=2, validate_every=2)
+    config = replace(config, training=training)
+    backbone = BackboneConfig(layers=1, heads=2, width=64)
+    for spec in kinds_of_network(task):
+        planned = PlannedModel(spec, config.sections[spec.name], backbone, steps=2)
+        before = [p.detach().clone() for p in planned.build(data).parameters()]
+        folder = tmp_path / spec.name
+        predictor, record = train_model(planned, config, data, folder, 0, "cpu")
+        assert record.steps == 2
+        assert record.validation_loss < 100
+        after = list(predictor.parameters())
+        assert all(p.dtype == torch.float32 and bool(p.isfinite().all()) for p in after)
+        assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
