@@ -10,4 +10,4 @@ def let_threads_sleep() -> None:
     another process from the core on which their own work waits.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+        os.environ.setdefault("GOMP_SPINCOUNT", "0")

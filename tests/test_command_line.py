@@ -48,23 +48,26 @@ def test_every_preset_parses(task: str, preset: str) -> None:
         assert set(config.sections) == {s.name for s in load_task(task).declared if s.config}
 
 
-def test_the_readmes_commands_parse(tmp_path: Path) -> None:
-    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    commands = [
-        part
-        for line in "".join(blocks).replace("\\\n", " ").splitlines()
-        for part in line.split("&&")
-        if "benchmarks/run.py" in part
-    ]
-    assert any("--task next_frame" in command for command in commands)
-    for command in commands:
-        arguments = shlex.split(command, comments=True)
-        arguments = arguments[arguments.index("benchmarks/run.py") + 1 :]
+def documented_commands(program: str) -> list[list[str]]:
+    """The arguments of each command of the README and of the documentation."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    blocks = [re.findall(r"```bash\n(.*?)```", page.read_text(), re.DOTALL) for page in pages]
+    lines = "".join(block for found in blocks for block in found).replace("\\\n", " ").splitlines()
+    commands = [part for line in lines for part in line.split("&&") if program in part]
+    split = [shlex.split(command, comments=True) for command in commands]
+    return [words[words.index(program) + 1 :] for words in split]
+
+
+def test_the_documented_commands_parse(tmp_path: Path) -> None:
+    commands = documented_commands("benchmarks/run.py")
+    assert ["--task", "next_frame"] in commands
+    assert ["--task", "denoise"] in commands
+    (tmp_path / "mine.yaml").write_text("training:\n  steps: 5\n")
+    (tmp_path / "config.yaml").write_text("task: next_frame\n")
+    for arguments in commands:
         if "--config" in arguments:
-            (tmp_path / "mine.yaml").write_text("training:\n  steps: 5\n")
             arguments[arguments.index("--config") + 1] = str(tmp_path / "mine.yaml")
         if "--resume" in arguments:
-            (tmp_path / "config.yaml").write_text("task: next_frame\n")
             arguments[arguments.index("--resume") + 1] = str(tmp_path)
         if "--print_config" in arguments:
             arguments.remove("--print_config")  # prints and exits, as its own test shows
@@ -72,17 +75,16 @@ def test_the_readmes_commands_parse(tmp_path: Path) -> None:
         assert options.report or isinstance(to_config(options), load_task(options.task).config)
 
 
-def test_the_readmes_commands_of_preparation_parse() -> None:
-    blocks = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    lines = [
-        shlex.split(line, comments=True)[3:]
-        for line in "".join(blocks).splitlines()
-        if "data_prep.prepare" in line
-    ]
-    assert {command for command, *_ in lines} == {"shards", "embed", "verify", "inspect"}
-    for command, *arguments in lines:
+def test_the_documented_commands_of_preparation_parse() -> None:
+    commands = documented_commands("data_prep.prepare")
+    assert {command for command, *_ in commands} == {"shards", "embed", "verify", "inspect"}
+    for command, *arguments in commands:
         options = parse_command(command, arguments)
         assert options.get("source") or options.get("shards") or options.get("set")
+
+
+def test_the_readme_stays_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
 
 def test_precedence_is_option_then_config_then_preset(tmp_path: Path) -> None:
