@@ -215,6 +215,26 @@ def test_a_finished_run_is_neither_overwritten_nor_mixed_with_other_options(
     assert (finished / "config.yaml").read_text() == config
 
 
+def test_a_run_of_an_earlier_version_is_refused_with_what_to_do(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = shutil.copytree(finished, tmp_path / "old")
+    plan = old / "models/ebt/seed0/plan.json"
+    plan.write_text(json.dumps(json.loads(plan.read_text()) | {"format": 1}))
+    cache = str(finished.parent / "cache")
+    assert main(["--resume", str(old), "--cache-dir", cache]) == 2
+    assert "was trained by another version of this program; give an" in capsys.readouterr().err
+    config = (old / "config.yaml").read_text()
+    (old / "config.yaml").write_text(config + "evaluatoin:\n  figure_clips: 3\n")
+    assert main(["--resume", str(old), "--cache-dir", cache]) == 2
+    error = capsys.readouterr().err
+    assert "a run of an earlier version cannot be continued: start it anew" in error
+    assert error.count("\n") == 1
+    (old / "results.json").write_text('{"schema_version": 2, "task": "next_frame"}')
+    assert main(["--report", str(old)]) == 2
+    assert "repeat the run, or use the commit" in capsys.readouterr().err
+
+
 def test_a_search_gives_every_model_as_many_trials_and_a_file_for_config(
     balls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

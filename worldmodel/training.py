@@ -249,6 +249,10 @@ def _require_same_plan(folder: Path, plan: dict[str, Any]) -> None:
         write_json(path, plan)
         return
     earlier = json.loads(path.read_text())
+    if earlier.get("format") != plan.get("format"):
+        raise InputError(
+            f"{folder}: was trained by another version of this program; give another --out"
+        )
     changed = [f"{name} {earlier.get(name)}" for name in plan if earlier.get(name) != plan[name]]
     if changed:
         raise InputError(
