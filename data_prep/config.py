@@ -5,8 +5,6 @@ from typing import Literal
 
 from data_prep.errors import InputError
 
-LAYOUTS = ("auto", "folder", "ssv2", "kinetics", "ucf101")
-
 
 def require(condition: bool, message: str) -> None:
     """Raise InputError with `message` unless `condition` holds."""

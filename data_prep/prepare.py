@@ -10,9 +10,10 @@ from typing import Any
 
 from jsonargparse import Namespace
 
-from data_prep.config import LAYOUTS, CorpusConfig, EncoderConfig, ExecutorConfig, ImagesConfig
+from data_prep.config import CorpusConfig, EncoderConfig, ExecutorConfig, ImagesConfig
 from data_prep.errors import InputError
 from data_prep.options import Parser, config_first, did_you_mean, explain, run_command
+from data_prep.sources.registry import LAYOUTS
 
 PROGRAM = "python -m data_prep.prepare"
 HELP = f"""\
