@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from data_prep.shards.format import (
     encode_embeddings,
     write_shard,
 )
-from data_prep.shards.plan import SetPlan, digest, make_set, versions_of
+from data_prep.shards.plan import SetPlan, digest, make_set, require_location, versions_of
 from data_prep.shards.storage import Folder, absolute
 from data_prep.shards.stream import stream_shard
 
@@ -38,7 +38,7 @@ PACKAGES = {"dct": (), "timm": ("timm",), "vae": ("diffusers",)}
 def prepare_embeddings(frames: ShardSet, cache: Path, config: EncoderConfig) -> ShardSet:
     """Shards of float16 embeddings of a shard set of frames, with the same keys, in the cache."""
     plan = plan_embeddings(frames, config)
-    out = cache / "embeddings" / digest(plan.content, plan.shards)
+    out = cache / "embeddings" / digest(plan.version, plan.content, plan.shards)
     shards = run_plan(Folder(out), plan, ExecutorConfig())
     assert shards is not None  # one job makes all
     return shards
@@ -87,28 +87,44 @@ def plan_embeddings(frames: ShardSet, config: EncoderConfig) -> SetPlan:
         "versions": versions_of("torch", "safetensors", *PACKAGES[config.kind]),
         "encoder": described,
     }
-    source = absolute(frames.files.location)
     return SetPlan(
-        "embeddings", source, content, shards, machine={"encoder": dataclasses.asdict(config)}
+        maker="embed",
+        kind="embeddings",
+        source=absolute(frames.files.location),
+        content=content,
+        shards=shards,
+        machine={"encoder": dataclasses.asdict(config)},
     )
 
 
 def run_plan(folder: Folder, plan: SetPlan, executor: ExecutorConfig) -> ShardSet | None:
-    """Make the set of a plan of embeddings."""
+    """Make the set of a plan; None while other jobs have not made their part.
+
+    Raises:
+        InputError: the encoder cannot be had, a shard of frames is altered, or `folder` holds
+            another set.
+        StorageError: a disk or network fails for good.
+    """
+    assert plan.source is not None  # a set of frames lies somewhere
+    frames = plan.source
     config = EncoderConfig(**plan.machine["encoder"])
     size = int(plan.content["arguments"]["size"])
 
     def jobs(names: list[str]) -> list[EmbeddingShard]:
         return [
-            EmbeddingShard(
-                name, plan.source, plan.shards[name], config, size, absolute(folder.location)
-            )
+            EmbeddingShard(name, frames, plan.shards[name], config, size, absolute(folder.location))
             for name in names
         ]
 
     if torch.cuda.is_available() and executor.workers is None:
         executor = dataclasses.replace(executor, workers=1)  # one GPU serves one worker
     return make_set(folder, plan, jobs, _statistics, executor, "frames to embeddings")
+
+
+def require_sources(plan: SetPlan, names: Iterable[str]) -> None:
+    """Raise InputError if the set of frames is gone; its shards are checked as they are read."""
+    assert plan.source is not None  # a set of frames lies somewhere
+    require_location(plan.source)
 
 
 def encoder_of(embeddings: ShardSet, config: EncoderConfig) -> Encoder:

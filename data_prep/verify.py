@@ -1,15 +1,16 @@
 """Is a shard set whole? What is truncated, altered, missing or foreign, and how to mend it."""
 
+import dataclasses
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from data_prep.config import ExecutorConfig
 from data_prep.errors import InputError
+from data_prep.makers import maker_of
 from data_prep.shards.format import MANIFEST, SHARD_NAME, ShardSet, member_offsets
 from data_prep.shards.plan import PLAN, REJECTED, SetPlan
-from data_prep.shards.storage import Folder, absolute, is_url
+from data_prep.shards.storage import Folder, absolute
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def require_whole(shards: ShardSet) -> None:
 
 
 def repair(location: str, executor: ExecutorConfig, source: str | None = None) -> ShardSet:
-    """Remake what is not whole, from the sources that the plan names.
+    """Remake what is not whole, by the maker that the plan names.
 
     Foreign shards are removed; other foreign files are nobody's but the user's.
 
@@ -62,49 +63,32 @@ def repair(location: str, executor: ExecutorConfig, source: str | None = None) -
     """
     folder = Folder(location)
     plan = SetPlan.read(folder)
+    maker = maker_of(plan)
     if source is not None:
-        plan = SetPlan(**{**plan.__dict__, "source": absolute(source)})
-    if not is_url(plan.source) and not Path(plan.source).exists():
-        raise InputError(f"{plan.source}: not there; say where the sources lie with --source")
+        if plan.source is None:
+            raise InputError(f"{location}: is made from no files, so --source is not needed")
+        plan = dataclasses.replace(plan, source=absolute(source))
     problems, before = [], {}
     if folder.size(MANIFEST) is not None:  # or the unfinished set is finished
         shards = ShardSet(location)
         problems = find_problems(shards)
         before = {shard["name"]: shard["sha256"] for shard in shards.manifest["shards"]}
     broken = {problem.file.rpartition(".")[0] for problem in problems} & set(plan.shards)
-    _require_sources(plan, broken)
+    maker.require_sources(plan, broken)
     for problem in problems:
         stem = problem.file.rpartition(".")[0]
         if stem in broken or _is_of_a_shard(problem.file):
             folder.remove(f"{stem}.tar")
             folder.remove(f"{stem}.json")
-    if plan.kind == "frames":
-        from data_prep.frames import run_plan
-    else:
-        from data_prep.embed import run_plan
-    made = run_plan(folder, plan, executor)
+    made = maker.run_plan(folder, plan, executor)
     assert made is not None  # one job makes all
     for shard in made.manifest["shards"]:
         if before.get(shard["name"], shard["sha256"]) != shard["sha256"]:
             raise InputError(
-                f"{folder}/{shard['name']}.tar: remade, but not as it was: its sources have changed"
+                f"{folder}/{shard['name']}.tar: remade, but not as it was: its sources, or the "
+                "versions of the packages that read them, have changed"
             )
     return made
-
-
-def _require_sources(plan: SetPlan, names: set[str]) -> None:
-    """Raise InputError if a source of these shards is gone or of another size."""
-    if plan.kind != "frames" or is_url(plan.source):
-        return
-    for name in sorted(names):
-        for entry in plan.shards[name]:
-            if entry["bytes"] is None:
-                continue
-            path = Path(plan.source, entry["path"])
-            if not path.is_file():
-                raise InputError(f"{path}: not there; say where the sources lie with --source")
-            if path.stat().st_size != entry["bytes"]:
-                raise InputError(f"{path}: has changed since; make the set anew in another folder")
 
 
 def _is_of_a_shard(name: str) -> bool:

@@ -11,16 +11,18 @@ import importlib.metadata
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from data_prep.config import ExecutorConfig
 from data_prep.errors import InputError, StorageError
 from data_prep.shards.executors import ShardJob, run_jobs
 from data_prep.shards.format import MANIFEST, SCHEMA_VERSION, ShardSet, shard_is_valid
-from data_prep.shards.storage import Folder, json_bytes
+from data_prep.shards.storage import Folder, is_url, json_bytes
 from data_prep.sources.corpus import SPLITS
 
 PLAN, REJECTED = "plan.json", "rejected.jsonl"
+PLAN_VERSION = 2  # of the form of plan.json
 
 
 @dataclass(frozen=True)
@@ -28,34 +30,54 @@ class SetPlan:
     """What a shard set is made from.
 
     Args:
+        maker: name of the module that makes the shards, a key of `data_prep.makers.MAKERS`.
         kind: `frames` or `embeddings`.
-        source: path or URL of the corpus or of the set of frames.
-        content: what the manifest says of its making: arguments, versions, encoder.
-        shards: by name what each is made from.
+        source: path or URL of the corpus or of the set of frames; None where nothing is read.
+        content: what the manifest says of the making: arguments, versions, encoder. With
+            `shards` and `machine` it is all that a maker needs.
+        shards: what each shard is made from, by the shard's name.
         rejected: listed sources that were not even tried, with reasons.
         machine: settings that hold on this machine only, such as paths of weights.
+        version: version of this form of plan.
     """
 
+    maker: str
     kind: str
-    source: str
+    source: str | None
     content: dict[str, Any]
     shards: dict[str, Any]
     rejected: list[dict[str, str]] = field(default_factory=list)
     machine: dict[str, Any] = field(default_factory=dict)
+    version: int = PLAN_VERSION
 
     @classmethod
     def read(cls, folder: Folder) -> "SetPlan":
         """The plan that stands in a folder.
 
         Raises:
-            InputError: there is none, or it is broken.
+            InputError: there is none, it is broken, or another version of this program wrote it.
         """
+        place = f"{folder}/{PLAN}"
         try:
-            return cls(**json.loads(folder.read(PLAN)))
+            content = json.loads(folder.read(PLAN))
         except FileNotFoundError:
             raise InputError(f"{folder}: no {PLAN}, so nothing was begun here") from None
-        except (ValueError, TypeError) as error:
-            raise InputError(f"{folder}/{PLAN}: not a plan ({error})") from None
+        except ValueError as error:
+            raise InputError(f"{place}: not valid JSON ({error})") from None
+        version = content.get("version") if isinstance(content, dict) else None
+        if version != PLAN_VERSION:
+            raise InputError(
+                f"{place}: a plan of version {version}, this program reads version "
+                f"{PLAN_VERSION}; make the set anew in another folder"
+            )
+        try:
+            plan = cls(**content)
+        except TypeError as error:
+            raise InputError(f"{place}: not a plan ({error})") from None
+        for name, kind in (("content", dict), ("shards", dict), ("rejected", list)):
+            if not isinstance(content.get(name), kind):
+                raise InputError(f"{place}: not a plan ({name} is no {kind.__name__})")
+        return plan
 
     def differences(self, other: "SetPlan") -> list[str]:
         """The names of what two plans do not share; where sources lie may differ."""
@@ -108,6 +130,12 @@ def make_set(
         return None
     _finish(folder, plan, indices, gather(indices))
     return ShardSet(folder.location)
+
+
+def require_location(source: str | Path) -> None:
+    """Raise InputError if a path that a plan names is no longer there."""
+    if not is_url(str(source)) and not Path(source).exists():
+        raise InputError(f"{source}: not there; say where the sources lie with --source")
 
 
 def digest(*content: object) -> str:
