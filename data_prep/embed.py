@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -118,7 +118,8 @@ def run_plan(folder: Folder, plan: SetPlan, executor: ExecutorConfig) -> ShardSe
 
     if torch.cuda.is_available() and executor.workers is None:
         executor = dataclasses.replace(executor, workers=1)  # one GPU serves one worker
-    return make_set(folder, plan, jobs, _statistics, executor, "frames to embeddings")
+    with _one_torch_thread():
+        return make_set(folder, plan, jobs, _statistics, executor, "frames to embeddings")
 
 
 def require_sources(plan: SetPlan, names: Iterable[str]) -> None:
@@ -166,18 +167,9 @@ class EmbeddingShard:
         """Clips in the shard."""
         return int(self.plan["samples"])
 
-    @contextmanager
-    def tools(self) -> Iterator[Encoder]:
-        """The encoder, on a GPU if there is one; on a CPU each worker keeps to one thread.
-
-        So that the number of workers does not decide how sums are split, and with it the bytes.
-        """
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            yield _shared_encoder(self.config, self.size)
-        finally:
-            torch.set_num_threads(threads)
+    def tools(self) -> AbstractContextManager[Encoder]:
+        """The encoder, on a GPU if there is one."""
+        return nullcontext(_shared_encoder(self.config, self.size))
 
     def make(self, tools: Encoder, advance: Advance) -> None:
         """Embed all clips, gathering the statistics on the way."""
@@ -264,6 +256,21 @@ def _encode(encoder: Encoder, pixels: np.ndarray) -> np.ndarray:
     frames = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2) / 255
     embeddings: np.ndarray = encoder.encode(frames).float().cpu().numpy()
     return embeddings
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """Let each worker compute in one thread: sums split otherwise would give other bytes.
+
+    The number is the whole process's, so it is set before the workers start, which inherit it, and
+    set back after they have ended. Ray gives its processes one thread each by itself.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _statistics(indices: list[dict[str, Any]]) -> dict[str, Any]:
