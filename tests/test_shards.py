@@ -11,7 +11,8 @@ from data_prep.embed import prepare_embeddings
 from data_prep.encoders.registry import build_encoder
 from data_prep.errors import InputError
 from data_prep.frames import prepare_frames
-from data_prep.shards.format import ShardSet
+from data_prep.shards.format import Sample, ShardSet, write_shard
+from data_prep.shards.storage import Folder
 from data_prep.verify import find_problems
 from worldmodel.data import EmbeddingClips, Scaler, training_batches
 
@@ -61,6 +62,28 @@ def test_webdataset_reads_the_shards(frame_shards: ShardSet) -> None:
     assert metadata["source"] == "videos/train/00000.mp4"
     assert metadata["decoder"] == "decord"
     assert len(metadata["times"]) == 12
+
+
+def test_shards_are_written_as_webdataset_writes_them(tmp_path: Path) -> None:
+    long = "k" * 120  # longer than the name in a plain header
+    samples = [
+        Sample("a", "x.mp4", {"json": b"{}", "frames.npy": b"x" * 513}),
+        Sample(f"é{long}", "y.mp4", {"json": b"", "emb.safetensors": b"y" * 20_000}),
+    ]
+    write_shard(Folder(tmp_path), "train-000000", None, samples, dict)
+    with webdataset.TarWriter(str(tmp_path / "theirs.tar"), encoder=False, mtime=0) as writer:
+        for sample in samples:
+            writer.write({"__key__": sample.key, **sample.members})
+    ours = (tmp_path / "train-000000.tar").read_bytes()
+    assert ours == (tmp_path / "theirs.tar").read_bytes()
+
+
+def test_keys_that_a_reader_could_mistake_are_refused(tmp_path: Path) -> None:
+    for keys in (("a.b",), ("a", "a")):
+        samples = [Sample(key, "x.mp4", {"json": b"{}"}) for key in keys]
+        with pytest.raises(ValueError, match="has a dot or is not unique"):
+            write_shard(Folder(tmp_path), "train-000000", None, samples, dict)
+        assert not list(tmp_path.iterdir())
 
 
 def test_keys_are_unique_and_free_of_dots(frame_shards: ShardSet) -> None:

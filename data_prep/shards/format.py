@@ -4,7 +4,6 @@ Nothing read here runs code: members are read by name and offset and decoded by 
 plain arrays or as JSON.
 """
 
-import contextlib
 import io
 import json
 import math
@@ -20,7 +19,6 @@ import numpy as np
 import numpy.lib.format
 import safetensors
 import safetensors.numpy
-import webdataset
 
 from data_prep.errors import InputError
 from data_prep.shards.storage import Folder, json_bytes, sha256_of
@@ -62,18 +60,13 @@ def write_shard(
     """
     sources: dict[str, str] = {}
     with folder.writing(f"{name}.tar") as file:
-        tar = webdataset.TarWriter(file, encoder=False, mtime=0)
-        try:
+        with tarfile.open(fileobj=file, mode="w:") as tar:
             for sample in samples:
                 if "." in sample.key or sample.key in sources:
                     raise ValueError(f"key {sample.key!r} has a dot or is not unique in {name}")
                 sources[sample.key] = sample.source
-                tar.write({"__key__": sample.key, **sample.members})
-        except BaseException:
-            with contextlib.suppress(OSError):
-                tar.close()  # or it would try again when the file is gone
-            raise
-        tar.close()
+                for suffix, data in sorted(sample.members.items()):
+                    tar.addfile(_member(f"{sample.key}.{suffix}", len(data)), io.BytesIO(data))
         size = file.tell()
         file.seek(0)
         checksum = sha256_of(file)
@@ -107,6 +100,14 @@ def shard_is_valid(folder: Folder, name: str, plan: object) -> bool:
         return folder.path is None or index["sha256"] == folder.sha256(f"{name}.tar")
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return False
+
+
+def _member(name: str, size: int) -> tarfile.TarInfo:
+    """The header of a file, the same as webdataset writes: it must not depend on who and when."""
+    member = tarfile.TarInfo(name)
+    member.size, member.mtime, member.mode = size, 0, 0o444
+    member.uname = member.gname = "bigdata"
+    return member
 
 
 def member_offsets(file: BinaryIO) -> dict[str, dict[str, tuple[int, int]]]:
