@@ -1,4 +1,4 @@
-"""Shards of frames to shards of embeddings, by a frozen encoder."""
+"""Turn shards of frames into shards of embeddings with a frozen encoder."""
 
 import dataclasses
 import functools
@@ -57,7 +57,7 @@ def make_embeddings(
 
 
 def plan_embeddings(frames: ShardSet, config: EncoderConfig) -> SetPlan:
-    """The plan: shard by shard what the set of frames has.
+    """The plan of the embeddings: each shard of the set of frames gives one of the same name.
 
     Raises:
         InputError: the set holds no frames, or none for training, or the encoder cannot be had.
@@ -153,7 +153,7 @@ def encoder_of(embeddings: ShardSet, config: EncoderConfig) -> Encoder:
 
 @dataclass(frozen=True)
 class EmbeddingShard:
-    """The making of one shard of embeddings."""
+    """The job that makes one shard of embeddings."""
 
     name: str
     frames: str
@@ -172,14 +172,14 @@ class EmbeddingShard:
         return nullcontext(_shared_encoder(self.config, self.size))
 
     def make(self, tools: Encoder, advance: Advance) -> None:
-        """Embed all clips, gathering the statistics on the way."""
+        """Embed all clips and sum up their statistics."""
         sums = _Sums(tools.dim)
         frames = ShardSet(self.frames)
         self._require_unaltered(frames)
 
         def samples() -> Iterator[Sample]:
             for batch in _batches(frames, self.name, self.config.batch_size):
-                pixels = np.concatenate([frames for _, frames, _ in batch])  # [N, H, W, 3]
+                pixels = np.concatenate([frames for _, frames, _ in batch])  # [B, height, width, 3]
                 embeddings = _encode(tools, pixels)
                 parts = np.split(embeddings, np.cumsum([len(f) for _, f, _ in batch])[:-1])
                 for (reference, _, metadata), part in zip(batch, parts, strict=True):
@@ -206,7 +206,7 @@ class EmbeddingShard:
         missing = frames.files.size(tar) is None
         if missing or (frames.folder and frames.files.sha256(tar) != self.plan["frames"]):
             raise InputError(
-                f"{frames.files}/{tar}: {'missing' if missing else 'altered'}; mend the set with "
+                f"{frames.files}/{tar}: {'missing' if missing else 'altered'}; repair the set with "
                 f"python -m data_prep.prepare verify {frames.files} --repair"
             )
 
@@ -226,7 +226,7 @@ class _Sums:
 
     @property
     def done(self) -> dict[str, Any]:
-        """As the index holds them."""
+        """The sums as the index of a shard holds them."""
         return {
             "count": self._count,
             "sum": self._sum.tolist(),
@@ -251,7 +251,7 @@ def _batches(frames: ShardSet, name: str, frames_at_once: int) -> Iterator[list[
 
 
 def _encode(encoder: Encoder, pixels: np.ndarray) -> np.ndarray:
-    """Pixels uint8 `[N, H, W, 3]` to float32 embeddings `[N, P, D]`."""
+    """Pixels uint8 `[B, height, width, 3]` to float32 embeddings `[B, P, D]`."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     frames = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2) / 255
     embeddings: np.ndarray = encoder.encode(frames).float().cpu().numpy()
@@ -274,7 +274,7 @@ def _one_torch_thread() -> Iterator[None]:
 
 
 def _statistics(indices: list[dict[str, Any]]) -> dict[str, Any]:
-    """Mean and standard deviation of each dimension over the training split, and in all."""
+    """Mean and standard deviation of each dimension over the training split, and of all at once."""
     sums = [index["sums"] for index in indices if index["split"] == "train"]
     count = sum(part["count"] for part in sums)
     mean = sum(np.array(part["sum"]) for part in sums) / count

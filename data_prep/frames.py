@@ -1,4 +1,4 @@
-"""Videos or images to shards of clips of frames."""
+"""Turn videos or images into shards of clips of frames."""
 
 import dataclasses
 import functools
@@ -159,7 +159,7 @@ def require_sources(plan: SetPlan, names: Iterable[str]) -> None:
 
 @dataclass(frozen=True)
 class FrameShard:
-    """The making of one shard of frames."""
+    """The job that makes one shard of frames."""
 
     name: str
     corpus: str
@@ -224,7 +224,7 @@ def _members(clip: DecodedClip, source: Source) -> dict[str, bytes]:
 
 
 def _size(root: str, source: Source) -> int | None:
-    """Bytes of a source on this machine, or None."""
+    """Size of a source in bytes, or None if it is not on this machine."""
     try:
         return None if is_url(root) else Path(root, source.path).stat().st_size
     except OSError:

@@ -1,4 +1,4 @@
-"""Command lines: parsers whose errors are one line, and hints at what may have been meant."""
+"""Command lines: errors are one line and suggest the option that may have been meant."""
 
 import difflib
 import itertools
@@ -29,7 +29,10 @@ class Parser(ArgumentParser):
 
 
 def run_command(command: Callable[[], int]) -> int:
-    """The exit code of a command; wrong input is one line and code 2, a failing disk code 1."""
+    """Run a command and return its exit code.
+
+    An error is printed as one line; wrong input gives code 2, a failing disk or network code 1.
+    """
     try:
         return command()
     except InputError as error:
@@ -44,7 +47,7 @@ def run_command(command: Callable[[], int]) -> int:
 
 
 def config_first(arguments: list[str]) -> list[str]:
-    """`--config` files before all options, or they would silently undo those before them."""
+    """The arguments with all `--config` files first, so that they never undo an option."""
     first, rest = [], []
     position = 0
     while position < len(arguments):
@@ -73,7 +76,10 @@ def value_of(arguments: list[str], option: str) -> str | None:
 
 
 def explain(message: str, parser: ArgumentParser, arguments: list[str], files: list[str]) -> str:
-    """jsonargparse's message as one line in our words: what, where, and what may be meant."""
+    """jsonargparse's message as one plain line: what is wrong, where, and what may be meant.
+
+    `files` are the configuration files that were read, named where an error is not in `arguments`.
+    """
     line = " ".join(message.split())
     line = re.sub(
         r"Group '([\w.]+)' does not accept option '([\w.]+)'", r"unknown key '\1.\2'", line

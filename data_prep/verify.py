@@ -1,4 +1,4 @@
-"""Is a shard set whole? What is truncated, altered, missing or foreign, and how to mend it."""
+"""Check whether a shard set is whole, and make again what is damaged or missing."""
 
 import dataclasses
 import json
@@ -15,7 +15,7 @@ from data_prep.shards.storage import Folder, absolute
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with a file of a set, in plain words."""
+    """A file of a set, and in plain words what is wrong with it."""
 
     file: str
     what: str
@@ -25,7 +25,7 @@ class Problem:
 
 
 def find_problems(shards: ShardSet) -> list[Problem]:
-    """What is not as the manifest says, file by file; empty when the set is whole."""
+    """What differs from the manifest, file by file; an empty list when the set is whole."""
     problems = []
     for shard in shards.manifest["shards"]:
         problem = _shard_problem(shards.files, shard)
@@ -45,17 +45,16 @@ def require_whole(shards: ShardSet) -> None:
     problems = [p for p in find_problems(shards) if not p.what.startswith("foreign")]
     if problems:
         raise InputError(
-            f"{shards.files}/{problems[0]} ({len(problems)} shards in all); mend the set with "
+            f"{shards.files}/{problems[0]} ({len(problems)} shards in all); repair the set with "
             f"python -m data_prep.prepare verify {shards.files} --repair"
         )
 
 
 def repair(location: str, executor: ExecutorConfig, source: str | None = None) -> ShardSet:
-    """Remake what is not whole, by the maker that the plan names.
+    """Make again what is not whole, by the maker that the plan names.
 
-    Foreign shards are removed; other foreign files are nobody's but the user's.
-
-    `source` says where the corpus, or the set of frames, lies now.
+    Foreign shards are removed; other foreign files belong to the user and are kept. `source` says
+    where the corpus, or the set of frames, lies now if it was moved.
 
     Raises:
         InputError: nothing was begun in the folder, its sources cannot be found, or they have
@@ -122,7 +121,7 @@ def _shard_problem(files: Folder, shard: dict[str, Any]) -> Problem | None:
 
 
 def _altered(files: Folder, index_name: str, size: int) -> str:
-    """Whether an index beside the shard knows it, as that of another set would."""
+    """What to say of an altered shard: a shard of another set matches the index beside it."""
     try:
         index = json.loads(files.read(index_name))
         if index["bytes"] == size and index["sha256"] == files.sha256(f"{index_name[:-5]}.tar"):

@@ -14,7 +14,7 @@ from data_prep.sources.layouts import list_corpus
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
 
-CONFIG = CorpusConfig(sources_per_shard=1)
+CONFIG = CorpusConfig(sources_per_shard=2, size=16)
 ON_RAY = ExecutorConfig(executor="ray")
 
 

@@ -1,8 +1,8 @@
-"""The plan of a shard set: shard k is made from a fixed list, whoever makes it and when.
+"""The plan of a shard set: it fixes what each shard is made from.
 
-The plan stands in the folder from the start (`plan.json`), each shard with its index as it is
-finished, `rejected.jsonl` and the manifest at the end. A run keeps what stands whole and makes the
-rest, so stopping, repeating and sharing the work all give the same bytes.
+The plan is the first file in the folder (`plan.json`). Each shard and its index follow when they
+are finished, `rejected.jsonl` and the manifest come last. A run keeps the shards that are whole
+and makes the others, so a run that is stopped, repeated or shared gives the same bytes.
 """
 
 import dataclasses
@@ -52,7 +52,7 @@ class SetPlan:
 
     @classmethod
     def read(cls, folder: Folder) -> "SetPlan":
-        """The plan that stands in a folder.
+        """The plan in a folder.
 
         Raises:
             InputError: there is none, it is broken, or another version of this program wrote it.
@@ -61,7 +61,7 @@ class SetPlan:
         try:
             content = json.loads(folder.read(PLAN))
         except FileNotFoundError:
-            raise InputError(f"{folder}: no {PLAN}, so nothing was begun here") from None
+            raise InputError(f"{folder}: no {PLAN}, so no set was begun here") from None
         except ValueError as error:
             raise InputError(f"{place}: not valid JSON ({error})") from None
         version = content.get("version") if isinstance(content, dict) else None
@@ -80,7 +80,7 @@ class SetPlan:
         return plan
 
     def differences(self, other: "SetPlan") -> list[str]:
-        """The names of what two plans do not share; where sources lie may differ."""
+        """The names of the settings in which two plans differ, except where sources lie."""
         mine, theirs = self._shared(), other._shared()
         found = []
         for name in mine:
@@ -108,11 +108,11 @@ def make_set(
     executor: ExecutorConfig,
     description: str,
 ) -> ShardSet | None:
-    """Make the planned shards that do not stand whole in `folder`, then the manifest.
+    """Make the planned shards that are not whole in `folder`, then the manifest.
 
-    `jobs` gives the jobs of some shards, `gather` what the manifest takes from the indices.
-    Of several jobs (`executor.num_jobs`) the one that ends last writes the manifest; the others
-    give None.
+    `jobs` gives the jobs that make the named shards, `gather` the entries of the manifest that are
+    computed from all indices. Of several jobs (`executor.num_jobs`) the one that ends last writes
+    the manifest; the others return None.
 
     Raises:
         InputError: the folder holds a set of another plan.
@@ -125,7 +125,9 @@ def make_set(
     run_jobs(jobs(missing), executor, description)
     indices = _indices(folder, plan, trusted=set(mine))
     if indices is None and executor.num_jobs == 1:
-        raise StorageError(f"{folder}: shards are missing though all were made; do all see it?")
+        raise StorageError(
+            f"{folder}: shards are missing though all were made; is it one folder for all machines?"
+        )
     if indices is None:
         return None
     _finish(folder, plan, indices, gather(indices))

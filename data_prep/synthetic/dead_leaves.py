@@ -1,4 +1,4 @@
-"""The embedded image corpus: dead leaves, the classic model of natural images.
+"""The built-in image corpus: dead leaves, the classic model of natural images.
 
 Leaves of power-law sizes cover one another (Lee, Mumford and Huang, 2001, section 2), which gives
 edges and flat parts at all scales; textures of 1/f spectrum and shading fill them.
@@ -40,7 +40,10 @@ BARE = 0.002  # share of a canvas that the background may fill
 def prepare_dead_leaves(cache: Path, config: DeadLeavesConfig, images: ImagesConfig) -> ShardSet:
     """Shards of crops of rendered canvases, in the cache; canvases are rendered on all cores.
 
-    A training canvas gives `images.crops` crops, a held-out one gives one.
+    A canvas for training gives `images.crops` crops, one for validation or testing a single crop.
+
+    Raises:
+        StorageError: the disk fails for good.
     """
     shards = {}
     for index, split in enumerate(SPLITS):
@@ -102,7 +105,7 @@ def require_sources(plan: SetPlan, names: Iterable[str]) -> None:
 
 @dataclass(frozen=True)
 class CanvasShard:
-    """The making of one shard of dead leaves.
+    """The job that makes one shard of dead leaves.
 
     Args:
         name: the shard's name.
@@ -154,7 +157,10 @@ class CanvasShard:
 
 
 def render_dead_leaves(canvas: Sequence[int], config: DeadLeavesConfig) -> np.ndarray:
-    """One canvas, uint8 `[H, W, 3]`, decided by the seed of `config` and (split, number)."""
+    """One canvas, uint8 `[height, width, 3]`.
+
+    The seed of `config` and `canvas`, its (split, number), decide all of it.
+    """
     rng = np.random.default_rng([config.seed, *canvas])
     side = config.size * SUPERSAMPLING
     grain = _one_over_f(rng, side)
@@ -212,7 +218,7 @@ def _paint(
     grain: np.ndarray,
     covered: np.ndarray,
 ) -> np.ndarray:
-    """Colours `[N, 3]` of a leaf's covered pixels: one colour, shaded, with a grain of its own."""
+    """The colours `[pixels, 3]` of the pixels that a leaf covers: one, with shade and grain."""
     brightness, tint = rng.uniform(0.05, 0.95), rng.normal(0, 0.1, 3)
     slope = rng.normal(0, 0.15, 2) / radius
     shade = (slope[0] * down + slope[1] * across)[covered]
@@ -233,7 +239,7 @@ def _one_over_f(rng: np.random.Generator, side: int) -> np.ndarray:
 
 
 def _soften(picture: np.ndarray, width: float) -> np.ndarray:
-    """Blur `[H, W, 3]` by a Gaussian of `width` pixels, periodic at the borders."""
+    """Blur `[height, width, 3]` by a Gaussian of `width` pixels, periodic at the borders."""
     side = len(picture)
     vertical, horizontal = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None]
     squared = (2 * np.pi * width) ** 2 * (vertical**2 + horizontal**2)
