@@ -32,7 +32,9 @@ def test_a_node_that_dies_changes_nothing_and_errors_come_through(
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     corpus = list_corpus(str(balls), CONFIG, "")
     assert make_frames(corpus, str(tmp_path / "here"), CONFIG, ExecutorConfig()) is not None
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+    )
     doomed = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
