@@ -1,11 +1,9 @@
-"""Configuration of corpora and encoders. Imports nothing heavy, so that help stays instant."""
+"""Configuration of corpora and encoders. Imports nothing heavy, so that --help stays fast."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from data_prep.errors import InputError
-
-LAYOUTS = ("auto", "folder", "ssv2", "kinetics", "ucf101")
 
 
 def require(condition: bool, message: str) -> None:
@@ -24,22 +22,24 @@ class CorpusConfig:
     """How videos become clips and splits.
 
     Args:
-        frames: frames in a clip.
-        frame_interval: seconds between the frames of a clip; a clip shows at each wanted time the
-            last frame at or before it.
-        stride: seconds from the start of one clip to the start of the next in the same video
+        frames: number of frames in a clip.
+        frame_interval: seconds between the frames of a clip; for each wanted time the clip holds
+            the last frame of the video at or before that time.
+        stride: seconds from the start of one clip to the start of the next clip of the same video
             (null: clips follow one another without overlap).
-        size: height and width of the frames in pixels; the shorter side is resized to it, the
-            longer one centre-cropped.
-        splits: csv with columns name, split and optionally group and label (null: a split.csv or
-            splits.csv in the folder is used when there is one).
-        validation_fraction: share of the groups for validation where the csv names none.
-        test_fraction: share of the groups for testing where there is no csv.
-        sources_per_shard: videos in a shard.
-        damage_limit: share of the promised frames that may be missing or damaged before a video
-            is rejected; a clip with such a frame is left out, as is one that shows no motion.
+        size: height and width of the frames in pixels; the shorter side of the video is resized
+            to this size and the longer side is cropped around its centre.
+        splits: csv file with columns name and split, optionally also group and label (null: a
+            split.csv or splits.csv in the folder is used when there is one).
+        validation_fraction: share of the groups that is used for validation when no list names
+            the validation videos.
+        test_fraction: share of the groups that is used for testing when no list names the splits.
+        sources_per_shard: number of videos in a shard.
+        damage_limit: share of the frames of a video that may be missing or damaged before the
+            video is rejected; a clip with such a frame is left out, and so is a clip without
+            motion.
         time_limit: seconds without a finished clip after which a video is given up.
-        memory_limit: GiB that decoding one video may take.
+        memory_limit: memory in GiB that the decoding of one video may take.
     """
 
     frames: int = 12
@@ -68,16 +68,16 @@ class CorpusConfig:
 
 @dataclass
 class BouncingBallsConfig:
-    """The embedded corpus: balls in a box, written as H.264 files.
+    """The built-in video corpus: balls that bounce in a box, written as H.264 files.
 
     Args:
-        train: videos for training.
-        validation: videos for validation.
-        test: videos for testing.
-        seconds: length of a video.
-        fps: frames per second.
-        size: height and width in pixels.
-        seed: seed of the first video; each video has its own.
+        train: number of videos for training.
+        validation: number of videos for validation.
+        test: number of videos for testing.
+        seconds: length of a video in seconds.
+        fps: frames per second of a video.
+        size: height and width of a video in pixels.
+        seed: seed of the corpus; each video has its own seed made from it.
     """
 
     train: int = 480
@@ -101,16 +101,18 @@ class ImagesConfig:
 
     Args:
         size: height and width of a crop in pixels.
-        resize: pixels to which the shorter side is resized before cropping (null: not resized).
-        crops: crops of each training image, at random places.
-        held_out_crops: crops of each image for validation and testing.
-        splits: csv with columns name, split and optionally group and label (null: a split.csv or
-            splits.csv in the folder is used when there is one).
-        validation_fraction: share of the groups for validation where the csv names none.
-        test_fraction: share of the groups for testing where there is no csv.
-        sources_per_shard: images in a shard.
+        resize: length in pixels to which the shorter side of an image is resized before cropping
+            (null: images are not resized).
+        crops: number of crops of each training image, at random places.
+        held_out_crops: number of crops of each image for validation or testing.
+        splits: csv file with columns name and split, optionally also group and label (null: a
+            split.csv or splits.csv in the folder is used when there is one).
+        validation_fraction: share of the groups that is used for validation when no list names
+            the validation images.
+        test_fraction: share of the groups that is used for testing when no list names the splits.
+        sources_per_shard: number of images in a shard.
         time_limit: seconds without a finished crop after which an image is given up.
-        memory_limit: GiB that reading one image may take.
+        memory_limit: memory in GiB that the reading of one image may take.
     """
 
     size: int = 32
@@ -139,14 +141,14 @@ class ImagesConfig:
 
 @dataclass
 class DeadLeavesConfig:
-    """The embedded image corpus: leaves of all sizes that cover one another.
+    """The built-in image corpus: leaves of all sizes that cover one another.
 
     Args:
-        train: canvases for training.
-        validation: canvases for validation; one crop of each is used.
-        test: canvases for testing; one crop of each is used.
+        train: number of canvases for training.
+        validation: number of canvases for validation; one crop of each is used.
+        test: number of canvases for testing; one crop of each is used.
         size: height and width of a canvas in pixels.
-        seed: of the corpus; each canvas has its own seed made from it.
+        seed: seed of the corpus; each canvas has its own seed made from it.
     """
 
     train: int = 800
@@ -163,18 +165,22 @@ class DeadLeavesConfig:
 
 @dataclass
 class EncoderConfig:
-    """The frozen encoder.
+    """The frozen encoder that turns frames into embeddings.
 
     Args:
-        name: `dct`, the orthonormal block DCT, which needs no weights; `timm:NAME`, patch tokens
-            of any timm ViT such as timm:vit_small_patch14_dinov2.lvd142m; `vae:NAME_OR_FOLDER`,
-            latents of a diffusers AutoencoderKL or AutoencoderTiny.
-        patch_size: side of a patch, in pixels (dct) or in latents (vae); timm has its own.
-        frequencies: dct: low frequencies kept per channel, in zigzag order (null: all).
-        input_size: height and width to which frames are resized for a timm or vae encoder
-            (null: their own size, to the nearest multiple that the encoder takes).
-        weights: timm: file of weights, .safetensors or .pth (null: the hub's cache).
-        batch_size: frames encoded at once by a timm or vae encoder.
+        name: name of the encoder. `dct` is the orthonormal block DCT, which needs no weights;
+            `timm:NAME` gives the patch tokens of a timm ViT such as
+            timm:vit_small_patch14_dinov2.lvd142m; `vae:NAME_OR_FOLDER` gives the latents of a
+            diffusers AutoencoderKL or AutoencoderTiny.
+        patch_size: height and width of a patch, in pixels for dct and in latents for vae; a timm
+            model has its own patch size.
+        frequencies: number of low frequencies that dct keeps of each channel, in zigzag order
+            (null: all of them).
+        input_size: height and width in pixels to which frames are resized for a timm or vae
+            encoder (null: the nearest size to their own that the encoder takes).
+        weights: file of weights for a timm encoder, .safetensors or .pth (null: the weights in
+            the cache of the Hugging Face hub).
+        batch_size: number of frames that a timm or vae encoder encodes at once.
     """
 
     name: str = "dct"
@@ -204,7 +210,7 @@ class EncoderConfig:
 
     @property
     def kind(self) -> str:
-        """`dct`, `timm` or `vae`."""
+        """The kind of encoder: `dct`, `timm` or `vae`."""
         return self.name.partition(":")[0]
 
     @property
@@ -215,14 +221,16 @@ class EncoderConfig:
 
 @dataclass
 class ExecutorConfig:
-    """Who makes the shards. Any of these can be stopped and run again, or run side by side.
+    """Where the shards are made. Any run can be stopped and repeated, and runs can go in parallel.
 
     Args:
-        executor: `local`, processes of this machine, or `ray`, one task per shard.
-        workers: sources decoded at once on this machine (null: one per core).
-        num_jobs: number of jobs that share the work, as of a Slurm array.
-        job_index: which of them this is, from 0; job i makes shards i, i + num_jobs, ...
-        ray_address: address of a Ray cluster, or auto (null: a local one is started).
+        executor: `local` makes shards in processes on this machine, `ray` makes each shard as one
+            task of a Ray cluster.
+        workers: number of shards that are made at once on this machine (null: one for each core).
+        num_jobs: number of jobs that share the work, such as the jobs of a Slurm array.
+        job_index: index of this job, from 0; job i makes the shards i, i + num_jobs and so on.
+        ray_address: address of a Ray cluster, or auto for one that runs already (null: a local
+            cluster is started).
     """
 
     executor: Literal["local", "ray"] = "local"

@@ -1,9 +1,9 @@
-"""Shards of frames to shards of embeddings, by a frozen encoder."""
+"""Turn shards of frames into shards of embeddings with a frozen encoder."""
 
 import dataclasses
 import functools
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from data_prep.shards.format import (
     encode_embeddings,
     write_shard,
 )
-from data_prep.shards.plan import SetPlan, digest, make_set, versions_of
+from data_prep.shards.plan import SetPlan, digest, make_set, require_location, versions_of
 from data_prep.shards.storage import Folder, absolute
 from data_prep.shards.stream import stream_shard
 
@@ -38,7 +38,7 @@ PACKAGES = {"dct": (), "timm": ("timm",), "vae": ("diffusers",)}
 def prepare_embeddings(frames: ShardSet, cache: Path, config: EncoderConfig) -> ShardSet:
     """Shards of float16 embeddings of a shard set of frames, with the same keys, in the cache."""
     plan = plan_embeddings(frames, config)
-    out = cache / "embeddings" / digest(plan.content, plan.shards)
+    out = cache / "embeddings" / digest(plan.version, plan.content, plan.shards)
     shards = run_plan(Folder(out), plan, ExecutorConfig())
     assert shards is not None  # one job makes all
     return shards
@@ -57,7 +57,7 @@ def make_embeddings(
 
 
 def plan_embeddings(frames: ShardSet, config: EncoderConfig) -> SetPlan:
-    """The plan: shard by shard what the set of frames has.
+    """The plan of the embeddings: each shard of the set of frames gives one of the same name.
 
     Raises:
         InputError: the set holds no frames, or none for training, or the encoder cannot be had.
@@ -87,28 +87,45 @@ def plan_embeddings(frames: ShardSet, config: EncoderConfig) -> SetPlan:
         "versions": versions_of("torch", "safetensors", *PACKAGES[config.kind]),
         "encoder": described,
     }
-    source = absolute(frames.files.location)
     return SetPlan(
-        "embeddings", source, content, shards, machine={"encoder": dataclasses.asdict(config)}
+        maker="embed",
+        kind="embeddings",
+        source=absolute(frames.files.location),
+        content=content,
+        shards=shards,
+        machine={"encoder": dataclasses.asdict(config)},
     )
 
 
 def run_plan(folder: Folder, plan: SetPlan, executor: ExecutorConfig) -> ShardSet | None:
-    """Make the set of a plan of embeddings."""
+    """Make the set of a plan; None while other jobs have not made their part.
+
+    Raises:
+        InputError: the encoder cannot be had, a shard of frames is altered, or `folder` holds
+            another set.
+        StorageError: a disk or network fails for good.
+    """
+    assert plan.source is not None  # a set of frames lies somewhere
+    frames = plan.source
     config = EncoderConfig(**plan.machine["encoder"])
     size = int(plan.content["arguments"]["size"])
 
     def jobs(names: list[str]) -> list[EmbeddingShard]:
         return [
-            EmbeddingShard(
-                name, plan.source, plan.shards[name], config, size, absolute(folder.location)
-            )
+            EmbeddingShard(name, frames, plan.shards[name], config, size, absolute(folder.location))
             for name in names
         ]
 
     if torch.cuda.is_available() and executor.workers is None:
         executor = dataclasses.replace(executor, workers=1)  # one GPU serves one worker
-    return make_set(folder, plan, jobs, _statistics, executor, "frames to embeddings")
+    with _one_torch_thread():
+        return make_set(folder, plan, jobs, _statistics, executor, "frames to embeddings")
+
+
+def require_sources(plan: SetPlan, names: Iterable[str]) -> None:
+    """Raise InputError if the set of frames is gone; its shards are checked as they are read."""
+    assert plan.source is not None  # a set of frames lies somewhere
+    require_location(plan.source)
 
 
 def encoder_of(embeddings: ShardSet, config: EncoderConfig) -> Encoder:
@@ -136,7 +153,7 @@ def encoder_of(embeddings: ShardSet, config: EncoderConfig) -> Encoder:
 
 @dataclass(frozen=True)
 class EmbeddingShard:
-    """The making of one shard of embeddings."""
+    """The job that makes one shard of embeddings."""
 
     name: str
     frames: str
@@ -150,28 +167,19 @@ class EmbeddingShard:
         """Clips in the shard."""
         return int(self.plan["samples"])
 
-    @contextmanager
-    def tools(self) -> Iterator[Encoder]:
-        """The encoder, on a GPU if there is one; on a CPU each worker keeps to one thread.
-
-        So that the number of workers does not decide how sums are split, and with it the bytes.
-        """
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            yield _shared_encoder(self.config, self.size)
-        finally:
-            torch.set_num_threads(threads)
+    def tools(self) -> AbstractContextManager[Encoder]:
+        """The encoder, on a GPU if there is one."""
+        return nullcontext(_shared_encoder(self.config, self.size))
 
     def make(self, tools: Encoder, advance: Advance) -> None:
-        """Embed all clips, gathering the statistics on the way."""
+        """Embed all clips and sum up their statistics."""
         sums = _Sums(tools.dim)
         frames = ShardSet(self.frames)
         self._require_unaltered(frames)
 
         def samples() -> Iterator[Sample]:
             for batch in _batches(frames, self.name, self.config.batch_size):
-                pixels = np.concatenate([frames for _, frames, _ in batch])  # [N, H, W, 3]
+                pixels = np.concatenate([frames for _, frames, _ in batch])  # [B, height, width, 3]
                 embeddings = _encode(tools, pixels)
                 parts = np.split(embeddings, np.cumsum([len(f) for _, f, _ in batch])[:-1])
                 for (reference, _, metadata), part in zip(batch, parts, strict=True):
@@ -198,7 +206,7 @@ class EmbeddingShard:
         missing = frames.files.size(tar) is None
         if missing or (frames.folder and frames.files.sha256(tar) != self.plan["frames"]):
             raise InputError(
-                f"{frames.files}/{tar}: {'missing' if missing else 'altered'}; mend the set with "
+                f"{frames.files}/{tar}: {'missing' if missing else 'altered'}; repair the set with "
                 f"python -m data_prep.prepare verify {frames.files} --repair"
             )
 
@@ -218,7 +226,7 @@ class _Sums:
 
     @property
     def done(self) -> dict[str, Any]:
-        """As the index holds them."""
+        """The sums as the index of a shard holds them."""
         return {
             "count": self._count,
             "sum": self._sum.tolist(),
@@ -243,15 +251,30 @@ def _batches(frames: ShardSet, name: str, frames_at_once: int) -> Iterator[list[
 
 
 def _encode(encoder: Encoder, pixels: np.ndarray) -> np.ndarray:
-    """Pixels uint8 `[N, H, W, 3]` to float32 embeddings `[N, P, D]`."""
+    """Pixels uint8 `[B, height, width, 3]` to float32 embeddings `[B, P, D]`."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     frames = torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2) / 255
     embeddings: np.ndarray = encoder.encode(frames).float().cpu().numpy()
     return embeddings
 
 
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """Let each worker compute in one thread: sums split otherwise would give other bytes.
+
+    The number is the whole process's, so it is set before the workers start, which inherit it, and
+    set back after they have ended. Ray gives its processes one thread each by itself.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def _statistics(indices: list[dict[str, Any]]) -> dict[str, Any]:
-    """Mean and standard deviation of each dimension over the training split, and in all."""
+    """Mean and standard deviation of each dimension over the training split, and of all at once."""
     sums = [index["sums"] for index in indices if index["split"] == "train"]
     count = sum(part["count"] for part in sums)
     mean = sum(np.array(part["sum"]) for part in sums) / count

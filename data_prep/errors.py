@@ -1,16 +1,16 @@
-"""What can go wrong: with what a user gives, with one source of many, or with the storage."""
+"""The errors of this suite: in the input, in one source of many, or in the storage."""
 
 
 class InputError(ValueError):
-    """Input that cannot be used; the message names the file or field and says what to do."""
+    """Input that cannot be used. The message names the file or option and says what to do."""
 
 
 class DecodeError(Exception):
-    """A video or image that cannot be used; the message is the reason in plain words.
+    """A video or image that cannot be used. The message is the reason in plain words.
 
-    The source is skipped and the reason recorded; the work goes on.
+    The source is skipped, its reason is recorded, and the work goes on.
     """
 
 
 class StorageError(Exception):
-    """A disk or network that fails: nobody's input is wrong, and running again may help."""
+    """A disk or network that fails. The input is not wrong, and running again may help."""

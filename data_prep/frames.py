@@ -1,8 +1,8 @@
-"""Videos or images to shards of clips of frames."""
+"""Turn videos or images into shards of clips of frames."""
 
 import dataclasses
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from data_prep.shards.format import (
     encode_metadata,
     write_shard,
 )
-from data_prep.shards.plan import SetPlan, digest, make_set, versions_of
+from data_prep.shards.plan import SetPlan, digest, make_set, require_location, versions_of
 from data_prep.shards.storage import Folder, absolute, fetched, is_url
 from data_prep.sources.corpus import IMAGES, SPLITS, VIDEOS, Corpus
 from data_prep.sources.layouts import list_corpus
@@ -100,11 +100,25 @@ def plan_frames(corpus: Corpus, config: Config) -> SetPlan:
         "versions": versions_of(*packages),
         "encoder": None,
     }
-    return SetPlan("frames", root, content, shards, corpus.rejected)
+    return SetPlan(
+        maker="frames",
+        kind="frames",
+        source=root,
+        content=content,
+        shards=shards,
+        rejected=corpus.rejected,
+    )
 
 
 def run_plan(folder: Folder, plan: SetPlan, executor: ExecutorConfig) -> ShardSet | None:
-    """Make the set of a plan of frames."""
+    """Make the set of a plan; None while other jobs have not made their part.
+
+    Raises:
+        InputError: `folder` holds another set.
+        StorageError: a disk or network fails for good.
+    """
+    assert plan.source is not None  # a corpus lies somewhere
+    corpus = plan.source
     kind = CorpusConfig if plan.content["media"] == VIDEOS.noun else ImagesConfig
     config = kind(**plan.content["arguments"] | {"splits": None})
 
@@ -112,7 +126,7 @@ def run_plan(folder: Folder, plan: SetPlan, executor: ExecutorConfig) -> ShardSe
         return [
             FrameShard(
                 name,
-                plan.source,
+                corpus,
                 tuple(Source(**entry) for entry in plan.shards[name]),
                 config,
                 absolute(folder.location),
@@ -124,9 +138,28 @@ def run_plan(folder: Folder, plan: SetPlan, executor: ExecutorConfig) -> ShardSe
     return make_set(folder, plan, jobs, lambda indices: {}, executor, description)
 
 
+def require_sources(plan: SetPlan, names: Iterable[str]) -> None:
+    """Check that the sources of the shards `names` are there; those behind URLs are not asked.
+
+    Raises:
+        InputError: one is gone or has another size than before.
+    """
+    assert plan.source is not None  # a corpus lies somewhere
+    if is_url(plan.source):
+        return
+    require_location(plan.source)
+    for entry in (entry for name in sorted(names) for entry in plan.shards[name]):
+        if entry["bytes"] is None:
+            continue
+        path = Path(plan.source, entry["path"])
+        require_location(path)
+        if path.stat().st_size != entry["bytes"]:
+            raise InputError(f"{path}: has changed since; make the set anew in another folder")
+
+
 @dataclass(frozen=True)
 class FrameShard:
-    """The making of one shard of frames."""
+    """The job that makes one shard of frames."""
 
     name: str
     corpus: str
@@ -191,7 +224,7 @@ def _members(clip: DecodedClip, source: Source) -> dict[str, bytes]:
 
 
 def _size(root: str, source: Source) -> int | None:
-    """Bytes of a source on this machine, or None."""
+    """Size of a source in bytes, or None if it is not on this machine."""
     try:
         return None if is_url(root) else Path(root, source.path).stat().st_size
     except OSError:

@@ -1,4 +1,4 @@
-"""Command lines: parsers whose errors are one line, and hints at what may have been meant."""
+"""Command lines: errors are one line and suggest the option that may have been meant."""
 
 import difflib
 import itertools
@@ -10,6 +10,8 @@ from typing import NoReturn
 from jsonargparse import ArgumentParser, set_parsing_settings
 
 from data_prep.errors import InputError, StorageError
+
+NEAR = 0.6  # likeness from which on a name is worth suggesting, as difflib has it
 
 set_parsing_settings(docstring_parse_attribute_docstrings=False)
 
@@ -27,7 +29,10 @@ class Parser(ArgumentParser):
 
 
 def run_command(command: Callable[[], int]) -> int:
-    """The exit code of a command; wrong input is one line and code 2, a failing disk code 1."""
+    """Run a command and return its exit code.
+
+    An error is printed as one line; wrong input gives code 2, a failing disk or network code 1.
+    """
     try:
         return command()
     except InputError as error:
@@ -42,7 +47,7 @@ def run_command(command: Callable[[], int]) -> int:
 
 
 def config_first(arguments: list[str]) -> list[str]:
-    """`--config` files before all options, or they would silently undo those before them."""
+    """The arguments with all `--config` files first, so that they never undo an option."""
     first, rest = [], []
     position = 0
     while position < len(arguments):
@@ -59,17 +64,22 @@ def config_first(arguments: list[str]) -> list[str]:
 
 
 def values_of(arguments: list[str], option: str) -> list[str]:
+    """The values given to an option, as text, before anything is parsed."""
     following = itertools.pairwise(arguments)
     spaced = [value for argument, value in following if argument == option]
     return spaced + [a.split("=", 1)[1] for a in arguments if a.startswith(f"{option}=")]
 
 
 def value_of(arguments: list[str], option: str) -> str | None:
+    """The first of the values given to an option, or None."""
     return next(iter(values_of(arguments, option)), None)
 
 
 def explain(message: str, parser: ArgumentParser, arguments: list[str], files: list[str]) -> str:
-    """jsonargparse's message as one line in our words: what, where, and what may be meant."""
+    """jsonargparse's message as one plain line: what is wrong, where, and what may be meant.
+
+    `files` are the configuration files that were read, named where an error is not in `arguments`.
+    """
     line = " ".join(message.split())
     line = re.sub(
         r"Group '([\w.]+)' does not accept option '([\w.]+)'", r"unknown key '\1.\2'", line
@@ -77,6 +87,8 @@ def explain(message: str, parser: ArgumentParser, arguments: list[str], files: l
     line = re.sub(r"Option '([\w.]+)' is not accepted", r"unknown key '\1'", line)
     line = re.sub(r'Parser key "([\w.]+)": ', r"--\1: ", line)
     line = re.sub(r"Expected an? (?:<class '(\w+)'>|typing\.Literal)", r"expected \1", line)
+    # --data.size where --data is no section: jsonargparse takes it for a wrong value of --data.
+    line = re.sub(r"--([\w.]+): .*NestedArg\(key='([\w.]+)'.*", r"unknown key '\1.\2'", line)
     if line.startswith("Problems parsing config"):
         return f"{', '.join(files)}: {line}"
     key = re.search(r"(?:--|unknown key ')([\w.]+)", line)
@@ -86,11 +98,46 @@ def explain(message: str, parser: ArgumentParser, arguments: list[str], files: l
     if not any(argument.split("=")[0] == name for argument in arguments):
         line = f"{', '.join(files)}: {line}"
     known = [option for action in parser._actions for option in action.option_strings]
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"{line} (did you mean {close[0]}?)" if name not in known and close else line
+    meant = None if name in known else nearest_option(key.group(1), known)
+    return line if meant is None else f"{line} (did you mean {meant}?)"
+
+
+def nearest_option(name: str, known: list[str]) -> str | None:
+    """The option among `known`, such as `--section.leaf`, that `name` may stand for, or None.
+
+    A name with a dot is compared with such options, by the leaf first and, where leaves are alike,
+    by the section: one half is often right. Options without a dot, and whole names, come after.
+    A name without a dot is compared with options without one, then with the leaves of the others.
+    """
+    section, _, leaf = name.lstrip("-").rpartition(".")
+    parts = {option: option.lstrip("-").rpartition(".")[::2] for option in known}
+    dotted = [option for option in known if parts[option][0]]
+    plain = [option for option in known if not parts[option][0]]
+
+    def by_leaf(option: str) -> tuple[float, float]:
+        return _likeness(leaf, parts[option][1]), _likeness(section, parts[option][0])
+
+    def by_name(option: str) -> tuple[float, float]:
+        return _likeness(name, option.lstrip("-")), 0.0
+
+    if section:
+        attempts = [(dotted, by_leaf), (plain, by_leaf), (dotted, by_name)]
+    else:
+        attempts = [(plain, by_name), (dotted, by_leaf)]
+    for options, likeness in attempts:
+        best = max(options, key=likeness, default=None)
+        if best is not None and likeness(best)[0] >= NEAR:
+            return best
+    return None
+
+
+def _likeness(one: str, other: str) -> float:
+    """How alike two names are, from 0 to 1."""
+    return difflib.SequenceMatcher(None, one, other).ratio()
 
 
 def did_you_mean(name: str, known: list[str]) -> str:
+    """A hint at the known name nearest to a wrong one, and the list of all."""
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     return f"{hint}known are {', '.join(known)}"

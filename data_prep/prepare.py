@@ -1,4 +1,4 @@
-"""Prepare data: `python -m data_prep.prepare shards|embed|verify|inspect`.
+"""Prepare data on the command line: `python -m data_prep.prepare shards|embed|verify|inspect`.
 
 Nothing heavy is imported before it is needed.
 """
@@ -10,21 +10,22 @@ from typing import Any
 
 from jsonargparse import Namespace
 
-from data_prep.config import LAYOUTS, CorpusConfig, EncoderConfig, ExecutorConfig, ImagesConfig
+from data_prep.config import CorpusConfig, EncoderConfig, ExecutorConfig, ImagesConfig
 from data_prep.errors import InputError
 from data_prep.options import Parser, config_first, did_you_mean, explain, run_command
+from data_prep.sources.registry import LAYOUTS
 
 PROGRAM = "python -m data_prep.prepare"
 HELP = f"""\
 usage: {PROGRAM} COMMAND ...
 
-Prepare a corpus once, on one machine or many; stop it and run it again as you like.
+Prepare a corpus once, on one machine or many. A run can be stopped and started again.
 
 commands:
-  shards SOURCE OUT            videos or images to a shard set of frames
-  embed SHARDS OUT             frames to embeddings by a frozen encoder
-  verify SET [--repair]        find, and remake, what is truncated, altered, missing or foreign
-  inspect SET_OR_SHARD         what a set or a single shard holds
+  shards SOURCE OUT            turn videos or images into a shard set of frames
+  embed SHARDS OUT             turn frames into embeddings with a frozen encoder
+  verify SET [--repair]        find, and make again, damaged, missing or foreign shards
+  inspect SET_OR_SHARD         show what a set or a single shard holds
 
 examples:
   {PROGRAM} shards ~/ssv2 /data/ssv2 --frames 16 --size 128
@@ -38,7 +39,7 @@ SHOWN_REJECTIONS = 20
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command line; gives the exit code."""
+    """Run the command line and return its exit code."""
     if not arguments or arguments[0] in ("-h", "--help"):
         print(HELP, end="")
         return 0 if arguments else 2
@@ -79,7 +80,7 @@ def _command(name: str, arguments: list[str]) -> int:
 
 
 def _with_underscores(argument: str) -> str:
-    """`--job-index` and `--job_index` are alike."""
+    """The argument with underscores in its name, so that `--job-index` is `--job_index`."""
     if not argument.startswith("--"):
         return argument
     name, separator, value = argument.partition("=")
@@ -88,13 +89,17 @@ def _with_underscores(argument: str) -> str:
 
 def _shards_options(parser: Parser) -> None:
     parser.description = (
-        "Videos or images to a shard set of frames. SOURCE is a folder, a csv or jsonl list of "
-        "files (path, split, group, label), or the URL of one; OUT a folder or URL."
+        "Turn videos or images into a shard set of frames. SOURCE is a folder, a csv or jsonl list "
+        "of files (columns path, split, group, label), or the URL of either; OUT is a folder or "
+        "URL."
     )
-    parser.add_argument("source", help="folder, list or URL")
-    parser.add_argument("out", help="folder or URL of the set")
+    parser.add_argument("source", help="folder or list of the corpus, or its URL")
+    parser.add_argument("out", help="folder or URL of the set to be made")
     parser.add_argument(
-        "--layout", choices=LAYOUTS, default="auto", help="how the corpus lies (auto: by its lists)"
+        "--layout",
+        choices=LAYOUTS,
+        default="auto",
+        help="layout of the corpus (auto: recognised by its lists)",
     )
     parser.add_class_arguments(CorpusConfig)
     parser.add_class_arguments(ImagesConfig, "images")
@@ -123,15 +128,17 @@ def _require_default(videos: CorpusConfig) -> None:
     given = [f.name for f in fields(videos) if getattr(videos, f.name) != getattr(default, f.name)]
     if given:
         names = ", ".join(f"--{name}" for name in given)
-        raise InputError(f"{names}: for videos; this is a corpus of images: use --images.*")
+        raise InputError(f"{names}: for videos, but this is a corpus of images; use --images.*")
 
 
 def _embed_options(parser: Parser) -> None:
-    parser.description = "A shard set of frames to one of embeddings, with the same keys."
+    parser.description = "Turn a shard set of frames into a set of embeddings with the same keys."
     parser.add_argument("shards", help="folder or URL of a shard set of frames")
-    parser.add_argument("out", help="folder or URL of the set of embeddings")
+    parser.add_argument("out", help="folder or URL of the set of embeddings to be made")
     parser.add_argument(
-        "--encoder", default="dct", help="dct, timm:NAME or vae:NAME_OR_FOLDER (default: dct)"
+        "--encoder",
+        default="dct",
+        help="name of the encoder: dct, timm:NAME or vae:NAME_OR_FOLDER",
     )
     parser.add_class_arguments(EncoderConfig, skip={"name"})
     parser.add_class_arguments(ExecutorConfig)
@@ -151,9 +158,11 @@ def _embed(options: Namespace) -> int:
 def _verify_options(parser: Parser) -> None:
     parser.description = "Check every shard of a set against its manifest."
     parser.add_argument("set", help="folder or URL of a shard set")
-    parser.add_argument("--repair", action="store_true", help="remake what is not whole")
+    parser.add_argument("--repair", action="store_true", help="make again what is not whole")
     parser.add_argument(
-        "--source", type=str | None, help="where the corpus lies now (default: where it lay)"
+        "--source",
+        type=str | None,
+        help="place of the corpus or set of frames now, if it was moved",
     )
     parser.add_class_arguments(ExecutorConfig, skip={"num_jobs", "job_index"})
 
@@ -172,7 +181,7 @@ def _verify(options: Namespace) -> int:
         print(problem)
     if problems:
         print(
-            f"{len(problems)} problems; mend them with {PROGRAM} verify {options.set} --repair",
+            f"{len(problems)} problems; repair them with {PROGRAM} verify {options.set} --repair",
             file=sys.stderr,
         )
         return 1
@@ -181,10 +190,12 @@ def _verify(options: Namespace) -> int:
 
 
 def _inspect_options(parser: Parser) -> None:
-    parser.description = "What a shard set, or a single shard, holds."
-    parser.add_argument("set", help="folder or URL of a shard set, or a .tar of one")
+    parser.description = "Show what a shard set, or a single shard, holds."
+    parser.add_argument("set", help="folder or URL of a shard set, or of one of its .tar files")
     parser.add_argument(
-        "--allow_pipe", action="store_true", help="let pipe:COMMAND run to read a shard"
+        "--allow_pipe",
+        action="store_true",
+        help="allow pipe:COMMAND, which runs a command to read a shard",
     )
 
 
@@ -210,7 +221,11 @@ def _inspect(options: Namespace) -> int:
 
 
 def _report_frames(made: Any, sources: int) -> int:
-    """Say what became of every source."""
+    """Print what became of every source.
+
+    Raises:
+        InputError: none of them could be read.
+    """
     rejected = made.manifest["rejected"]
     for entry in rejected[:SHOWN_REJECTIONS]:
         print(f"rejected {entry['source']}: {entry['reason']}")
@@ -245,7 +260,7 @@ def _counts(shards: Any) -> str:
 
 
 def _of(config: type, options: Namespace, **given: Any) -> Any:
-    """A configuration from the options that bear its fields' names."""
+    """A configuration filled from the options with the names of its fields."""
     names = [field.name for field in fields(config) if field.name not in given]
     return config(**given, **{name: options[name] for name in names})
 

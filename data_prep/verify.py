@@ -1,20 +1,21 @@
-"""Is a shard set whole? What is truncated, altered, missing or foreign, and how to mend it."""
+"""Check whether a shard set is whole, and make again what is damaged or missing."""
 
+import dataclasses
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from data_prep.config import ExecutorConfig
 from data_prep.errors import InputError
+from data_prep.makers import maker_of
 from data_prep.shards.format import MANIFEST, SHARD_NAME, ShardSet, member_offsets
 from data_prep.shards.plan import PLAN, REJECTED, SetPlan
-from data_prep.shards.storage import Folder, absolute, is_url
+from data_prep.shards.storage import Folder, absolute
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong with a file of a set, in plain words."""
+    """A file of a set, and in plain words what is wrong with it."""
 
     file: str
     what: str
@@ -24,7 +25,7 @@ class Problem:
 
 
 def find_problems(shards: ShardSet) -> list[Problem]:
-    """What is not as the manifest says, file by file; empty when the set is whole."""
+    """What differs from the manifest, file by file; an empty list when the set is whole."""
     problems = []
     for shard in shards.manifest["shards"]:
         problem = _shard_problem(shards.files, shard)
@@ -44,17 +45,16 @@ def require_whole(shards: ShardSet) -> None:
     problems = [p for p in find_problems(shards) if not p.what.startswith("foreign")]
     if problems:
         raise InputError(
-            f"{shards.files}/{problems[0]} ({len(problems)} shards in all); mend the set with "
+            f"{shards.files}/{problems[0]} ({len(problems)} shards in all); repair the set with "
             f"python -m data_prep.prepare verify {shards.files} --repair"
         )
 
 
 def repair(location: str, executor: ExecutorConfig, source: str | None = None) -> ShardSet:
-    """Remake what is not whole, from the sources that the plan names.
+    """Make again what is not whole, by the maker that the plan names.
 
-    Foreign shards are removed; other foreign files are nobody's but the user's.
-
-    `source` says where the corpus, or the set of frames, lies now.
+    Foreign shards are removed; other foreign files belong to the user and are kept. `source` says
+    where the corpus, or the set of frames, lies now if it was moved.
 
     Raises:
         InputError: nothing was begun in the folder, its sources cannot be found, or they have
@@ -62,49 +62,32 @@ def repair(location: str, executor: ExecutorConfig, source: str | None = None) -
     """
     folder = Folder(location)
     plan = SetPlan.read(folder)
+    maker = maker_of(plan)
     if source is not None:
-        plan = SetPlan(**{**plan.__dict__, "source": absolute(source)})
-    if not is_url(plan.source) and not Path(plan.source).exists():
-        raise InputError(f"{plan.source}: not there; say where the sources lie with --source")
+        if plan.source is None:
+            raise InputError(f"{location}: is made from no files, so --source is not needed")
+        plan = dataclasses.replace(plan, source=absolute(source))
     problems, before = [], {}
     if folder.size(MANIFEST) is not None:  # or the unfinished set is finished
         shards = ShardSet(location)
         problems = find_problems(shards)
         before = {shard["name"]: shard["sha256"] for shard in shards.manifest["shards"]}
     broken = {problem.file.rpartition(".")[0] for problem in problems} & set(plan.shards)
-    _require_sources(plan, broken)
+    maker.require_sources(plan, broken)
     for problem in problems:
         stem = problem.file.rpartition(".")[0]
         if stem in broken or _is_of_a_shard(problem.file):
             folder.remove(f"{stem}.tar")
             folder.remove(f"{stem}.json")
-    if plan.kind == "frames":
-        from data_prep.frames import run_plan
-    else:
-        from data_prep.embed import run_plan
-    made = run_plan(folder, plan, executor)
+    made = maker.run_plan(folder, plan, executor)
     assert made is not None  # one job makes all
     for shard in made.manifest["shards"]:
         if before.get(shard["name"], shard["sha256"]) != shard["sha256"]:
             raise InputError(
-                f"{folder}/{shard['name']}.tar: remade, but not as it was: its sources have changed"
+                f"{folder}/{shard['name']}.tar: remade, but not as it was: its sources, or the "
+                "versions of the packages that read them, have changed"
             )
     return made
-
-
-def _require_sources(plan: SetPlan, names: set[str]) -> None:
-    """Raise InputError if a source of these shards is gone or of another size."""
-    if plan.kind != "frames" or is_url(plan.source):
-        return
-    for name in sorted(names):
-        for entry in plan.shards[name]:
-            if entry["bytes"] is None:
-                continue
-            path = Path(plan.source, entry["path"])
-            if not path.is_file():
-                raise InputError(f"{path}: not there; say where the sources lie with --source")
-            if path.stat().st_size != entry["bytes"]:
-                raise InputError(f"{path}: has changed since; make the set anew in another folder")
 
 
 def _is_of_a_shard(name: str) -> bool:
@@ -138,7 +121,7 @@ def _shard_problem(files: Folder, shard: dict[str, Any]) -> Problem | None:
 
 
 def _altered(files: Folder, index_name: str, size: int) -> str:
-    """Whether an index beside the shard knows it, as that of another set would."""
+    """What to say of an altered shard: a shard of another set matches the index beside it."""
     try:
         index = json.loads(files.read(index_name))
         if index["bytes"] == size and index["sha256"] == files.sha256(f"{index_name[:-5]}.tar"):

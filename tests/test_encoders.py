@@ -1,9 +1,18 @@
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 import torch
+from torch import Tensor
 
-from data_prep.config import EncoderConfig
+from data_prep.config import EncoderConfig, ExecutorConfig
+from data_prep.embed import make_embeddings
 from data_prep.encoders.dct import BlockDCT
 from data_prep.errors import InputError
+from data_prep.shards.format import ShardSet
 
 
 @pytest.mark.parametrize(("size", "patch_size"), [(32, 8), (64, 16), (32, 4), (12, 12)])
@@ -34,3 +43,49 @@ def test_kept_frequencies_are_the_lowest_and_an_orthogonal_projection() -> None:
 def test_a_patch_that_does_not_fit_is_an_error() -> None:
     with pytest.raises(InputError, match="does not divide"):
         BlockDCT(EncoderConfig(patch_size=7, frequencies=None), 32)
+
+
+def threads_of_torch() -> list[int]:
+    """The number in this thread and in a new one."""
+    with ThreadPoolExecutor(1) as pool:
+        return [torch.get_num_threads(), pool.submit(torch.get_num_threads).result()]
+
+
+@pytest.fixture
+def three_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_workers_leave_torchs_number_of_threads_as_it_was(
+    frame_shards: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    opened: list[int] = []
+    together = threading.Barrier(3)  # one shard a worker
+
+    class Slow(BlockDCT):
+        def encode(self, frames: Tensor) -> Tensor:
+            seen.append(torch.get_num_threads())
+            together.wait(timeout=60)
+            if threading.get_ident() != opened[0]:
+                time.sleep(0.2)  # the worker that opened its tools first closes them first
+            return super().encode(frames)
+
+    def slow(config: EncoderConfig, size: int) -> Slow:
+        if threading.current_thread() is not threading.main_thread():
+            opened.append(threading.get_ident())
+        return Slow(config, size)
+
+    monkeypatch.setattr("data_prep.embed._shared_encoder", slow)
+    executor = ExecutorConfig(workers=3)
+    assert make_embeddings(frame_shards, str(tmp_path / "set"), EncoderConfig(), executor)
+    assert seen == [1, 1, 1]
+    assert threads_of_torch() == [3, 3]
+    monkeypatch.setattr(Slow, "encode", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        make_embeddings(frame_shards, str(tmp_path / "other"), EncoderConfig(), executor)
+    assert threads_of_torch() == [3, 3]

@@ -1,3 +1,5 @@
+import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ from data_prep.decoding.images import random_crops, read_crops, read_image
 from data_prep.embed import prepare_embeddings
 from data_prep.errors import DecodeError, InputError
 from data_prep.frames import prepare_images
+from data_prep.prepare import main
 from data_prep.shards.format import ShardSet
 from data_prep.sources.corpus import IMAGES, Corpus
 from data_prep.sources.source import Source
@@ -68,6 +71,22 @@ def test_dead_leaves_become_a_shard_set_that_is_kept(leaves: ShardSet, tmp_path:
     assert tar.stat().st_mtime_ns == before
     embeddings = prepare_embeddings(again, tmp_path, EncoderConfig(patch_size=4, frequencies=None))
     assert embeddings.read_embeddings(embeddings.samples("test")[0]).shape == (1, 16, 48)
+
+
+def test_damaged_dead_leaves_are_rendered_again(
+    leaves: ShardSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert leaves.folder is not None
+    assert leaves.manifest["arguments"]["size"] == 16  # of a frame, as readers expect
+    out = Path(shutil.copytree(leaves.folder, tmp_path / "set"))
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    os.truncate(out / "train-000000.tar", 10240)
+    (out / "test-000000.tar").unlink()
+    assert main(["verify", str(out)]) == 1
+    assert main(["verify", str(out), "--repair", "--source", str(tmp_path)]) == 2
+    assert "--source is not needed" in capsys.readouterr().err
+    assert main(["verify", str(out), "--repair", "--workers", "1"]) == 0
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
 def test_crops_lie_in_the_image_and_depend_on_its_name_alone() -> None:

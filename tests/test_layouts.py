@@ -1,12 +1,18 @@
 import json
+import re
+import sys
+import types
 from pathlib import Path
 
 import pytest
 
 from data_prep.config import CorpusConfig, ImagesConfig
 from data_prep.errors import InputError
+from data_prep.sources import registry
 from data_prep.sources.corpus import IMAGES, Corpus
 from data_prep.sources.layouts import list_corpus
+from data_prep.sources.official import OfficialLayout
+from data_prep.sources.rows import Row
 
 
 def write(root: Path, files: dict[str, str]) -> Path:
@@ -88,6 +94,57 @@ def test_ucf101_takes_the_first_official_split_and_keeps_groups(tmp_path: Path) 
     assert by_split["test"] == {"g01", "g02"}
     assert by_split["validation"] == {"g09", "g10"}
     assert len(by_split["train"]) == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "layout"),
+    [
+        ("labels/train.json", '{"id": 1}', "ssv2"),
+        ("labels/train.json", "[{", "ssv2"),
+        ("train.csv", "label,youtube_id\nrun,abc\n", "kinetics"),
+    ],
+)
+def test_a_broken_official_list_is_named(
+    tmp_path: Path, name: str, content: str, layout: str
+) -> None:
+    write(tmp_path, {name: content, "a.mp4": ""})
+    with pytest.raises(InputError, match=rf"{name}: not a list of the {layout} layout \("):
+        listed(tmp_path)
+
+
+def test_a_layout_that_is_asked_for_must_be_there(tmp_path: Path) -> None:
+    write(tmp_path, {"a.mp4": "", "train.csv": "file\na.mp4\n"})
+    for layout in registry.OFFICIAL:
+        with pytest.raises(InputError, match=f"no list of the {layout} layout; give --layout"):
+            listed(tmp_path, layout)
+
+
+def test_every_official_layout_is_registered_under_its_name() -> None:
+    folder = Path(registry.__file__).parent
+    defined = {p.stem for p in folder.glob("*.py") if "LAYOUT = OfficialLayout" in p.read_text()}
+    assert {module.rpartition(".")[2] for module in registry.OFFICIAL.values()} == defined
+    assert all(registry.official_layout(name).name == name for name in registry.OFFICIAL)
+
+
+def test_a_new_layout_is_a_module_and_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(text: str) -> list[Row]:
+        return [Row(name, label="any") for name in text.split()]
+
+    module = types.ModuleType("mine")
+    module.LAYOUT = OfficialLayout("mine", re.compile(r"(train|test)\.mine$"), read)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "mine", module)
+    monkeypatch.setitem(registry.OFFICIAL, "mine", "mine")
+    files = {f"{name}.mp4": "" for name in "abcdefg"}
+    write(tmp_path, files | {"train.mine": "a b c d e", "test.mine": "g"})
+    corpus = listed(tmp_path)
+    assert splits(corpus) == {
+        **dict.fromkeys(("a.mp4", "b.mp4", "c.mp4", "d.mp4"), "train"),
+        "e.mp4": "validation",
+        "g.mp4": "test",
+    }
+    assert {source.label for source in corpus.sources} == {"any"}
 
 
 def test_a_csv_list_may_name_files_anywhere(tmp_path: Path) -> None:

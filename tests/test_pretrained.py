@@ -33,9 +33,10 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
     for name in (VIT, DINO):
-        model = timm.create_model(name)
-        safetensors.torch.save_file(model.state_dict(), folder / f"{name}.safetensors")
-    torch.save(timm.create_model(VIT).state_dict(), folder / "vit.pth")
+        state = timm.create_model(name).state_dict()
+        safetensors.torch.save_file(state, folder / f"{name}.safetensors")
+        if name == VIT:
+            torch.save(state, folder / "vit.pth")
     diffusers.AutoencoderKL(
         down_block_types=["DownEncoderBlock2D"] * 2,
         up_block_types=["UpDecoderBlock2D"] * 2,

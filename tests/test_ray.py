@@ -1,3 +1,4 @@
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -5,12 +6,16 @@ from pathlib import Path
 import pytest
 
 from data_prep.config import CorpusConfig, ExecutorConfig
+from data_prep.errors import StorageError
 from data_prep.frames import make_frames
+from data_prep.prepare import main
+from data_prep.shards.format import ShardSet
 from data_prep.sources.layouts import list_corpus
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -e '.[ray]'")
 
-CONFIG = CorpusConfig(sources_per_shard=1)
+CONFIG = CorpusConfig(sources_per_shard=2, size=16)
+ON_RAY = ExecutorConfig(executor="ray")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -18,7 +23,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-def test_a_node_that_dies_changes_nothing(
+def test_a_node_that_dies_changes_nothing_and_errors_come_through(
     balls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two nodes of Ray's own test cluster; one is killed when its first shards are there."""
@@ -27,7 +32,9 @@ def test_a_node_that_dies_changes_nothing(
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     corpus = list_corpus(str(balls), CONFIG, "")
     assert make_frames(corpus, str(tmp_path / "here"), CONFIG, ExecutorConfig()) is not None
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    cluster = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+    )
     doomed = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
     ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
@@ -45,22 +52,26 @@ def test_a_node_that_dies_changes_nothing(
     thread = threading.Thread(target=kill)
     try:
         thread.start()
-        made = make_frames(corpus, str(tmp_path / "ray"), CONFIG, ExecutorConfig(executor="ray"))
+        made = make_frames(corpus, str(tmp_path / "ray"), CONFIG, ON_RAY)
+        thread.join()
+        assert made is not None
+        assert killed.is_set()
+        assert contents(tmp_path / "ray") == contents(tmp_path / "here")
+        lost = shutil.copytree(balls, tmp_path / "lost")
+        corpus = list_corpus(str(lost), CONFIG, "")
+        shutil.rmtree(lost)
+        with pytest.raises(StorageError, match="lost: is gone; bring it back"):
+            make_frames(corpus, str(tmp_path / "none"), CONFIG, ON_RAY)
     finally:
         thread.join()
         ray.shutdown()
         cluster.shutdown()
-    assert made is not None
-    assert killed.is_set()
-    assert contents(tmp_path / "ray") == contents(tmp_path / "here")
 
 
 @pytest.mark.slow
-def test_a_local_cluster_is_started_and_errors_come_through(balls: Path, tmp_path: Path) -> None:
-    from data_prep.prepare import main
-
-    options = ["--executor", "ray", "--sources-per-shard", "6", "--size", "16"]
-    assert main(["shards", str(balls), str(tmp_path / "set"), *options]) == 0
+def test_a_local_cluster_is_started_and_ended(frame_shards: ShardSet, tmp_path: Path) -> None:
+    frames = str(frame_shards.folder)
+    assert main(["embed", frames, str(tmp_path / "ray"), "--executor", "ray"]) == 0
     assert not ray.is_initialized()
-    assert main(["embed", str(tmp_path / "set"), str(tmp_path / "e"), "--executor", "ray"]) == 0
-    assert main(["verify", str(tmp_path / "e")]) == 0
+    assert main(["embed", frames, str(tmp_path / "here")]) == 0
+    assert contents(tmp_path / "ray") == contents(tmp_path / "here")

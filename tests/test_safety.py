@@ -75,10 +75,12 @@ def test_members_that_could_run_are_refused(mark: Path, suffix: str) -> None:
         list(read_tar(stream, "hostile.tar"))
 
 
-def test_names_in_a_shard_lead_nowhere(tmp_path: Path, mark: Path) -> None:
+def test_names_in_a_shard_lead_nowhere(
+    tmp_path: Path, mark: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     names = ["../mark.json", str(mark) + ".json", "a/../../mark.json", f"$(touch {mark}).json"]
     (tmp_path / "inner").mkdir()
-    os.chdir(tmp_path / "inner")
+    monkeypatch.chdir(tmp_path / "inner")
     found = list(read_tar(tar_of(dict.fromkeys(names, b"{}")), "hostile.tar"))
     assert {members["json"] for _, members in found} == {b"{}"}
     assert list(tmp_path.rglob("*")) == [tmp_path / "inner"]
@@ -210,14 +212,17 @@ def test_no_location_starts_a_program(location: str, mark: Path, tmp_path: Path)
             use()
 
 
-def test_a_pipe_runs_only_when_it_is_allowed(frame_shards: ShardSet, tmp_path: Path) -> None:
-    shard = frame_shards.folder / "test-000000.tar"  # type: ignore[operator]
-    line = [sys.executable, "-m", "data_prep.prepare", "inspect", f"pipe:cat '{shard}'"]
-    refused = subprocess.run(line, capture_output=True, text=True, check=False)
-    assert refused.returncode == 2
-    assert "pipe: runs a command; give --allow-pipe" in refused.stderr
-    allowed = subprocess.run([*line, "--allow-pipe"], capture_output=True, text=True, check=True)
-    assert allowed.stdout.startswith("test-000000-000000: ")
+def test_a_pipe_runs_only_when_it_is_allowed(
+    frame_shards: ShardSet, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shard, ran = frame_shards.folder / "test-000000.tar", tmp_path / "ran"  # type: ignore[operator]
+    line = ["inspect", f"pipe:touch '{ran}'; cat '{shard}'"]
+    assert main(line) == 2
+    assert "pipe: runs a command; give --allow-pipe" in capsys.readouterr().err
+    assert not ran.exists()
+    assert main([*line, "--allow-pipe"]) == 0
+    assert capsys.readouterr().out.startswith("test-000000-000000: ")
+    assert ran.exists()
 
 
 def test_names_of_videos_never_reach_a_shell(balls: Path, tmp_path: Path, mark: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -6,14 +7,37 @@ import numpy as np
 import pytest
 import webdataset
 
-from data_prep.config import CorpusConfig, EncoderConfig
+from data_prep.config import CorpusConfig, EncoderConfig, ExecutorConfig
 from data_prep.embed import prepare_embeddings
 from data_prep.encoders.registry import build_encoder
 from data_prep.errors import InputError
-from data_prep.frames import prepare_frames
-from data_prep.shards.format import ShardSet
+from data_prep.frames import make_frames, prepare_frames
+from data_prep.prepare import main
+from data_prep.shards.format import Sample, ShardSet, write_shard
+from data_prep.shards.storage import Folder
+from data_prep.sources.layouts import list_corpus
 from data_prep.verify import find_problems
 from worldmodel.data import EmbeddingClips, Scaler, training_batches
+
+MANY = CorpusConfig(size=16, sources_per_shard=1)
+
+
+@pytest.fixture(scope="module")
+def many(balls: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A set of 6, 2 and 3 shards; not to be changed."""
+    out = tmp_path_factory.mktemp("many") / "set"
+    assert make_frames(list_corpus(str(balls), MANY, ""), str(out), MANY, ExecutorConfig())
+    return out
+
+
+@pytest.fixture
+def copy(many: Path, tmp_path: Path) -> Path:
+    """A copy of that set, to be changed."""
+    return Path(shutil.copytree(many, tmp_path / "set"))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def hashes(shards: ShardSet) -> dict[str, bytes]:
@@ -61,6 +85,28 @@ def test_webdataset_reads_the_shards(frame_shards: ShardSet) -> None:
     assert metadata["source"] == "videos/train/00000.mp4"
     assert metadata["decoder"] == "decord"
     assert len(metadata["times"]) == 12
+
+
+def test_shards_are_written_as_webdataset_writes_them(tmp_path: Path) -> None:
+    long = "k" * 120  # longer than the name in a plain header
+    samples = [
+        Sample("a", "x.mp4", {"json": b"{}", "frames.npy": b"x" * 513}),
+        Sample(f"é{long}", "y.mp4", {"json": b"", "emb.safetensors": b"y" * 20_000}),
+    ]
+    write_shard(Folder(tmp_path), "train-000000", None, samples, dict)
+    with webdataset.TarWriter(str(tmp_path / "theirs.tar"), encoder=False, mtime=0) as writer:
+        for sample in samples:
+            writer.write({"__key__": sample.key, **sample.members})
+    ours = (tmp_path / "train-000000.tar").read_bytes()
+    assert ours == (tmp_path / "theirs.tar").read_bytes()
+
+
+def test_keys_that_a_reader_could_mistake_are_refused(tmp_path: Path) -> None:
+    for keys in (("a.b",), ("a", "a")):
+        samples = [Sample(key, "x.mp4", {"json": b"{}"}) for key in keys]
+        with pytest.raises(ValueError, match="has a dot or is not unique"):
+            write_shard(Folder(tmp_path), "train-000000", None, samples, dict)
+        assert not list(tmp_path.iterdir())
 
 
 def test_keys_are_unique_and_free_of_dots(frame_shards: ShardSet) -> None:
@@ -184,3 +230,124 @@ def test_embedding_shards_are_reproducible(frame_shards: ShardSet, tmp_path: Pat
     first = prepare_embeddings(frame_shards, tmp_path / "a", EncoderConfig())
     second = prepare_embeddings(frame_shards, tmp_path / "b", EncoderConfig())
     assert hashes(first) == hashes(second)
+
+
+def test_verify_names_each_problem_and_repair_mends_just_that(
+    many: Path, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["verify", str(copy)]) == 0
+    assert "whole: 11 clips" in capsys.readouterr().out
+    before = {path.name: path.stat().st_mtime_ns for path in copy.iterdir()}
+    cut = json.loads((copy / "train-000000.json").read_text())
+    start, _ = cut["samples"][0]["members"]["json"]
+    os.truncate(copy / "train-000000.tar", start - 512)  # a member's end: still a readable tar
+    altered = bytearray((copy / "train-000001.tar").read_bytes())
+    altered[600] ^= 1
+    (copy / "train-000001.tar").write_bytes(altered)
+    (copy / "train-000002.tar").unlink()
+    for suffix in ("tar", "json"):
+        shutil.copy(copy / f"test-000000.{suffix}", copy / f"train-000003.{suffix}")
+        shutil.copy(copy / f"test-000000.{suffix}", copy / f"train-000009.{suffix}")
+    index = json.loads((copy / "test-000000.json").read_text())
+    index["samples"][0]["members"]["json"][0] += 512
+    (copy / "test-000000.json").write_text(json.dumps(index))
+    (copy / "validation-000000.json").unlink()
+    assert main(["verify", str(copy)]) == 1
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] + ":" + line.split(":")[1] for line in told] == [
+        "train-000000.tar: truncated",
+        "train-000001.tar: altered",
+        "train-000002.tar: missing",
+        "train-000003.tar: foreign",
+        "validation-000000.tar: its index validation-000000.json is missing",
+        "test-000000.tar: its index test-000000.json is altered",
+        "train-000009.json: foreign",
+        "train-000009.tar: foreign",
+    ]
+    assert main(["verify", str(copy), "--repair"]) == 0
+    assert contents(copy) == contents(many)
+    after = {path.name: path.stat().st_mtime_ns for path in copy.iterdir()}
+    for untouched in ("train-000004.tar", "test-000001.tar", "validation-000001.tar"):
+        assert after[untouched] == before[untouched]
+
+
+def test_a_moved_corpus_is_repaired_from_where_it_lies_now(
+    balls: Path, many: Path, copy: Path, tmp_path: Path
+) -> None:
+    plan = json.loads((copy / "plan.json").read_text())
+    (copy / "plan.json").write_text(json.dumps(plan | {"source": str(tmp_path / "gone")}))
+    (copy / "train-000001.tar").unlink()
+    assert main(["verify", str(copy), "--repair"]) == 2
+    assert main(["verify", str(copy), "--repair", "--source", str(balls)]) == 0
+    assert contents(copy) == contents(many)
+
+
+def test_repair_touches_nothing_where_the_sources_are_gone(
+    balls: Path, copy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.truncate(copy / "train-000000.tar", 100)
+    (copy / "notes.txt").write_text("the user's own")
+    before = contents(copy)
+    (tmp_path / "empty").mkdir()
+    for source in (tmp_path / "typo", tmp_path / "empty"):
+        assert main(["verify", str(copy), "--repair", "--source", str(source)]) == 2
+        assert "say where the sources lie with --source" in capsys.readouterr().err
+        assert contents(copy) == before
+    corpus = shutil.copytree(balls, tmp_path / "corpus")
+    victim = json.loads((copy / "plan.json").read_text())["shards"]["train-000000"][0]["path"]
+    (corpus / victim).write_bytes(b"another file")
+    assert main(["verify", str(copy), "--repair", "--source", str(corpus)]) == 2
+    assert f"{victim}: has changed since" in capsys.readouterr().err
+    assert contents(copy) == before
+
+
+def told_in_one_line(line: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(line) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    return error
+
+
+@pytest.mark.parametrize("version", [None, 1, 3, "2"])
+def test_a_set_of_another_version_is_refused_with_what_to_do(
+    version: object, copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps(manifest | {"schema_version": version}))
+    (copy / "train-000001.tar").unlink()
+    before = contents(copy)
+    commands = (["inspect"], ["verify"], ["verify", "--repair"], ["embed", f"{copy}-e"])
+    for command, *rest in commands:
+        error = told_in_one_line([command, str(copy), *rest], capsys)
+        assert f"manifest.json: schema_version {version}, this program reads 2: make" in error
+    assert contents(copy) == before
+
+
+OLD_PLAN = {"kind": "frames", "source": "/videos", "content": {}, "shards": {}, "rejected": []}
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        (OLD_PLAN, "a plan of version None, this program reads version 2; make the set anew in"),
+        ({**OLD_PLAN, "version": 9}, "a plan of version 9, this program reads version 2; make"),
+        ([], "a plan of version None"),
+        ({**OLD_PLAN, "version": 2}, "not a plan ("),
+        ({**OLD_PLAN, "version": 2, "maker": "frames", "shards": []}, "shards is no dict"),
+        ({**OLD_PLAN, "version": 2, "maker": "os"}, "names the maker 'os'; known are frames, "),
+    ],
+)
+def test_a_plan_of_another_form_is_refused_with_what_to_do(
+    plan: object,
+    message: str,
+    balls: Path,
+    copy: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (copy / "plan.json").write_text(json.dumps(plan))
+    before = contents(copy)
+    assert message in told_in_one_line(["verify", str(copy), "--repair"], capsys)
+    told_in_one_line(["shards", str(balls), str(copy)], capsys)
+    assert contents(copy) == before
+    assert main(["verify", str(copy)]) == 0  # what is finished can still be read

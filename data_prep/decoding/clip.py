@@ -1,4 +1,4 @@
-"""A clip of a source, and which frames of a video it is made of."""
+"""A clip of a source, and the choice of the frames that it is made of."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ TIME_TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class DecodedClip:
-    """Frames uint8 `[T, H, W, 3]` with the times in seconds at which they were shown.
+    """Frames uint8 `[T, height, width, 3]` with the times in seconds at which they were shown.
 
     `repeated` counts frames that stand for more than one wanted time; `motion` is the mean
     absolute difference of neighbouring frames in grey levels (None for a single frame).
@@ -27,7 +27,7 @@ class DecodedClip:
 
 
 def clip_indices(times: np.ndarray, config: CorpusConfig) -> np.ndarray:
-    """For each clip of the video the frame shown at each wanted time `[clips, T]`.
+    """The index of the frame shown at each wanted time of each clip of a video, `[clips, T]`.
 
     `times` are the frames' times in seconds, ascending from 0. A frame is shown from its time
     on, so a wanted time takes the last frame at or before it; a clip must end by the last frame.
@@ -41,7 +41,10 @@ def clip_indices(times: np.ndarray, config: CorpusConfig) -> np.ndarray:
 
 
 def motion_of(frames: np.ndarray) -> float | None:
-    """Mean absolute difference of neighbouring frames uint8 `[T, H, W, 3]`, in grey levels."""
+    """Mean absolute difference, in grey levels, of neighbouring frames of a clip.
+
+    `frames` is uint8 `[T, height, width, 3]`; None for a single frame.
+    """
     if len(frames) < 2:
         return None
     return round(float(np.abs(np.diff(frames.astype(np.int16), axis=0)).mean()), 4)

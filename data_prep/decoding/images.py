@@ -1,4 +1,4 @@
-"""Photographs as square crops: any image file to RGB, cropped at places that its name decides."""
+"""Images to square crops: any image file as RGB, cropped at places that its name decides."""
 
 import hashlib
 import warnings
@@ -28,9 +28,10 @@ def read_crops(path: Path, source: Source, config: ImagesConfig) -> Iterator[Dec
 
 
 def read_image(path: Path, resize: int | None) -> np.ndarray:
-    """An image as RGB, uint8 `[H, W, 3]`, upright; greyscale, palette, CMYK and 16 bit too.
+    """An upright RGB image, uint8 `[height, width, 3]`.
 
-    Transparency is dropped. With `resize` the shorter side is resized to so many pixels.
+    Greyscale, palette, CMYK and 16-bit images are converted; transparency is dropped. With
+    `resize` the shorter side is resized to that many pixels.
 
     Raises:
         DecodeError: the file is no image or is damaged.
@@ -60,7 +61,9 @@ def read_image(path: Path, resize: int | None) -> np.ndarray:
 
 
 def random_crops(image: np.ndarray, count: int, size: int, seed: str) -> list[np.ndarray]:
-    """Square crops of an image `[H, W, 3]` at places drawn from `seed`.
+    """`count` square crops of `size` pixels of an image `[height, width, 3]`.
+
+    Their places are drawn from `seed`.
 
     Raises:
         DecodeError: the image is smaller than a crop.

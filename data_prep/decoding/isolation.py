@@ -1,8 +1,8 @@
 """Read one source after another in a process that may hang, crash or run out of memory.
 
-The process is long-lived and thrown away when a source fails it. What it says comes back as JSON
-and raw pixels, never as a pickle: it is the one process that touches foreign bytes. Frames go
-through a file, so that a long video needs no memory.
+The process reads many sources and is replaced when one makes it fail. It answers in JSON and raw
+pixels, never in pickles, since it is the one process that reads bytes of unknown origin. Frames
+go through a file, so that a long video takes no memory.
 """
 
 import contextlib
@@ -34,9 +34,9 @@ class IsolatedReader:
     """Calls `read(path, source)` in a process of its own, which is replaced when it fails.
 
     Args:
-        read: picklable; may raise DecodeError, which passes through.
+        read: picklable function that gives the clips of a source; its DecodeErrors pass through.
         time_limit: seconds without a finished clip after which the process is killed.
-        memory_limit: bytes that the process may map beyond what it starts with.
+        memory_limit: bytes of memory that the process may map beyond what it starts with.
     """
 
     def __init__(self, read: Reader, time_limit: float, memory_limit: int):
@@ -82,7 +82,7 @@ class IsolatedReader:
             process.kill()
 
     def _ask(self, path: Path, source: Source) -> list[dict[str, Any]]:
-        """What the process says of each clip; their frames lie in the spool."""
+        """What the process says of each clip; the frames are in the spool file."""
         clips: list[dict[str, Any]] = []
         try:
             pipe = self._start()

@@ -1,4 +1,4 @@
-"""The clips of one source, video or image.
+"""Read the clips of one source, a video or an image.
 
 Runs in a process of its own, so it imports little: no torch, no webdataset.
 """

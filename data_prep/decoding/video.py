@@ -1,7 +1,7 @@
-"""Clips of a video file: PyAV looks into it, decord decodes it, PyAV where decord cannot.
+"""Clips of a video file: PyAV reads its packets, then decord decodes it, or PyAV where it cannot.
 
-decord is chosen for files that keep their promise; whatever it stumbles over, aloud or only in
-its log, goes to PyAV, which tells every damaged frame.
+decord decodes files that hold what their header says. A file with which it has any trouble, be it
+an error or a line in its log, is decoded by PyAV, which reports every damaged frame.
 """
 
 import functools
@@ -24,7 +24,7 @@ from data_prep.config import CorpusConfig
 from data_prep.decoding.clip import DecodedClip, clip_indices, motion_of
 from data_prep.errors import DecodeError
 
-# What its FFmpeg finds wrong in a file goes to its log alone.
+# decord's FFmpeg reports what is wrong in a file in its log alone.
 decord.logging.set_level(decord.logging.ERROR)
 av.logging.set_level(av.logging.PANIC)  # PyAV raises what it prints
 
@@ -66,7 +66,7 @@ def read_clips(path: Path, config: CorpusConfig) -> Iterator[DecodedClip]:
 
 @dataclass(frozen=True)
 class _Video:
-    """What the container says: sizes as shown, and the times at which frames should appear.
+    """What the container says: the size as shown, and the times at which frames should appear.
 
     `stamps` are the ascending presentation times of the packets in units of the time base,
     `promised` the frames that the header counts (0 if it does not), `seconds` its duration,
@@ -139,7 +139,7 @@ class _Video:
         return times
 
     def require_whole(self, limit: float) -> None:
-        """Raise DecodeError if more than a share `limit` of what the header promises is absent."""
+        """Raise DecodeError if more than a share `limit` of what the header promises is missing."""
         frames = len(self.stamps)
         if frames < self.promised * (1 - limit):
             raise DecodeError(f"truncated: {frames} of {self.promised} frames are there")
@@ -248,7 +248,10 @@ def _by_decord(video: _Video, size: int) -> Iterator[tuple[int, Callable[[], np.
 
 
 def _rgb(frame: Any) -> np.ndarray:
-    """decord's frame `[H, W, 3]`; it takes padded rows for more channels (dmlc/decord 93, 336)."""
+    """The pixels `[height, width, 3]` of decord's frame.
+
+    It takes the padding of rows for more channels (dmlc/decord 93, 336).
+    """
     rows: np.ndarray = frame.asnumpy()
     height, width = rows.shape[:2]
     return rows.reshape(height, -1)[:, : 3 * width].reshape(height, width, 3)

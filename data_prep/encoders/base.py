@@ -1,4 +1,4 @@
-"""What every frozen encoder offers: frames to patch embeddings and, where possible, back."""
+"""The protocol of frozen encoders: frames to patch embeddings and, where possible, back."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -24,11 +24,11 @@ class Encoder(Protocol):
     isometric: bool
 
     def encode(self, frames: Tensor) -> Tensor:
-        """Frames `[N, 3, H, W]` in [0, 1] to embeddings `[N, P, D]`."""
+        """Frames `[B, 3, height, width]` in [0, 1] to embeddings `[B, P, D]`."""
         ...
 
     def decode(self, embeddings: Tensor) -> Tensor:
-        """Embeddings `[N, P, D]` to frames `[N, 3, H, W]`, not clipped.
+        """Embeddings `[B, P, D]` to frames `[B, 3, height, width]`, not clipped.
 
         Raises:
             InputError: the encoder is not decodable.
@@ -37,12 +37,13 @@ class Encoder(Protocol):
 
 
 def in_batches(call: Callable[[Tensor], Tensor], inputs: Tensor, size: int) -> Tensor:
-    """`call` on parts of at most `size`, without gradient; in bf16 on a GPU."""
+    """The results of `call` on parts of at most `size` frames, without gradient; bf16 on a GPU."""
     with torch.no_grad(), torch.autocast("cuda", torch.bfloat16, enabled=inputs.is_cuda):
         return torch.cat([call(part).float() for part in inputs.split(size)])
 
 
 def resize(frames: Tensor, size: int) -> Tensor:
+    """Frames `[B, 3, height, width]` resized to `size` pixels in height and width."""
     if frames.shape[-2:] == (size, size):
         return frames
     return interpolate(frames, (size, size), mode="bicubic", antialias=True)

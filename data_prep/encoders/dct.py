@@ -11,8 +11,9 @@ class BlockDCT:
     """Orthonormal block DCT-II of pixels scaled to [-1, 1] (Ahmed et al., 1974).
 
     With all frequencies it is invertible and isometric: white noise on pixels is the same white
-    noise on embeddings. With the first K per channel it is the orthogonal projection onto them.
-    An embedding lists frequency by frequency, in zigzag order, the three channels.
+    noise on embeddings. With only the lowest frequencies of each channel it is the orthogonal
+    projection onto them.
+    An embedding lists, frequency by frequency in zigzag order, the values of the three channels.
     """
 
     name: str = "dct"
@@ -32,21 +33,24 @@ class BlockDCT:
         self.dim = 3 * kept
         rows = _dct_matrix(patch_size)  # [frequency, pixel]
         basis = torch.stack([torch.outer(rows[i], rows[j]) for i, j in _zigzag(patch_size)[:kept]])
-        self.basis = basis.flatten(1).float()  # [K, patch_size * patch_size]
+        self.basis = basis.flatten(1).float()  # [frequencies, pixels of a patch]
 
     def encode(self, frames: Tensor) -> Tensor:
-        """Frames `[N, 3, H, W]` in [0, 1] to embeddings `[N, P, D]`."""
-        (h, w), p = self.grid, self.patch_size
-        pixels = (frames * 2 - 1).unflatten(3, (w, p)).unflatten(2, (h, p))  # [N, 3, h, p, w, p]
-        patches = pixels.permute(0, 2, 4, 3, 5, 1).reshape(len(frames), h * w, p * p, 3)
-        return (self.basis.to(frames.device) @ patches).flatten(2)  # [N, P, K * 3]
+        """Frames `[B, 3, height, width]` in [0, 1] to embeddings `[B, P, D]`."""
+        (rows, columns), side = self.grid, self.patch_size
+        pixels = (frames * 2 - 1).unflatten(3, (columns, side)).unflatten(2, (rows, side))
+        # [B, 3, rows, side, columns, side]
+        patches = pixels.permute(0, 2, 4, 3, 5, 1).flatten(3, 4).flatten(1, 2)
+        # [B, P, side * side, 3]
+        return (self.basis.to(frames.device) @ patches).flatten(2)  # [B, P, D]
 
     def decode(self, embeddings: Tensor) -> Tensor:
-        """Embeddings `[N, P, D]` to frames `[N, 3, H, W]`, not clipped."""
-        (h, w), p = self.grid, self.patch_size
+        """Embeddings `[B, P, D]` to frames `[B, 3, height, width]`, not clipped."""
+        (rows, columns), side = self.grid, self.patch_size
         patches = self.basis.T.to(embeddings.device) @ embeddings.unflatten(2, (-1, 3))
-        pixels = patches.reshape(len(embeddings), h, w, p, p, 3).permute(0, 5, 1, 3, 2, 4)
-        return (pixels.reshape(len(embeddings), 3, h * p, w * p) + 1) / 2
+        pixels = patches.unflatten(2, (side, side)).unflatten(1, (rows, columns))
+        # [B, rows, columns, side, side, 3]
+        return (pixels.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3) + 1) / 2
 
 
 def _dct_matrix(n: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Patch tokens of any timm ViT, from weights at hand."""
+"""Patch tokens of any timm ViT, from weights on this machine."""
 
 from pathlib import Path
 from typing import Any
@@ -46,19 +46,19 @@ class TimmPatches:
         self._batch_size = config.batch_size
 
     def encode(self, frames: Tensor) -> Tensor:
-        """Frames `[N, 3, H, W]` in [0, 1] to embeddings `[N, P, D]`."""
+        """Frames `[B, 3, height, width]` in [0, 1] to embeddings `[B, P, D]`."""
         self.model.to(frames.device)
         mean, std = self._mean.to(frames.device), self._std.to(frames.device)
         prefix = self.model.num_prefix_tokens
 
         def embed(part: Tensor) -> Tensor:
             part = (resize(part, self.input_size).clamp(0, 1) - mean) / std
-            return self.model.forward_features(part)[:, prefix:]  # [N, P, D]
+            return self.model.forward_features(part)[:, prefix:]  # [B, P, D]
 
         return in_batches(embed, frames, self._batch_size)
 
     def decode(self, embeddings: Tensor) -> Tensor:
-        """There is no way back.
+        """Not possible: tokens do not hold the pixels.
 
         Raises:
             InputError: always.

@@ -1,4 +1,4 @@
-"""Latents of diffusers autoencoders, from weights at hand."""
+"""Latents of diffusers autoencoders, from weights on this machine."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ VAE_WEIGHTS = "diffusion_pytorch_model.safetensors"
 class AutoencoderLatents:
     """Scaled latents of a diffusers autoencoder (the mean, not a sample), grouped into patches.
 
-    An embedding lists latent row by latent row, column by column, the channels. With `patch_size`
+    An embedding lists the channels of each latent of its patch, row by row. With `patch_size`
     as large as the latents, a frame is one token, as in the EBT paper (arXiv 2507.02092).
     """
 
@@ -60,28 +60,30 @@ class AutoencoderLatents:
         self._batch_size = config.batch_size
 
     def encode(self, frames: Tensor) -> Tensor:
-        """Frames `[N, 3, H, W]` in [0, 1] to embeddings `[N, P, D]`."""
+        """Frames `[B, 3, height, width]` in [0, 1] to embeddings `[B, P, D]`."""
         self.model.to(frames.device)
-        (h, w), p = self.grid, self.patch_size
+        (rows, columns), side = self.grid, self.patch_size
 
         def embed(part: Tensor) -> Tensor:
             encoded = self.model.encode(resize(part, self.input_size) * 2 - 1)
             tiny = isinstance(self.model, diffusers.AutoencoderTiny)
-            latents = encoded.latents if tiny else encoded.latent_dist.mode()  # [N, C, h*p, w*p]
+            latents = encoded.latents if tiny else encoded.latent_dist.mode()
             latents = (latents.float() - self._shift) * self._scale
-            patches = latents.unflatten(3, (w, p)).unflatten(2, (h, p))  # [N, C, h, p, w, p]
-            return patches.permute(0, 2, 4, 3, 5, 1).reshape(len(part), h * w, self.dim)
+            patches = latents.unflatten(3, (columns, side)).unflatten(2, (rows, side))
+            # [B, channels, rows, side, columns, side]
+            return patches.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)  # [B, P, D]
 
         return in_batches(embed, frames, self._batch_size)
 
     def decode(self, embeddings: Tensor) -> Tensor:
-        """Embeddings `[N, P, D]` to frames `[N, 3, H, W]`, not clipped."""
+        """Embeddings `[B, P, D]` to frames `[B, 3, height, width]`, not clipped."""
         self.model.to(embeddings.device)
-        (h, w), p = self.grid, self.patch_size
+        (rows, columns), side = self.grid, self.patch_size
 
         def picture(part: Tensor) -> Tensor:
-            patches = part.reshape(len(part), h, w, p, p, -1).permute(0, 5, 1, 3, 2, 4)
-            latents = patches.reshape(len(part), -1, h * p, w * p)  # [N, C, h*p, w*p]
+            patches = part.unflatten(2, (side, side, -1)).unflatten(1, (rows, columns))
+            # [B, rows, columns, side, side, channels]
+            latents = patches.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
             decoded = self.model.decode(latents / self._scale + self._shift).sample
             return resize((decoded.float() + 1) / 2, self.size)
 

@@ -9,16 +9,16 @@ from data_prep.shards.storage import sha256_of
 
 
 def checksum(path: Path) -> str:
-    """Checksum of a file of weights."""
+    """The SHA-256 checksum of a file of weights."""
     with path.open("rb") as file:
         return sha256_of(file)
 
 
 def cached_weights(hub: str, names: tuple[str, ...], encoder: str) -> Path:
-    """The first of `names` of a model in the hub's cache.
+    """The path of the first of the files `names` of a model that is in the hub's cache.
 
     Raises:
-        InputError: none is there; names the command that gets it.
+        InputError: none is there; the message names the command that gets it.
     """
     for name in names:
         found = huggingface_hub.try_to_load_from_cache(hub, name)

@@ -1,4 +1,4 @@
-"""Run shard jobs: threads that each lead a process of their own on this machine, or Ray tasks.
+"""Run shard jobs: in threads that each control a process on this machine, or as Ray tasks.
 
 A job makes one shard and is safe to repeat, so a worker that dies costs its shard alone.
 """
@@ -36,7 +36,7 @@ LOGGED_EVERY = 30.0  # seconds
 
 
 class ShardJob(Protocol):
-    """The making of one shard: picklable, repeatable, the same bytes each time."""
+    """A job that makes one shard. It can be pickled and repeated, and gives the same bytes."""
 
     @property
     def name(self) -> str:
@@ -45,15 +45,15 @@ class ShardJob(Protocol):
 
     @property
     def units(self) -> int:
-        """Sources or clips in it, for the progress bar."""
+        """The number of sources or clips in the shard, for the progress bar."""
         ...
 
     def tools(self) -> AbstractContextManager[Any]:
-        """What a worker opens once for all its jobs: a decoding process, an encoder."""
+        """What a worker opens once for all its jobs, such as a decoding process or an encoder."""
         ...
 
     def make(self, tools: Any, advance: Advance) -> None:
-        """Write the shard; `advance(n)` after each `n` units."""
+        """Write the shard; call `advance(n)` after each `n` units."""
         ...
 
 
@@ -71,7 +71,7 @@ def run_jobs(jobs: Sequence[ShardJob], config: ExecutorConfig, description: str)
             (_run_on_ray if config.executor == "ray" else _run_here)(jobs, config, advance)
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            advice = "make room" if full else "see to it"
+            advice = "free some space" if full else "check the disk"
             raise StorageError(
                 f"{error.strerror or error}: {advice}, then run the same command again; "
                 "what is finished is kept"
@@ -83,7 +83,7 @@ class _Stopped(Exception):
 
 
 def _run_here(jobs: Sequence[ShardJob], config: ExecutorConfig, advance: Advance) -> None:
-    """Worker threads take job after job; the work itself is in the processes that they lead."""
+    """Worker threads take job after job; the work is done in the processes that they control."""
     stop = threading.Event()
     waiting, lock = iter(jobs), threading.Lock()
     opened: list[Any] = []
@@ -123,7 +123,7 @@ def _run_on_ray(jobs: Sequence[ShardJob], config: ExecutorConfig, advance: Advan
     try:
         import ray
     except ImportError:
-        raise InputError('--executor ray: Ray is not here; pip install -e ".[ray]"') from None
+        raise InputError('--executor ray: Ray is not installed; pip install -e ".[ray]"') from None
     started = not ray.is_initialized()
     if started:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -161,7 +161,7 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def _progress(description: str, total: int) -> Iterator[Advance]:
-    """A bar with rate and time left; a line every half minute where there is no terminal."""
+    """A progress bar, or a line every half minute where there is no terminal."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),

@@ -4,7 +4,6 @@ Nothing read here runs code: members are read by name and offset and decoded by 
 plain arrays or as JSON.
 """
 
-import contextlib
 import io
 import json
 import math
@@ -20,7 +19,6 @@ import numpy as np
 import numpy.lib.format
 import safetensors
 import safetensors.numpy
-import webdataset
 
 from data_prep.errors import InputError
 from data_prep.shards.storage import Folder, json_bytes, sha256_of
@@ -34,7 +32,7 @@ FRAMES, EMBEDDINGS, METADATA = "frames.npy", "emb.safetensors", "json"
 
 @dataclass(frozen=True)
 class Sample:
-    """A clip to write: dot-free key, members by suffix, and the video that it comes from."""
+    """A clip to write: its key without dots, the video it comes from, and its members by suffix."""
 
     key: str
     source: str
@@ -43,7 +41,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class SampleReference:
-    """Where a clip lies: its key, its video, its shard, and offset and size of each member."""
+    """The place of a clip: its key, video and shard, and the offset and size of each member."""
 
     key: str
     source: str
@@ -57,23 +55,22 @@ def write_shard(
     """Write `{name}.tar` and, after it, its index `{name}.json`.
 
     `plan` says what the shard is made from; a later run keeps the shard if plan, size and
-    checksum agree (`shard_is_valid`). `notes` is called after the last sample and adds to the
-    index what was learnt on the way. Same samples, same bytes.
+    checksum agree (`shard_is_valid`). `notes` is called after the last sample and adds its items
+    to the index. The same samples give the same bytes.
+
+    Raises:
+        ValueError: a key has a dot or is not unique.
+        StorageError: the network fails for good.
     """
     sources: dict[str, str] = {}
     with folder.writing(f"{name}.tar") as file:
-        tar = webdataset.TarWriter(file, encoder=False, mtime=0)
-        try:
+        with tarfile.open(fileobj=file, mode="w:") as tar:
             for sample in samples:
                 if "." in sample.key or sample.key in sources:
                     raise ValueError(f"key {sample.key!r} has a dot or is not unique in {name}")
                 sources[sample.key] = sample.source
-                tar.write({"__key__": sample.key, **sample.members})
-        except BaseException:
-            with contextlib.suppress(OSError):
-                tar.close()  # or it would try again when the file is gone
-            raise
-        tar.close()
+                for suffix, data in sorted(sample.members.items()):
+                    tar.addfile(_member(f"{sample.key}.{suffix}", len(data)), io.BytesIO(data))
         size = file.tell()
         file.seek(0)
         checksum = sha256_of(file)
@@ -94,7 +91,7 @@ def write_shard(
 
 
 def shard_is_valid(folder: Folder, name: str, plan: object) -> bool:
-    """Whether the shard stands there whole and made from `plan`.
+    """Whether the shard is there, whole and made from `plan`.
 
     The checksum is compared where the shard lies on this machine; a remote one would have to be
     fetched, which `verify` does.
@@ -107,6 +104,14 @@ def shard_is_valid(folder: Folder, name: str, plan: object) -> bool:
         return folder.path is None or index["sha256"] == folder.sha256(f"{name}.tar")
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return False
+
+
+def _member(name: str, size: int) -> tarfile.TarInfo:
+    """The header of a file in the tar, equal to webdataset's; it names no user and no time."""
+    member = tarfile.TarInfo(name)
+    member.size, member.mtime, member.mode = size, 0, 0o444
+    member.uname = member.gname = "bigdata"
+    return member
 
 
 def member_offsets(file: BinaryIO) -> dict[str, dict[str, tuple[int, int]]]:
@@ -228,7 +233,7 @@ class ShardSet:
         return data
 
     def read_frames(self, sample: SampleReference) -> np.ndarray:
-        """The frames of a clip, uint8 `[T, H, W, 3]`."""
+        """The frames of a clip, uint8 `[T, height, width, 3]`."""
         return decode_frames(self.read(sample, FRAMES), f"{self.files}: clip {sample.key}")
 
     def read_embeddings(self, sample: SampleReference) -> np.ndarray:
@@ -237,17 +242,17 @@ class ShardSet:
 
 
 def encode_frames(frames: np.ndarray) -> bytes:
-    """Frames uint8 `[T, H, W, 3]` as the bytes of a .npy file."""
+    """Frames uint8 `[T, height, width, 3]` as the bytes of a .npy file."""
     buffer = io.BytesIO()
     np.save(buffer, frames, allow_pickle=False)
     return buffer.getvalue()
 
 
 def decode_frames(data: bytes, place: str) -> np.ndarray:
-    """The bytes of a .npy file to frames uint8 `[T, H, W, 3]`.
+    """The bytes of a .npy file to frames uint8 `[T, height, width, 3]`.
 
     Raises:
-        InputError: they are none; a pickle is never looked into.
+        InputError: they hold no such frames; a pickle is never read.
     """
     stream = io.BytesIO(data)
     try:
@@ -265,7 +270,7 @@ def decode_embeddings(data: bytes, place: str) -> np.ndarray:
     """A safetensors file to embeddings float16 `[T, P, D]`.
 
     Raises:
-        InputError: it holds none.
+        InputError: it holds no such embeddings.
     """
     try:
         embeddings = safetensors.numpy.load(data)["embeddings"]
@@ -282,5 +287,5 @@ def encode_embeddings(embeddings: np.ndarray) -> bytes:
 
 
 def encode_metadata(metadata: dict[str, Any]) -> bytes:
-    """A clip's metadata as JSON."""
+    """The metadata of a clip as JSON bytes."""
     return json.dumps(metadata, sort_keys=True, ensure_ascii=False).encode()

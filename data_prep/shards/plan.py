@@ -1,8 +1,8 @@
-"""The plan of a shard set: shard k is made from a fixed list, whoever makes it and when.
+"""The plan of a shard set: it fixes what each shard is made from.
 
-The plan stands in the folder from the start (`plan.json`), each shard with its index as it is
-finished, `rejected.jsonl` and the manifest at the end. A run keeps what stands whole and makes the
-rest, so stopping, repeating and sharing the work all give the same bytes.
+The plan is the first file in the folder (`plan.json`). Each shard and its index follow when they
+are finished, `rejected.jsonl` and the manifest come last. A run keeps the shards that are whole
+and makes the others, so a run that is stopped, repeated or shared gives the same bytes.
 """
 
 import dataclasses
@@ -11,16 +11,18 @@ import importlib.metadata
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from data_prep.config import ExecutorConfig
 from data_prep.errors import InputError, StorageError
 from data_prep.shards.executors import ShardJob, run_jobs
 from data_prep.shards.format import MANIFEST, SCHEMA_VERSION, ShardSet, shard_is_valid
-from data_prep.shards.storage import Folder, json_bytes
+from data_prep.shards.storage import Folder, is_url, json_bytes
 from data_prep.sources.corpus import SPLITS
 
 PLAN, REJECTED = "plan.json", "rejected.jsonl"
+PLAN_VERSION = 2  # of the form of plan.json
 
 
 @dataclass(frozen=True)
@@ -28,37 +30,57 @@ class SetPlan:
     """What a shard set is made from.
 
     Args:
+        maker: name of the module that makes the shards, a key of `data_prep.makers.MAKERS`.
         kind: `frames` or `embeddings`.
-        source: path or URL of the corpus or of the set of frames.
-        content: what the manifest says of its making: arguments, versions, encoder.
-        shards: by name what each is made from.
+        source: path or URL of the corpus or of the set of frames; None where nothing is read.
+        content: what the manifest says of the making: arguments, versions, encoder. With
+            `shards` and `machine` it is all that a maker needs.
+        shards: what each shard is made from, by the shard's name.
         rejected: listed sources that were not even tried, with reasons.
         machine: settings that hold on this machine only, such as paths of weights.
+        version: version of this form of plan.
     """
 
+    maker: str
     kind: str
-    source: str
+    source: str | None
     content: dict[str, Any]
     shards: dict[str, Any]
     rejected: list[dict[str, str]] = field(default_factory=list)
     machine: dict[str, Any] = field(default_factory=dict)
+    version: int = PLAN_VERSION
 
     @classmethod
     def read(cls, folder: Folder) -> "SetPlan":
-        """The plan that stands in a folder.
+        """The plan in a folder.
 
         Raises:
-            InputError: there is none, or it is broken.
+            InputError: there is none, it is broken, or another version of this program wrote it.
         """
+        place = f"{folder}/{PLAN}"
         try:
-            return cls(**json.loads(folder.read(PLAN)))
+            content = json.loads(folder.read(PLAN))
         except FileNotFoundError:
-            raise InputError(f"{folder}: no {PLAN}, so nothing was begun here") from None
-        except (ValueError, TypeError) as error:
-            raise InputError(f"{folder}/{PLAN}: not a plan ({error})") from None
+            raise InputError(f"{folder}: no {PLAN}, so no set was begun here") from None
+        except ValueError as error:
+            raise InputError(f"{place}: not valid JSON ({error})") from None
+        version = content.get("version") if isinstance(content, dict) else None
+        if version != PLAN_VERSION:
+            raise InputError(
+                f"{place}: a plan of version {version}, this program reads version "
+                f"{PLAN_VERSION}; make the set anew in another folder"
+            )
+        try:
+            plan = cls(**content)
+        except TypeError as error:
+            raise InputError(f"{place}: not a plan ({error})") from None
+        for name, kind in (("content", dict), ("shards", dict), ("rejected", list)):
+            if not isinstance(content.get(name), kind):
+                raise InputError(f"{place}: not a plan ({name} is no {kind.__name__})")
+        return plan
 
     def differences(self, other: "SetPlan") -> list[str]:
-        """The names of what two plans do not share; where sources lie may differ."""
+        """The names of the settings in which two plans differ, except where sources lie."""
         mine, theirs = self._shared(), other._shared()
         found = []
         for name in mine:
@@ -86,11 +108,11 @@ def make_set(
     executor: ExecutorConfig,
     description: str,
 ) -> ShardSet | None:
-    """Make the planned shards that do not stand whole in `folder`, then the manifest.
+    """Make the planned shards that are not whole in `folder`, then the manifest.
 
-    `jobs` gives the jobs of some shards, `gather` what the manifest takes from the indices.
-    Of several jobs (`executor.num_jobs`) the one that ends last writes the manifest; the others
-    give None.
+    `jobs` gives the jobs that make the named shards, `gather` the entries of the manifest that are
+    computed from all indices. Of several jobs (`executor.num_jobs`) the one that ends last writes
+    the manifest; the others return None.
 
     Raises:
         InputError: the folder holds a set of another plan.
@@ -103,11 +125,19 @@ def make_set(
     run_jobs(jobs(missing), executor, description)
     indices = _indices(folder, plan, trusted=set(mine))
     if indices is None and executor.num_jobs == 1:
-        raise StorageError(f"{folder}: shards are missing though all were made; do all see it?")
+        raise StorageError(
+            f"{folder}: shards are missing though all were made; is it one folder for all machines?"
+        )
     if indices is None:
         return None
     _finish(folder, plan, indices, gather(indices))
     return ShardSet(folder.location)
+
+
+def require_location(source: str | Path) -> None:
+    """Raise InputError if a path that a plan names is no longer there."""
+    if not is_url(str(source)) and not Path(source).exists():
+        raise InputError(f"{source}: not there; say where the sources lie with --source")
 
 
 def digest(*content: object) -> str:

@@ -1,4 +1,4 @@
-"""Files on this machine or behind a plain fsspec URL, written so that none is ever half there.
+"""Files on this machine or behind a plain fsspec URL; none is ever seen half written.
 
 Locations are looked up in an allow-list of protocols: no chained URL, no `pipe:`, nothing that
 could start a program.
@@ -69,12 +69,12 @@ def write_json(path: Path, content: object) -> None:
 
 
 def json_bytes(content: object) -> bytes:
-    """JSON as all files here hold it."""
+    """JSON bytes in the form of all files of a set."""
     return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def sha256_of(file: BinaryIO) -> str:
-    """Checksum of a file from where it stands to its end."""
+    """The SHA-256 checksum of a file from its current position to its end."""
     digest = hashlib.sha256()
     while block := file.read(2**20):
         digest.update(block)
@@ -113,13 +113,13 @@ class Folder:
             raise InputError(f"{self.path}: cannot make this folder ({error.strerror})") from None
 
     def clear(self) -> None:
-        """Clear away what killed writers of this machine left."""
+        """Remove the partial files of writers on this machine that were killed."""
         for file in self.path.glob(".*.partial") if self.path is not None else ():
             if _is_abandoned(file):
                 file.unlink(missing_ok=True)
 
     def sync(self) -> None:
-        """Have all renaming so far outlast a power cut."""
+        """Make sure that all renaming so far outlasts a power cut."""
         if self.path is not None:
             descriptor = os.open(self.path, os.O_RDONLY)
             try:
@@ -135,7 +135,7 @@ class Folder:
         return sorted(name.rsplit("/", 1)[-1] for name in found)
 
     def size(self, name: str) -> int | None:
-        """Bytes of a file, or None if it is not there."""
+        """The size of a file in bytes, or None if it is not there."""
         if self.path is not None:
             file = self.path / _plain(name)
             return file.stat().st_size if file.is_file() else None
@@ -203,7 +203,7 @@ class Folder:
             self._patiently(lambda: self._files.rm_file(self._url(name)))
 
     def sha256(self, name: str) -> str:
-        """Checksum of a file."""
+        """The SHA-256 checksum of a file."""
         with self.open(name) as file:
             return sha256_of(file)
 
@@ -230,7 +230,7 @@ def open_url(location: str) -> tuple[Any, str]:
 
 
 def patiently(call: Callable[[], Answer], location: str) -> Answer:
-    """The answer of a call over a network, tried again with growing pauses.
+    """The result of a call over a network, which is tried again with growing pauses.
 
     Raises:
         FileNotFoundError, PermissionError: at once; waiting does not help.
@@ -254,7 +254,7 @@ def patiently(call: Callable[[], Answer], location: str) -> Answer:
 
 @contextmanager
 def fetched(location: str) -> Iterator[Path]:
-    """A local path to a file; one behind a URL is copied here for the time.
+    """A local path to a file; a file behind a URL is copied here while the context lasts.
 
     Raises:
         FileNotFoundError: there is no such file.

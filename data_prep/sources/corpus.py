@@ -1,4 +1,4 @@
-"""A corpus: its files, each with split, group and label, groups never torn apart."""
+"""A corpus: its files with split, group and label; no group is in two splits."""
 
 import hashlib
 import os
@@ -38,7 +38,7 @@ IMAGES = Media("image", (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tif
 
 @dataclass(frozen=True)
 class Corpus:
-    """Sources below `root`, a folder or URL; `rejected` are listed files that cannot be used."""
+    """The sources below `root`, a folder or URL, and the listed files that cannot be used."""
 
     root: str
     media: Media
@@ -47,15 +47,15 @@ class Corpus:
 
     @property
     def name(self) -> str:
-        """The last part of the root."""
+        """The name of the corpus: the last part of its root."""
         return self.root.rstrip("/").rsplit("/", 1)[-1]
 
     def location(self, source: Source) -> str:
-        """Path or URL of a source."""
+        """The path or URL of a source."""
         return f"{self.root.rstrip('/')}/{source.path}"
 
     def require_splits(self, option: str) -> None:
-        """Raise InputError if a split has no source; names `option`."""
+        """Raise InputError, which names `option`, if a split has no source."""
         for split in SPLITS:
             if not any(source.split == split for source in self.sources):
                 raise InputError(

@@ -1,4 +1,4 @@
-"""The embedded corpus: balls bouncing in a box, written as real H.264 files."""
+"""The built-in video corpus: balls that bounce in a box, written as real H.264 files."""
 
 import csv
 import dataclasses
@@ -70,7 +70,10 @@ def _make_video(job: tuple[int, Path], config: BouncingBallsConfig) -> None:
 
 
 def render_bouncing_balls(rng: np.random.Generator, config: BouncingBallsConfig) -> np.ndarray:
-    """One video of 2 to 4 balls, uint8 `[T, H, W, 3]`; motion is deterministic from its start."""
+    """One video of 2 to 4 balls, uint8 `[T, height, width, 3]`.
+
+    `rng` decides the start; all motion follows from it.
+    """
     balls = int(rng.integers(2, 5))
     radius = rng.uniform(0.09, 0.16, balls)
     position = _place_apart(rng, radius)
@@ -89,7 +92,7 @@ def render_bouncing_balls(rng: np.random.Generator, config: BouncingBallsConfig)
 
 
 def write_video(path: Path, frames: np.ndarray, fps: int) -> None:
-    """Write uint8 frames `[T, H, W, 3]` as H.264; the same frames give the same bytes."""
+    """Write uint8 frames `[T, height, width, 3]` as H.264; the same frames give the same bytes."""
     with av.open(str(path), "w", options={"fflags": "+bitexact"}) as container:
         # x264's output depends on the number of threads, and with its macroblock tree on frames
         # this small it differed from run to run.
@@ -121,7 +124,7 @@ def _reflect(position: np.ndarray, velocity: np.ndarray, radius: np.ndarray) -> 
 
 def _collide(position: np.ndarray, velocity: np.ndarray, radius: np.ndarray) -> np.ndarray:
     """Elastic collisions of discs with mass proportional to their area."""
-    apart = position[:, None] - position[None]  # [N, N, 2]
+    apart = position[:, None] - position[None]  # [balls, balls, 2]
     touching = (apart**2).sum(-1) < (radius[:, None] + radius[None]) ** 2
     velocity, mass = velocity.copy(), radius**2
     for i, j in np.argwhere(np.tril(touching, -1)):
@@ -135,14 +138,14 @@ def _collide(position: np.ndarray, velocity: np.ndarray, radius: np.ndarray) -> 
 
 
 def _draw(positions: np.ndarray, radius: np.ndarray, colours: np.ndarray, size: int) -> np.ndarray:
-    """Antialiased discs at `positions [T, N, 2]`, as uint8 `[T, H, W, 3]`."""
+    """Antialiased discs at `positions [T, balls, 2]`, as uint8 `[T, height, width, 3]`."""
     centre = (np.arange(size, dtype=np.float32) + 0.5) / size
     pictures = np.empty((3, len(positions), size, size), np.float32)  # channels first: 3x faster
     pictures[:] = BACKGROUND[:, None, None, None]
     for ball, colour in enumerate(colours):
         x, y = positions[:, ball].astype(np.float32).T  # [T]
         across, down = centre[None] - x[:, None], centre[None] - y[:, None]  # [T, size]
-        distance = np.sqrt(across[:, None, :] ** 2 + down[:, :, None] ** 2)  # [T, H, W]
+        distance = np.sqrt(across[:, None, :] ** 2 + down[:, :, None] ** 2)  # [T, height, width]
         coverage = np.clip((radius[ball] - distance) * size + 0.5, 0, 1)
         pictures += coverage * (colour.astype(np.float32)[:, None, None, None] - pictures)
     return np.ascontiguousarray((pictures * 255 + 0.5).astype(np.uint8).transpose(1, 2, 3, 0))

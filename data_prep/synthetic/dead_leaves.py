@@ -1,4 +1,4 @@
-"""The embedded image corpus: dead leaves, the classic model of natural images.
+"""The built-in image corpus: dead leaves, the classic model of natural images.
 
 Leaves of power-law sizes cover one another (Lee, Mumford and Huang, 2001, section 2), which gives
 edges and flat parts at all scales; textures of 1/f spectrum and shading fill them.
@@ -7,7 +7,7 @@ edges and flat parts at all scales; textures of 1/f spectrum and shading fill th
 import dataclasses
 import functools
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ from data_prep.shards.format import (
     write_shard,
 )
 from data_prep.shards.plan import SetPlan, digest, make_set, versions_of
-from data_prep.shards.storage import Folder
+from data_prep.shards.storage import Folder, absolute
 from data_prep.sources.corpus import SPLITS
 
 SUPERSAMPLING = 2
@@ -40,7 +40,10 @@ BARE = 0.002  # share of a canvas that the background may fill
 def prepare_dead_leaves(cache: Path, config: DeadLeavesConfig, images: ImagesConfig) -> ShardSet:
     """Shards of crops of rendered canvases, in the cache; canvases are rendered on all cores.
 
-    A training canvas gives `images.crops` crops, a held-out one gives one.
+    A canvas for training gives `images.crops` crops, one for validation or testing a single crop.
+
+    Raises:
+        StorageError: the disk fails for good.
     """
     shards = {}
     for index, split in enumerate(SPLITS):
@@ -48,35 +51,79 @@ def prepare_dead_leaves(cache: Path, config: DeadLeavesConfig, images: ImagesCon
         for start in range(0, len(canvases), images.sources_per_shard):
             name = f"{split}-{start // images.sources_per_shard:06d}"
             shards[name] = canvases[start : start + images.sources_per_shard]
+    arguments = dataclasses.asdict(config) | {
+        "canvas_size": config.size,
+        "size": images.size,  # of a frame, as in every set
+        "crops": images.crops,
+    }
     content = {
         "media": "canvas",
-        "arguments": dataclasses.asdict(config) | {"size": images.size, "crops": images.crops},
+        "arguments": arguments,
         "versions": versions_of("numpy"),
         "encoder": None,
     }
-    plan = SetPlan("frames", "dead leaves", content, shards)
+    plan = SetPlan(maker="dead_leaves", kind="frames", source=None, content=content, shards=shards)
     folder = Folder(cache / "dead_leaves" / digest(dataclasses.asdict(plan)))
-
-    def jobs(names: list[str]) -> list[CanvasShard]:
-        return [CanvasShard(name, shards[name], config, images, folder.location) for name in names]
-
-    # One worker: its tools are all the processes.
-    made = make_set(
-        folder, plan, jobs, lambda indices: {}, ExecutorConfig(workers=1), "dead leaves"
-    )
+    made = run_plan(folder, plan, ExecutorConfig())
     assert made is not None  # one job makes all
     return made
 
 
+def run_plan(folder: Folder, plan: SetPlan, executor: ExecutorConfig) -> ShardSet | None:
+    """Make the set of a plan; None while other jobs have not made their part.
+
+    Raises:
+        InputError: `folder` holds another set.
+        StorageError: a disk or network fails for good.
+    """
+    arguments = plan.content["arguments"]
+    canvas = DeadLeavesConfig(size=arguments["canvas_size"], seed=arguments["seed"])
+    processes = 1 if executor.executor == "ray" else executor.workers
+
+    def jobs(names: list[str]) -> list[CanvasShard]:
+        return [
+            CanvasShard(
+                name,
+                plan.shards[name],
+                canvas,
+                arguments["size"],
+                arguments["crops"] if name.startswith("train") else 1,
+                absolute(folder.location),
+                processes,
+            )
+            for name in names
+        ]
+
+    # One worker: its tools are all the processes.
+    executor = dataclasses.replace(executor, workers=1)
+    return make_set(folder, plan, jobs, lambda indices: {}, executor, "dead leaves")
+
+
+def require_sources(plan: SetPlan, names: Iterable[str]) -> None:
+    """Nothing to check: canvases are rendered from their numbers alone."""
+
+
 @dataclass(frozen=True)
 class CanvasShard:
-    """The making of one shard of dead leaves."""
+    """The job that makes one shard of dead leaves.
+
+    Args:
+        name: the shard's name.
+        canvases: (split, number) of each canvas.
+        config: size and seed of the canvases.
+        size: height and width of a crop in pixels.
+        crops: crops of a canvas.
+        out: folder or URL of the set.
+        processes: how many render (None: one per core).
+    """
 
     name: str
     canvases: list[list[int]]
     config: DeadLeavesConfig
-    images: ImagesConfig
+    size: int
+    crops: int
     out: str
+    processes: int | None
 
     @property
     def units(self) -> int:
@@ -86,20 +133,20 @@ class CanvasShard:
     @contextmanager
     def tools(self) -> Iterator[ProcessPoolExecutor]:
         """Processes that render."""
-        with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(self.processes, mp_context=context) as pool:
             yield pool
 
     def make(self, tools: ProcessPoolExecutor, advance: Advance) -> None:
         """Render all canvases and crop them."""
         split = self.name.rsplit("-", 1)[0]
-        count = self.images.crops if split == "train" else 1
         render = functools.partial(render_dead_leaves, config=self.config)
         rendered = tools.map(render, self.canvases, chunksize=4)
 
         def samples() -> Iterator[Sample]:
             for (_, number), canvas in zip(self.canvases, rendered, strict=True):
                 source = f"{split}/{number:05d}"
-                crops = random_crops(canvas, count, self.images.size, source)
+                crops = random_crops(canvas, self.crops, self.size, source)
                 for index, crop in enumerate(crops):
                     metadata = encode_metadata({"source": source, "times": [0.0]})
                     members = {FRAMES: encode_frames(crop[None]), METADATA: metadata}
@@ -110,7 +157,10 @@ class CanvasShard:
 
 
 def render_dead_leaves(canvas: Sequence[int], config: DeadLeavesConfig) -> np.ndarray:
-    """One canvas, uint8 `[H, W, 3]`, decided by the seed of `config` and (split, number)."""
+    """One canvas, uint8 `[height, width, 3]`.
+
+    The seed of `config` and `canvas`, its (split, number), decide all of it.
+    """
     rng = np.random.default_rng([config.seed, *canvas])
     side = config.size * SUPERSAMPLING
     grain = _one_over_f(rng, side)
@@ -168,7 +218,7 @@ def _paint(
     grain: np.ndarray,
     covered: np.ndarray,
 ) -> np.ndarray:
-    """Colours `[N, 3]` of a leaf's covered pixels: one colour, shaded, with a grain of its own."""
+    """The colours `[pixels, 3]` of the pixels that a leaf covers: one, with shade and grain."""
     brightness, tint = rng.uniform(0.05, 0.95), rng.normal(0, 0.1, 3)
     slope = rng.normal(0, 0.15, 2) / radius
     shade = (slope[0] * down + slope[1] * across)[covered]
@@ -189,7 +239,7 @@ def _one_over_f(rng: np.random.Generator, side: int) -> np.ndarray:
 
 
 def _soften(picture: np.ndarray, width: float) -> np.ndarray:
-    """Blur `[H, W, 3]` by a Gaussian of `width` pixels, periodic at the borders."""
+    """Blur `[height, width, 3]` by a Gaussian of `width` pixels, periodic at the borders."""
     side = len(picture)
     vertical, horizontal = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None]
     squared = (2 * np.pi * width) ** 2 * (vertical**2 + horizontal**2)

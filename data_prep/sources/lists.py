@@ -1,0 +1,164 @@
+"""Lists of clips as csv or jsonl files, with columns path, split, group and label."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from data_prep.config import CorpusConfig, ImagesConfig
+from data_prep.errors import InputError
+from data_prep.shards.storage import is_url
+from data_prep.sources.corpus import (
+    IMAGES,
+    SPLITS,
+    VIDEOS,
+    Corpus,
+    Media,
+    deal_splits,
+    group_of,
+    hold_out_validation,
+    split_named,
+)
+from data_prep.sources.rows import Row, read_text
+from data_prep.sources.source import Source
+
+LIST_SUFFIXES = (".csv", ".jsonl")
+Entry = tuple[int, dict[str, Any]]  # a line's number and its fields
+
+
+def list_from_file(
+    location: str, config: CorpusConfig | ImagesConfig, media: Media | None
+) -> Corpus:
+    """The files that a csv or jsonl list names: by paths relative to it, absolute ones, or URLs.
+
+    Raises:
+        InputError: the list is wrong, or none of its files is there.
+    """
+    lines = list(read_rows(location, required=("path",)))
+    rows = [row for _, row in lines]
+    if not rows:
+        raise InputError(f"{location}: lists no file")
+    named = sum(row.split is not None for row in rows)
+    if 0 < named < len(rows):
+        raise InputError(f"{location}: {named} of {len(rows)} files have a split; give all or none")
+    names = [row.name for row in rows]
+    root = location.rsplit("/", 1)[0] if "/" in location else "."
+    whole = [is_url(name) or name.startswith("/") for name in names]
+    if all(whole):  # what all have in common is where the corpus lies
+        root = _common_folder(names)
+        if is_url(names[0]) and root.count("/") < 2:
+            raise InputError(f"{location}: its URLs do not share a protocol and a host")
+        names = [name[len(root) + 1 :] for name in names]
+        root = root or "/"
+    elif any(whole):
+        raise InputError(f"{location}: give either relative paths or absolute ones, not both")
+    if is_url(location) and any(".." in name.split("/") for name in names):
+        raise InputError(f"{location}: a path with .. leaves the corpus")
+    listed = [
+        (line, Source(name, row.split or "train", row.group or group_of(name), row.label))
+        for name, (line, row) in zip(names, lines, strict=True)
+    ]
+    if media is None:
+        images = all(name.lower().endswith(IMAGES.suffixes) for name in names)
+        media = IMAGES if images else VIDEOS
+    sources, missing = _existing(check_listed(listed, location), root)
+    if not sources:
+        raise InputError(f"{location}: none of the {len(missing)} files that it lists is there")
+    sources = hold_out_validation(sources, config) if named else deal_splits(sources, config)
+    return Corpus(root, media, sources, missing)
+
+
+def read_rows(location: str, required: tuple[str, ...]) -> Iterator[tuple[int, Row]]:
+    """The lines of a csv or jsonl list with their numbers; `path` and `name` both name the file.
+
+    A csv must have the columns `required`.
+
+    Raises:
+        InputError: the list cannot be read, or a line of it is wrong.
+    """
+    text = read_text(location)
+    if location.lower().endswith(".jsonl"):
+        entries = _jsonl_entries(text, location)
+    else:
+        entries = _csv_entries(text, location, required)
+    for line, entry in entries:
+        file = entry.get("path") or entry.get("name")
+        if not isinstance(file, str):
+            raise InputError(f"{location}:{line}: no path")
+        given = entry.get("split")
+        split = split_named(str(given)) if given else None
+        if given and split is None:
+            raise InputError(f"{location}:{line}: split {given!r} is none of {', '.join(SPLITS)}")
+        yield line, Row(file, split, _text(entry.get("group")), _text(entry.get("label")))
+
+
+def _jsonl_entries(text: str, location: str) -> list[Entry]:
+    entries = []
+    for line, content in enumerate(text.splitlines(), start=1):
+        if content.strip():
+            try:
+                entry = json.loads(content)
+            except ValueError as error:
+                raise InputError(f"{location}:{line}: not valid JSON ({error})") from None
+            if not isinstance(entry, dict):
+                raise InputError(f"{location}:{line}: not an object with a path")
+            entries.append((line, entry))
+    return entries
+
+
+def _csv_entries(text: str, location: str, required: tuple[str, ...]) -> list[Entry]:
+    reader = csv.DictReader(io.StringIO(text))
+    columns = set(reader.fieldnames or [])
+    if "name" in columns:
+        columns.add("path")
+    if missing := set(required) - columns:
+        raise InputError(f"{location}: no column {' or '.join(sorted(missing))} in the first line")
+    try:
+        return list(enumerate(reader, start=2))
+    except csv.Error as error:
+        raise InputError(f"{location}:{reader.line_num}: {error}") from None
+
+
+def check_listed(listed: list[tuple[int, Source]], place: str) -> list[Source]:
+    """The sources of a list, with their lines, in name order.
+
+    Raises:
+        InputError: a name stands there twice, or a group in two splits.
+    """
+    of_group: dict[str, str] = {}
+    names = set()
+    for line, source in listed:
+        if source.path in names:
+            raise InputError(f"{place}:{line}: {source.path!r} is listed twice")
+        names.add(source.path)
+        if of_group.setdefault(source.group, source.split) != source.split:
+            raise InputError(
+                f"{place}:{line}: group {source.group!r} is in {of_group[source.group]} and in "
+                f"{source.split}: its clips show the same, so give it one split"
+            )
+    return sorted((source for _, source in listed), key=lambda source: source.path)
+
+
+def _existing(sources: list[Source], root: str) -> tuple[list[Source], list[dict[str, str]]]:
+    """The sources that are there, and the others recorded; what lies behind URLs is not asked."""
+    if is_url(root):
+        return sources, []
+    there = [source for source in sources if os.path.isfile(f"{root}/{source.path}")]
+    kept = {source.path for source in there}
+    gone = [source.path for source in sources if source.path not in kept]
+    return there, [{"source": path, "reason": "no such file"} for path in gone]
+
+
+def _common_folder(names: list[str]) -> str:
+    shared = []
+    for parts in zip(*(name.split("/")[:-1] for name in names), strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared.append(parts[0])
+    return "/".join(shared)
+
+
+def _text(value: object) -> str | None:
+    return str(value) if value not in (None, "") else None

@@ -1,0 +1,25 @@
+"""The layouts of corpora by name; an official one is imported when it is first looked for.
+
+A new official layout is one file that defines a `LAYOUT` and one line here. Imports nothing heavy:
+the help of the command line shows these names.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from data_prep.sources.official import OfficialLayout
+
+# Looked for in this order.
+OFFICIAL = {
+    "ssv2": "data_prep.sources.ssv2",
+    "ucf101": "data_prep.sources.ucf101",
+    "kinetics": "data_prep.sources.kinetics",
+}
+LAYOUTS = ("auto", "folder", *OFFICIAL)
+
+
+def official_layout(name: str) -> "OfficialLayout":
+    """The official layout of that name, a key of `OFFICIAL`."""
+    layout: OfficialLayout = importlib.import_module(OFFICIAL[name]).LAYOUT
+    return layout
