@@ -1,1 +1,1 @@
-"""What the EBT is measured against: transformers, the DiT, classical methods and floors."""
+"""The baselines: transformers, the DiT, classical methods and floors."""

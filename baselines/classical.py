@@ -1,6 +1,5 @@
 """Denoisers without training: the noisy image itself, a blur, and classics that know the noise."""
 
-import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -81,10 +80,6 @@ class GaussianBlur(ClassicalDenoiser):
         """A setting for each width."""
         return [Blur(width) for width in BLUR_WIDTHS]
 
-    def trained_setting(self) -> Setting:
-        """The middle width; nothing is trained."""
-        return Blur(1.0)
-
     def denoise(self, images: Tensor, noise: float, setting: Setting) -> Tensor:
         """Blur all images."""
         return blurred(images, expect(setting, Blur).width)
@@ -116,11 +111,6 @@ class BM3D(ClassicalDenoiser):
     """Block matching and 3D filtering (Dabov et al., 2007), by the optional package bm3d."""
 
     slow = True
-
-    @staticmethod
-    def available() -> bool:
-        """Whether the package is installed."""
-        return importlib.util.find_spec("bm3d") is not None
 
     def denoise_image(self, image: np.ndarray, noise: float) -> np.ndarray:
         """One image `[height, width, 3]`."""

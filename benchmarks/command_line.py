@@ -63,7 +63,7 @@ def _run(options: Namespace, config: Any) -> int:
         _write_config(options, out)
     try:
         code = _run_task(config, inputs, out, options)
-        _write_config(options, out)  # what a resumed run was given besides
+        _write_config(options, out)  # with the options that a resumed run was given
         return code
     except KeyboardInterrupt:
         again = f"--resume {out}" if "resume" in options else f"--task {options.task}"

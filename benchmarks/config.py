@@ -17,7 +17,7 @@ Section = TypeVar("Section", bound=ModelConfig)
 class Inputs:
     """Where the data of a run comes from, and the folder of what is made from it.
 
-    `data` is None for the embedded corpus; `test_sets` are further test sets by name.
+    `data` is None for the built-in corpus; `test_sets` are further test sets by name.
     """
 
     data: Path | None

@@ -68,7 +68,7 @@ def build_parser(task: str | None, defaults: Path | None) -> Parser:
     parser.add_argument(
         "--data",
         type=str | None,
-        help="folder of videos or images, or a shard set (default: the embedded corpus)",
+        help="folder of videos or images, or a shard set (default: the built-in corpus)",
     )
     parser.add_argument(
         "--out", type=str | None, help="folder of the run (default: runs/TIME-TASK)"

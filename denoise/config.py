@@ -63,7 +63,7 @@ class PublishedEBTConfig(EBTWithoutContextConfig):
 
 @dataclass
 class CorruptionConfig:
-    """What is done to test images.
+    """How test images are corrupted.
 
     Args:
         levels: levels of Gaussian noise by forward diffusion, as fractions of 1000 steps.

@@ -1,4 +1,4 @@
-"""What is done to clean images: forward diffusion on the published schedule, and other kinds.
+"""Corruption of clean images: forward diffusion on the published schedule, and other kinds.
 
 The same image, seed and corruption give the same noisy image for every model and in any batch.
 """
@@ -28,7 +28,7 @@ def cumulative_alphas() -> Tensor:
 
 
 def signal_and_noise(step: int) -> tuple[float, float]:
-    """What the clean image and standard noise are multiplied by at a diffusion step."""
+    """The factors of the clean image and of standard noise at a diffusion step."""
     alpha = float(cumulative_alphas()[step])
     return alpha**0.5, (1 - alpha) ** 0.5
 

@@ -49,6 +49,6 @@ class NoisyPairs(CleanImages):
         return key, torch.cat([self.noisy.embeddings[index], clean])
 
     def collate(self, samples: list[tuple[str, Tensor]]) -> Clips:
-        """Pairs to a batch that knows its noise."""
+        """Make a batch of pairs that knows its noise."""
         pairs = super().collate(samples)
         return NoisyImages(pairs.embeddings, pairs.keys, self.noisy.step, self.noisy.signal)

@@ -17,7 +17,7 @@ from worldmodel.layers import Block, KeptBlock, KeptNorm, RMSNorm, Rotary, Seen,
 
 @dataclass(frozen=True)
 class EncodedContext:
-    """What is computed once per context and shared by all candidates and all thinking steps.
+    """A context after encoding, computed once and shared by all candidates and thinking steps.
 
     `keys` and `values` hold `[B, A, L, K]` per layer, `features` what a frame hands on to the
     prediction of the next `[B, T, P, W]` and `embeddings` the frames themselves `[B, T, P, D]`.
@@ -30,11 +30,11 @@ class EncodedContext:
 
     @property
     def frames(self) -> int:
-        """Number of observed frames F."""
+        """Number of observed frames T."""
         return self.features.shape[1]
 
     def detached(self) -> "EncodedContext":
-        """The same context as leaves that gather gradients, cut from the graph that made it."""
+        """The same context, cut from its graph, as leaves that gather gradients."""
 
         def leaf(tensor: Tensor) -> Tensor:
             return tensor.detach().requires_grad_()
@@ -64,7 +64,7 @@ class EncodedContext:
 
 
 class _Rejoin(torch.autograd.Function):
-    """Zero, whose gradients on some tensors are given beforehand."""
+    """A loss of value zero whose gradients on some tensors are given in advance."""
 
     @staticmethod
     def forward(ctx: Any, gradients: tuple[Tensor, ...], *tensors: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ class _Rejoin(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class CandidatePass:
-    """A pass of the candidate stream: its features `[B, C, P, W]`, and what was kept of it."""
+    """A pass of the candidate stream: features `[B, C, P, W]`, and what its gradient needs."""
 
     features: Tensor
     seen: list[Seen]
@@ -164,7 +164,7 @@ class Transformer(nn.Module):
 
 
 class ContextEncoder(nn.Module):
-    """Frames of embeddings to an encoded context: the part that EBT and Transformer++ share.
+    """Encodes frames of embeddings to a context: the part that EBT and Transformer++ share.
 
     A frame hands on the normalised output of the last layer, where `projected` through a linear
     layer.
@@ -215,7 +215,7 @@ class EmptyContext(nn.Module):
 
 
 def _hidden(context: EncodedContext, visible: Tensor, patches: int) -> Tensor | None:
-    """What hides the unseen context tokens `[C, 1, L]`; None where every candidate sees all."""
+    """A mask `[C, 1, L]` that hides unseen context tokens; None where every candidate sees all."""
     key = context.keys[0]
     length = key.shape[2]
     if length <= patches:  # no frame, or one: every candidate sees at least one

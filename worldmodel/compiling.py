@@ -1,4 +1,4 @@
-"""Compiling what a predictor spends its time in, and when that pays."""
+"""Compile the parts of a predictor that take most time, where compiling pays."""
 
 import logging
 import time
@@ -36,8 +36,7 @@ def compiled(predictor: Predictor, wanted: bool = True) -> Iterator[None]:
     if not wanted:
         yield
         return
-    # It warns that there is no CUDA on a machine that nobody took for one with it.
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    _quieten()
     with ExitStack() as stack:
         for module, method in predictor.regions():
             region = torch.compile(getattr(module, method), options=OPTIONS)
@@ -47,11 +46,11 @@ def compiled(predictor: Predictor, wanted: bool = True) -> Iterator[None]:
 
 
 class MiscompiledError(InputError):
-    """What torch compiled computes something else."""
+    """The compiled predictor computes something else than the eager one."""
 
 
 def warm_up(predictor: Predictor, batch: Clips, precision: Precision) -> float:
-    """Compile for training, and hold the gradients of a step on `batch` against eager ones.
+    """Compile for training, and compare the gradients of a step on `batch` with eager ones.
 
     Returns the seconds that it took.
 
@@ -105,6 +104,7 @@ def is_to_compile(wanted: Compile, steps: int, device: str) -> bool:
     """
     if wanted == "off" or (wanted == "auto" and steps < PAYS_FROM[device]):
         return False
+    _quieten()
     try:
         torch.compile(torch.sin)(torch.zeros(2, device=device))
     except Exception as error:  # torch names no class for all that can be missing
@@ -116,3 +116,8 @@ def is_to_compile(wanted: Compile, steps: int, device: str) -> bool:
             ) from error
         return False
     return True
+
+
+def _quieten() -> None:
+    """Hide torch's warning that this machine has no CUDA."""
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""Embedding shards as scaled batches, in an order that depends only on seed and step."""
+"""Batches of scaled embeddings from shards, in an order that depends on seed and step alone."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from worldmodel.predictor import Clips
 
 @dataclass(frozen=True)
 class Scaler:
-    """Embeddings to the scaled ones that models see: (x - mean) / scale.
+    """Scales embeddings to what models see: (x - mean) / scale.
 
     `mean [D]` and `scale [D]` come from the training split. Isometric encoders get one global
     scale: whitening them would give tiny high frequencies equal weight.
@@ -35,11 +35,11 @@ class Scaler:
         return cls(mean, std.clamp_min(1e-6))
 
     def scale_embeddings(self, embeddings: Tensor) -> Tensor:
-        """`[..., D]` as the encoder gives them, to the scaled ones."""
+        """Scale embeddings `[..., D]` as the encoder gives them."""
         return (embeddings - self.mean) / self.scale
 
     def unscale(self, scaled: Tensor) -> Tensor:
-        """Scaled `[..., D]` back to the encoder's own."""
+        """Scaled embeddings `[..., D]` back to the scale of the encoder."""
         return scaled * self.scale.to(scaled.device) + self.mean.to(scaled.device)
 
 
@@ -59,7 +59,7 @@ class EmbeddingClips(Dataset[tuple[str, Tensor]]):
         return sample.key, self.scaler.scale_embeddings(embeddings)
 
     def collate(self, samples: list[tuple[str, Tensor]]) -> Clips:
-        """Samples to a batch."""
+        """Make a batch of samples."""
         keys, embeddings = zip(*samples, strict=True)
         return Clips(torch.stack(embeddings), list(keys))
 

@@ -24,8 +24,8 @@ class EnergyTransformer(nn.Module):
 
     Two streams run through the same blocks. The context stream encodes the observed frames. The
     candidate stream reads, for a candidate of the frame after the first `visible` ones, those
-    frames and the candidate's own patches, nothing else; besides its own embedding each patch
-    receives what the last visible frame hands on at its place.
+    frames and the candidate's own patches, and nothing else. Each patch starts from its own
+    embedding and from what the last visible frame hands on at the same place.
     """
 
     log_gain: Tensor
@@ -70,7 +70,7 @@ class EnergyTransformer(nn.Module):
 
     @property
     def step_size(self) -> Tensor:
-        """Step size of the descent; learned, 1 at first, calibrated for the linear form."""
+        """Step size of the descent; learned from 1 on, or in the linear form from a calibration."""
         return self.log_step_size.exp()
 
     def encode(self, embeddings: Tensor, past: EncodedContext | None = None) -> EncodedContext:
@@ -109,7 +109,7 @@ class EnergyTransformer(nn.Module):
     def calibrate(
         self, candidate: Tensor, context: EncodedContext, visible: Tensor, noise: float = 1.0
     ) -> None:
-        """Set, once, the one free scale of the form on a batch of start candidates.
+        """Set the one free scale of the form once, on a batch of start candidates.
 
         `linear`: the step size, so that the first update has an RMS of 0.3 of the start's `noise`.
         `quadratic`: the gain of the learned part, so that its gradient has. `residual` has nothing
@@ -143,7 +143,7 @@ class EnergyTransformer(nn.Module):
     def _energy(
         self, features: Tensor, candidate: Tensor, context: EncodedContext, visible: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """Energies `[B, C]`, and what their quadratic part squares `[B, C, P, D]`."""
+        """Energies `[B, C]`, and the offset `[B, C, P, D]` that their quadratic part squares."""
         with torch.autocast(candidate.device.type, enabled=False):
             features = features.to(candidate.dtype)
             learned = candidate.new_zeros(candidate.shape[:3])  # [B, C, P]
@@ -159,7 +159,7 @@ class EnergyTransformer(nn.Module):
     def _learned_gradient(
         self, look: CandidatePass, candidate: Tensor, offset: Tensor | None = None
     ) -> Tensor | None:
-        """The gradient's part that comes through the features; None where they are blind to it."""
+        """The part of the gradient that comes through the features; None if they are blind."""
         if self.embed_candidate is None or self.energy_head is None:
             return None
         with torch.autocast(candidate.device.type, enabled=False):

@@ -56,7 +56,7 @@ class KeptAttention(NamedTuple):
 
 
 class KeptBlock(NamedTuple):
-    """What the input gradient of a block needs."""
+    """What the input gradient of a block needs from its forward pass."""
 
     attention_norm: KeptNorm
     attention: KeptAttention
@@ -65,7 +65,7 @@ class KeptBlock(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What candidates attend to in one layer, besides their own frame.
+    """What candidates attend to in one layer, in addition to their own frame.
 
     `key` and `value` are the context's `[B, A, L, K]`, `hidden [C, 1, L]` is minus infinity at the
     tokens that a candidate frame must not see and zero elsewhere, or None where there are none;

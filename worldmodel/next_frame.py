@@ -84,7 +84,7 @@ class NextFrameEBT(Predictor):
         return self._think(encoded, visible, keys, setting).prediction
 
     def calibrate(self, batch: Clips, noise: float = 1.0) -> None:
-        """Calibrate the energy on the starts of a batch, whose noise has this deviation."""
+        """Calibrate the energy on the starts of a batch; `noise` is their standard deviation."""
         with torch.no_grad():
             encoded = self.energy.encode(batch.embeddings[:, :-1])
             visible = torch.arange(1, encoded.frames + 1, device=encoded.features.device)
@@ -115,7 +115,7 @@ class NextFrameEBT(Predictor):
     def _step_losses(
         self, context: EncodedContext, visible: Tensor, candidate: Tensor, target: Tensor
     ) -> Iterator[Tensor]:
-        """The share of each judged thinking step in the training loss."""
+        """The part of the training loss that each judged thinking step gives."""
         config = self.config
         for step in range(1, config.training_steps + 1):
             judged = config.loss_at == "each" or step == config.training_steps
@@ -173,7 +173,7 @@ class NextFrameEBT(Predictor):
 
 
 def _lowest(trajectory: Trajectory, candidates: int) -> Trajectory:
-    """Of every frame's `candidates` the one whose energy is lowest after the last step."""
+    """The candidate of each frame whose energy is lowest after the last step."""
     assert trajectory.energies is not None
     energies = trajectory.energies.unflatten(2, (-1, candidates))  # [M + 1, B, C, N]
     best = energies[-1].argmin(dim=2, keepdim=True).expand_as(energies[..., :1])  # [M + 1, B, C, 1]

@@ -1,4 +1,4 @@
-"""Noise that depends only on what it is for: the same numbers in any batch and in any order.
+"""Noise that depends only on its use: the same numbers in any batch and in any order.
 
 Every use draws from a stream of its own, so that no two ever share their numbers.
 """

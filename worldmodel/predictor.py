@@ -48,7 +48,7 @@ class Trajectory:
 
 @dataclass(frozen=True)
 class Setting:
-    """One way to run a model; this one, without any choice, is that of a model with one way.
+    """One way to run a model. A model that can be run in one way only has this setting.
 
     A `fixed` setting is reported as it is and never selected on validation.
     """
@@ -130,7 +130,7 @@ class Predictor(nn.Module):
         return None
 
     def regions(self) -> list[tuple[nn.Module, str]]:
-        """Modules and the methods of theirs in which the time is spent, to be compiled whole."""
+        """The modules, and their methods, that take most of the time; each is compiled whole."""
         return [] if self.backbone is None else [(self.backbone, "forward")]
 
     def settings(self) -> Sequence[Setting]:
@@ -161,7 +161,7 @@ class Predictor(nn.Module):
         return embeddings[:, frames:]
 
     def calibrate(self, batch: Clips) -> None:
-        """Set what is set once before training, from one fixed batch."""
+        """Calibrate, once before training, on one fixed batch; most models have nothing to set."""
 
     def training_losses(self, batch: Clips, seed: int) -> Iterator[Tensor]:
         """Losses that add up to the training loss; each must be back-propagated before the next.

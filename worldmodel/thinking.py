@@ -55,7 +55,7 @@ def think(
 
 
 def _require_finite(candidates: list[Tensor], values: list[Tensor], keys: Sequence[str]) -> None:
-    """One look after the last step, so that the loop never waits for the device."""
+    """Check all steps at once, after the last, so that the loop never waits for the device."""
     for what, tensors in (("energy", values), ("gradient", candidates)):
         if not tensors:
             continue

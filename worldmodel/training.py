@@ -35,7 +35,7 @@ PLAN, RECORD = "plan.json", "training.json"
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """What a training cost: optimiser steps and seconds; and the last validation loss.
+    """What a training cost in optimiser steps and seconds, and its last validation loss.
 
     `start_up_seconds` of them went into compiling; 0 where nothing was compiled.
     """
@@ -83,7 +83,8 @@ class PredictorTraining(L.LightningModule):
                 f"loss not finite at thinking step {step} of training step {self.global_step}, "
                 f"clips {', '.join(batch.keys)}"
             )
-        # Lightning's own clipping refuses fused optimisers under bf16, for float16's sake alone.
+        # Lightning's own clipping refuses fused optimisers in mixed precision. Only float16, which
+        # is not offered, would need that: it scales its gradients.
         torch.nn.utils.clip_grad_norm_(self.predictor.parameters(), self.config.clip_norm)
         optimizer.step()
         self.lr_schedulers().step()  # type: ignore[union-attr]
@@ -153,7 +154,7 @@ class TrainingData(L.LightningDataModule):
         self.train, self.validation, self.config, self.seed = train, validation, config, seed
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """From the step at which the trainer stands."""
+        """The training batches from the trainer's current step on."""
         start = self.trainer.global_step if self.trainer else 0
         config = self.config
         return training_batches(self.train, config.batch_size, self.seed, start, config.steps)
@@ -295,7 +296,7 @@ class _NamedProgressBar(TQDMProgressBar):
 
 
 def _loggers(folder: Path) -> list[Logger]:
-    """CSV always, a new version after each resume; TensorBoard if it is installed."""
+    """A CSV log, with a new version after each resume, and TensorBoard if it is installed."""
     loggers: list[Logger] = [CSVLogger(folder, name="logs")]
     if importlib.util.find_spec("tensorboard"):
         loggers.append(TensorBoardLogger(folder, name="tensorboard"))

@@ -148,7 +148,7 @@ def _draw_compute(axis: Axes, model: Model, rows: list[Row], field: str, index: 
 
 
 def _by_kind(rows: list[Row]) -> dict[str, list[Row]]:
-    """The rows of a model by what their settings share besides a number: each is a line.
+    """The rows of a model in groups; each group is a line of the figure.
 
     A row of no kind, such as a single pass without a sampler, begins every line.
     """

@@ -18,9 +18,9 @@ from worldmodel.compiling import compiled
 from worldmodel.predictor import Predictor
 from worldmodel.training import RECORD, TrainingData, TrainingRecord, train_predictor
 
-# These do not decide the weights: a run may be continued with others.
+# Options that do not change the weights: a run may be continued with other values.
 OTHER_OPTIONS = ("inference_steps", "passes", "recursions", "processes")
-# Of what a training is; changed when weights of earlier versions would not fit.
+# Version of a training's folder; it changes when weights of earlier versions would not fit.
 FORMAT = 2
 
 
@@ -82,7 +82,7 @@ def train_model(
 
 
 def training_folder(name: str, seed: int) -> str:
-    """Where a model's training lies in the folder of a run."""
+    """The place of a model's training in the folder of a run."""
     return f"models/{name}/seed{seed}"
 
 

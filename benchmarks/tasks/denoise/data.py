@@ -146,7 +146,7 @@ class DenoiseData:
 
 
 def prepare_data(config: DenoiseConfig, inputs: Inputs) -> DenoiseData:
-    """Make or reuse the shards of a folder of images, a shard set, or the embedded corpus.
+    """Make or reuse the shards of a folder of images, a shard set, or the built-in corpus.
 
     Raises:
         InputError: a folder holds nothing that can be used.

@@ -25,7 +25,7 @@ class Denoise(Task[DenoiseConfig, "DenoiseData"]):
     reserved_test_sets = ("validation", "dead_leaves", "photographs")
 
     def prepare(self, config: DenoiseConfig, inputs: Inputs) -> "DenoiseData":
-        """Make or reuse the shards of a folder of images, a shard set, or the embedded corpus."""
+        """Make or reuse the shards of a folder of images, a shard set, or the built-in corpus."""
         from benchmarks.tasks.denoise.data import prepare_data
 
         return prepare_data(config, inputs)
@@ -91,7 +91,7 @@ def _say_what_is_skipped(config: DenoiseConfig) -> list[str]:
 
     skipped = skipped_models(MODELS, config)
     if not lpips_weights().is_file():
-        skipped.append(f"LPIPS: its weights are not at hand ({lpips_weights().name})")
+        skipped.append(f"LPIPS: its weights are not on this machine ({lpips_weights().name})")
     for line in skipped:
         Console(stderr=True).print(f"skipped {line}", highlight=False, markup=False)
     return skipped

@@ -1,4 +1,4 @@
-"""The data of a next-frame run: from a folder of videos, or the embedded corpus, to clips."""
+"""The data of a next-frame run: from a folder of videos, or the built-in corpus, to clips."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from worldmodel.data import EmbeddingClips, Scaler
 class NextFrameData:
     """Clips of all splits, and the way back from embeddings to frames.
 
-    `frames` is None where only embeddings are at hand; the truth is then what they decode to.
+    `frames` is None where the user gave embeddings only; the truth is then what they decode to.
     """
 
     name: str
@@ -93,7 +93,7 @@ class NextFrameData:
 
 
 def prepare_data(config: NextFrameConfig, inputs: Inputs) -> NextFrameData:
-    """Make or reuse the shards of a folder of videos, a shard set, or the embedded corpus.
+    """Make or reuse the shards of a folder of videos, a shard set, or the built-in corpus.
 
     Raises:
         InputError: the data cannot be used, or its clips are too short for the evaluation.
@@ -104,7 +104,7 @@ def prepare_data(config: NextFrameConfig, inputs: Inputs) -> NextFrameData:
             cache / "bouncing_balls" / _balls_name(config.balls), config.balls
         )
         frames: ShardSet | None = prepare_frames(balls, cache, config.corpus)
-        name = "bouncing balls (embedded)"
+        name = "bouncing balls (built in)"
     elif (data / MANIFEST).is_file():
         given = ShardSet(data)
         require_whole(given)

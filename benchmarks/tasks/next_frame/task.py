@@ -23,7 +23,7 @@ class NextFrame(Task[NextFrameConfig, "NextFrameData"]):
     declared = MODELS
 
     def prepare(self, config: NextFrameConfig, inputs: Inputs) -> "NextFrameData":
-        """Make or reuse the shards of a folder of videos, a shard set, or the embedded corpus."""
+        """Make or reuse the shards of a folder of videos, a shard set, or the built-in corpus."""
         from benchmarks.tasks.next_frame.data import prepare_data
 
         return prepare_data(config, inputs)

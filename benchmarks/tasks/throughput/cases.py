@@ -91,7 +91,7 @@ def in_turn(
 ) -> dict[str, Series]:
     """Milliseconds of each call, one after the other, `repeats` times after a warm-up.
 
-    The slowest are repeated thrice only.
+    The slowest calls are repeated three times only.
     """
     times: dict[str, Series] = {name: Series() for name in calls}
     begin = time.perf_counter()

@@ -20,7 +20,7 @@ class Throughput(Task[ThroughputConfig, "ThroughputData"]):
     config = ThroughputConfig
 
     def prepare(self, config: ThroughputConfig, inputs: Inputs) -> "ThroughputData":
-        """The user's videos, or the embedded corpus at the size of the preset."""
+        """The user's videos, or the built-in corpus at the size of the preset."""
         from benchmarks.tasks.throughput.videos import prepare_videos
 
         return prepare_videos(config, inputs)

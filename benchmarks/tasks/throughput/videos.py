@@ -29,7 +29,7 @@ class ThroughputData:
 
 
 def prepare_videos(config: ThroughputConfig, inputs: Inputs) -> ThroughputData:
-    """The user's videos, or the embedded corpus at the size of the preset.
+    """The user's videos, or the built-in corpus at the size of the preset.
 
     Raises:
         InputError: the folder holds no usable video.
@@ -41,7 +41,7 @@ def prepare_videos(config: ThroughputConfig, inputs: Inputs) -> ThroughputData:
         return ThroughputData(corpus.name, corpus)
     name = digest(dataclasses.asdict(config.videos))
     folder = write_bouncing_balls(inputs.cache / "bouncing_balls" / name, config.videos)
-    corpus = list_corpus(str(folder), config.corpus, "the embedded corpus", media=VIDEOS)
+    corpus = list_corpus(str(folder), config.corpus, "the built-in corpus", media=VIDEOS)
     size, fps = config.videos.size, config.videos.fps
     described = f"bouncing balls, {size}x{size}, {fps} a second, {config.videos.seconds:g} s"
     return ThroughputData(described, corpus)
