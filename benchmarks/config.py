@@ -33,7 +33,7 @@ class EvaluationConfig:
         batch_size: number of clips or images evaluated at once.
         bootstrap_samples: number of resamples behind each 95 % interval.
         latency_repeats: number of timed calls behind each median latency, after 3 warm-ups; long
-            calls are timed for 5 seconds only, and the report names their number.
+            calls are timed for 10 seconds only, and the report names their number.
         figure_samples: number of clips or images of a test set that the figures show.
         compile: whether networks run through torch.compile, so that latencies are those of
             compiled networks. Compiling for every shape takes minutes.

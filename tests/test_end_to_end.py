@@ -11,10 +11,15 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from benchmarks.command_line import main
 from benchmarks.options import parse, to_config
+from benchmarks.reporting.figures import COST_AXES, compute_figure, thinking_figure
+from benchmarks.reporting.results import read_result
+from benchmarks.reporting.tables import rows_under
 from benchmarks.tasks.denoise.models import MODELS as DENOISERS
+from benchmarks.tasks.next_frame.conditions import TEACHER_FORCED
 from benchmarks.tasks.next_frame.models import MODELS
 from benchmarks.tasks.next_frame.task import NextFrame
 
@@ -70,7 +75,6 @@ def test_a_run_writes_everything_it_promises(finished: Path) -> None:
         for row in model["rows"]:
             for name in ("psnr", "ssim", "mse", "smooth_l1", "skill"):
                 metric = row["metrics"][name]
-                assert metric["low"] <= metric["mean"] <= metric["high"]
                 assert metric["n"] == (2 if row["condition"]["split"] == "validation" else 3)
             assert row["metrics"]["psnr"]["higher_is_better"]
             assert set(row["cost"]) == {
@@ -93,10 +97,42 @@ def test_a_run_writes_everything_it_promises(finished: Path) -> None:
     assert {(c["a"], c["b"]) for c in result["comparisons"]} == {
         ("ebt", other) for other in list(models)[1:]
     }
-    for name in ("predictions", "horizon", "compute", "thinking", "training"):
-        assert (finished / "figures" / f"{name}.png").stat().st_size > 5000
+    for comparison in result["comparisons"]:
+        means = [
+            next(r for r in rows_of(models[name], **comparison["condition"]) if r["selected"])
+            for name in (comparison["a"], comparison["b"])
+        ]
+        a, b = (row["metrics"]["psnr"]["mean"] for row in means)
+        assert comparison["difference"] == pytest.approx(a - b, abs=1e-6)
+        assert comparison["low"] < comparison["high"]
     for name in ("config.yaml", "report.md", "models/ebt/seed1/weights.safetensors"):
         assert (finished / name).is_file()
+
+
+def test_figures_show_the_numbers_of_the_result(finished: Path) -> None:
+    result = read_result(finished)
+    drawn = {axis.get_xlabel(): axis for axis in compute_figure(result, TEACHER_FORCED).axes}
+    for field, label in COST_AXES:
+        lines = {line.get_label(): line for line in drawn[label].get_lines()}
+        assert set(lines) == {model.name for model in result.models}
+        for model in result.models:
+            rows = rows_under(model, TEACHER_FORCED)
+            psnr = [row.metrics["psnr"].mean for row in rows]
+            if model.training:
+                assert list(lines[model.name].get_xdata()) == [getattr(r.cost, field) for r in rows]
+                assert list(lines[model.name].get_ydata()) == psnr
+            else:
+                assert set(lines[model.name].get_ydata()) == {max(psnr)}
+    figure = thinking_figure(result, TEACHER_FORCED, "smooth_l1", "error")
+    assert figure is not None
+    (line,) = figure.axes[0].get_lines()
+    rows = rows_under(result.models[0], TEACHER_FORCED)
+    assert list(line.get_ydata()) == [row.metrics["smooth_l1"].mean for row in rows]
+    for name in ("predictions", "horizon", "compute", "thinking", "training"):
+        with Image.open(finished / "figures" / f"{name}.png") as picture:
+            low, high = picture.convert("L").getextrema()
+            assert (low, high) < (100, 256)
+            assert picture.width > 400
 
 
 def rows_of(model: dict[str, Any], split: str, protocol: str) -> list[dict[str, Any]]:
