@@ -8,7 +8,7 @@ import pytest
 RUN = Path(__file__).parent.parent / "benchmarks" / "run.py"
 CODE = f"""
 import os, runpy, sys
-sys.argv = ["run.py", "--report", "/nowhere"]
+sys.argv = ["run.py"]
 try: runpy.run_path({str(RUN)!r}, run_name="__main__")
 except SystemExit: pass
 print("SPINS", os.environ.get("GOMP_SPINCOUNT"), "torch" in sys.modules)
