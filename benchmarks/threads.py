@@ -3,8 +3,7 @@
 import os
 
 # As libgomp itself chooses where it knows of more threads than cores; it does not know of other
-# programs. Alone it costs 3 % of a small model's training step; beside another program the step
-# is twice as fast as with the 300,000 rounds of the default (docs/throughput.md).
+# programs (docs/throughput.md has measurements).
 SPINS = "1000"
 
 
