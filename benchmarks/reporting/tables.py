@@ -70,11 +70,12 @@ def quality_table(
 
 def cost_table(result: Result, condition: Condition) -> Table:
     """Cost of each model at its selected setting, in the order of the quality table."""
-    header = ["model", "setting", "traits", *COST_HEADER]
-    rows = [
-        [model.name, row.setting.label, ", ".join(model.traits) or "–", *cost_cells(row.cost)]
-        for model, row in ranked(result, condition)
-    ]
+    special = any(model.traits for model in result.models)
+    header = ["model", "setting", *(["traits"] if special else []), *COST_HEADER]
+    rows = []
+    for model, row in ranked(result, condition):
+        traits = [", ".join(model.traits) or "–"] if special else []
+        rows.append([model.name, row.setting.label, *traits, *cost_cells(row.cost)])
     return header, rows
 
 
@@ -173,7 +174,7 @@ def cost_cells(cost: Cost) -> Cells:
         number(cost.input_gradient_passes),
         number(cost.forward_equivalents, 2),
         number(cost.flops / 1e6 if cost.flops is not None else None, 1),
-        f"{number(cost.latency_ms, 1)} (of {cost.latency_repeats})",
+        f"{number(cost.latency_ms, 1)} ({cost.latency_repeats} calls)",
         number(cost.peak_memory_bytes / 1e6, 1),
     ]
 
@@ -204,7 +205,7 @@ def environment_lines(environment: dict[str, Any], seeds: list[int] | None = Non
         f"{environment['threads']} threads, device {environment['device']}.",
         f"{seeded}The whole configuration is in `config.yaml`; "
         "`python benchmarks/run.py --config config.yaml` repeats the run.",
-        "Latency is a median of as many timed calls as stand behind it.",
+        "Latency is the median of the timed calls whose number stands beside it.",
     ]
 
 
