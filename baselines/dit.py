@@ -19,7 +19,7 @@ from denoise.data import NoisyImages
 from denoise.model import TrainedDenoiser
 from worldmodel.config import BackboneConfig
 from worldmodel.layers import at_least_float32
-from worldmodel.predictor import Clips, Setting, Trajectory, counted, expect
+from worldmodel.predictor import Clips, Passes, Setting, Trajectory, counted, expect
 
 PredictNoise = Callable[[Tensor, int], Tensor]
 PUBLISHED_PASSES = 100
@@ -33,7 +33,7 @@ class Sampler(StrEnum):
 
 
 @dataclass(frozen=True)
-class Sampling(Setting):
+class Sampling(Passes):
     """A number of passes with a sampler, from the step that the noisy images name.
 
     One pass is the x0 prediction, whatever the sampler; it has none.
@@ -54,16 +54,6 @@ class Sampling(Setting):
         """Such as `ddim, 10 passes`."""
         passes = counted(self.passes, "pass")
         return f"{self.sampler}, {passes}" if self.sampler else "x0, 1 pass"
-
-    @property
-    def order(self) -> float:
-        """The number of passes."""
-        return self.passes
-
-    @property
-    def count(self) -> int:
-        """The number of passes."""
-        return self.passes
 
 
 @dataclass(frozen=True)
