@@ -1,4 +1,9 @@
 import os
+
+# Workers share the cores, a thread for each; threads that fight slow one another tenfold. Set
+# before numpy and torch read it; what a test starts inherits it.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import signal
 from pathlib import Path
 
@@ -13,8 +18,6 @@ from data_prep.synthetic.bouncing_balls import write_bouncing_balls
 
 BALLS = BouncingBallsConfig(train=6, validation=2, test=3, seconds=3.5)
 
-# Workers share the cores, a thread for each; threads that fight slow one another tenfold.
-os.environ["OMP_NUM_THREADS"] = "1"  # what a test starts inherits it
 torch.set_num_threads(1)
 # A shell that runs the tests in the background has them, and what they start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
