@@ -31,7 +31,6 @@ class EvaluationConfig:
 
     Args:
         batch_size: number of clips or images evaluated at once.
-        bootstrap_samples: number of resamples behind each 95 % interval.
         latency_repeats: number of timed calls behind each median latency, after 3 warm-ups; long
             calls are timed for 10 seconds only, and the report names their number.
         figure_samples: number of clips or images of a test set that the figures show.
@@ -40,13 +39,12 @@ class EvaluationConfig:
     """
 
     batch_size: int = 64
-    bootstrap_samples: int = 2000
     latency_repeats: int = 20
     figure_samples: int = 3
     compile: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "bootstrap_samples", "latency_repeats", "figure_samples"):
+        for name in ("batch_size", "latency_repeats", "figure_samples"):
             require(getattr(self, name) >= 1, f"evaluation.{name} must be at least 1")
 
 

@@ -66,7 +66,7 @@ class Corruption:
         clean = encoder.encode(frames)[:, None]  # [B, 1, P, D]
         if self.level is not None:
             step = step_of(self.level)
-            noise = keyed_noise(Stream.CORRUPTION, seed, keys, [0], *clean.shape[2:]).to(clean)
+            noise = keyed_noise(Stream.CORRUPTION, (seed,), keys, [0], *clean.shape[2:]).to(clean)
             steps = torch.full((len(keys),), step, device=clean.device)
             return NoisyImages(
                 diffuse(clean, steps, noise), list(keys), step, signal_and_noise(step)[0]

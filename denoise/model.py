@@ -99,6 +99,10 @@ class EBTDenoiser(TrainedDenoiser):
         """A trajectory for each setting: all are parts of the longest one."""
         return self.ebt.predict_all(context, settings, energies)
 
+    def seed_starts(self, seed: int) -> None:
+        """Draw the starts of predictions from another seed."""
+        self.ebt.seed_starts(seed)
+
     def calibrate(self, batch: Clips) -> None:
         """Calibrate the energy on a batch of clean images, at the highest level."""
         clean = batch.embeddings

@@ -222,15 +222,25 @@ def test_bfloat16_keeps_candidates_and_energies_in_float32() -> None:
 
 
 def test_noise_depends_on_seed_key_and_frame_alone() -> None:
-    noise = keyed_noise(Stream.START, 0, ["a", "b"], [1, 2, 3], PATCHES, DIM)
-    assert torch.equal(noise[1, 2], keyed_noise(Stream.START, 0, ["b"], [3], PATCHES, DIM)[0, 0])
+    noise = keyed_noise(Stream.START, (0,), ["a", "b"], [1, 2, 3], PATCHES, DIM)
+    assert torch.equal(noise[1, 2], keyed_noise(Stream.START, (0,), ["b"], [3], PATCHES, DIM)[0, 0])
     assert not torch.equal(noise[0, 0], noise[0, 1])
     assert not torch.equal(
-        noise[0, 0], keyed_noise(Stream.START, 1, ["a"], [1], PATCHES, DIM)[0, 0]
+        noise[0, 0], keyed_noise(Stream.START, (1,), ["a"], [1], PATCHES, DIM)[0, 0]
     )
-    many = keyed_noise(Stream.START, 0, [str(i) for i in range(200)], [1], PATCHES, DIM)
+    many = keyed_noise(Stream.START, (0,), [str(i) for i in range(200)], [1], PATCHES, DIM)
     assert abs(float(many.mean())) < 0.05
     assert float(many.std()) == pytest.approx(1, abs=0.03)
+
+
+def test_a_trained_model_starts_from_the_noise_of_its_own_seed() -> None:
+    model, batch = ebt(), clips(2)
+    first = model.predict(batch, Thinking(1)).candidates[0]
+    model.seed_starts(3)
+    third = model.predict(batch, Thinking(1)).candidates[0]
+    assert not torch.isclose(first, third).any()
+    model.seed_starts(0)
+    assert torch.equal(model.predict(batch, Thinking(1)).candidates[0], first)
 
 
 def test_the_best_of_candidates_is_the_one_of_lowest_energy() -> None:

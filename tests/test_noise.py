@@ -25,7 +25,7 @@ def correlation(a: torch.Tensor, b: torch.Tensor) -> float:
 def test_streams_share_no_numbers() -> None:
     like = torch.zeros(20, 20)
     drawn = {stream: noise_like(like, stream, 0) for stream in Stream}
-    drawn |= {f"keyed {s}": keyed_noise(s, 0, ["0"], [1], 20, 20)[0, 0] for s in Stream}
+    drawn |= {f"keyed {s}": keyed_noise(s, (0,), ["0"], [1], 20, 20)[0, 0] for s in Stream}
     for (a, first), (b, second) in itertools.combinations(drawn.items(), 2):
         assert abs(correlation(first, second)) < 0.2, (a, b)
         assert not (first == second).any()

@@ -30,8 +30,8 @@ BACKBONE = BackboneConfig(layers=2, heads=2, width=64)
 GRID, DIM = (4, 4), 48
 NEXT_FRAME: dict[str, tuple[Callable[..., Predictor], object, float]] = {
     "ebt": (NextFrameEBT, EBTConfig(), 0.439613),
-    "ebt quadratic": (NextFrameEBT, EBTConfig(form="quadratic", anchor="last_frame"), 0.723536),
-    "ebt linear": (NextFrameEBT, EBTConfig(form="linear"), 0.765897),
+    "ebt quadratic": (NextFrameEBT, EBTConfig(form="quadratic", anchor="last_frame"), 0.723401),
+    "ebt linear": (NextFrameEBT, EBTConfig(form="linear"), 0.765563),
     "ebt blind": (NextFrameEBT, EBTConfig(candidate_in_features=False), 0.436664),
     "transformer_pp": (TransformerPP, TransformerPPConfig(), 0.436703),
 }

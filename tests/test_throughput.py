@@ -119,5 +119,5 @@ def test_ratios_are_above_one_where_ours_is_better() -> None:
 
 
 def test_the_result_is_plain_json_of_a_version(tmp_path: Path) -> None:
-    (tmp_path / "results.json").write_text(json.dumps({"schema_version": 3, "task": "throughput"}))
+    (tmp_path / "results.json").write_text(json.dumps({"schema_version": 4, "task": "throughput"}))
     assert main(["--report", str(tmp_path)]) == 2

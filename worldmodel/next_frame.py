@@ -36,6 +36,7 @@ class NextFrameEBT(Predictor):
         super().__init__()
         self.config = config
         self.energy = EnergyTransformer(config, backbone, grid, dim)
+        self._start_seed = 0
 
     @property
     def backbone(self) -> nn.Module:
@@ -82,6 +83,10 @@ class NextFrameEBT(Predictor):
         """Think about the frame `[B, 1, P, D]` that follows all observed ones."""
         visible = torch.tensor([encoded.frames], device=encoded.features.device)
         return self._think(encoded, visible, keys, setting).prediction
+
+    def seed_starts(self, seed: int) -> None:
+        """Draw the starts of predictions from another seed."""
+        self._start_seed = seed
 
     def calibrate(self, batch: Clips, noise: float = 1.0) -> None:
         """Calibrate the energy on the starts of a batch; `noise` is their standard deviation."""
@@ -131,13 +136,13 @@ class NextFrameEBT(Predictor):
     ) -> Tensor:
         """Start candidates `[B, C * N, P, D]`, the N of a frame side by side.
 
-        They depend on clip, frame and number of the candidate alone.
+        They depend on seed, clip, frame and number of the candidate alone.
         """
         patches, dim = encoded.embeddings.shape[2:]
         frames = visible.tolist()
         noise = torch.stack(
             [
-                keyed_noise(Stream.START, number, keys, frames, patches, dim)
+                keyed_noise(Stream.START, (self._start_seed, number), keys, frames, patches, dim)
                 for number in range(candidates)
             ],
             dim=2,

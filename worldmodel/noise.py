@@ -35,15 +35,20 @@ def noise_like(tensor: Tensor, stream: Stream, *key: int | str) -> Tensor:
 
 
 def keyed_noise(
-    stream: Stream, seed: int, keys: Sequence[str], frames: Sequence[int], patches: int, dim: int
+    stream: Stream,
+    seeds: Sequence[int],
+    keys: Sequence[str],
+    frames: Sequence[int],
+    patches: int,
+    dim: int,
 ) -> Tensor:
-    """Standard normal noise `[B, C, P, D]`: each frame's depends on seed, clip key and frame alone.
+    """Standard normal noise `[B, C, P, D]`; a frame's depends on seeds, clip key and frame alone.
 
     So a clip's prediction is the same in any batch, in parallel or one frame at a time.
     """
     noise = torch.empty(len(keys), len(frames), patches, dim)
     for row, key in enumerate(keys):
         for column, frame in enumerate(frames):
-            generator = stream_generator(stream, seed, key, frame)
+            generator = stream_generator(stream, *seeds, key, frame)
             torch.randn(patches, dim, generator=generator, out=noise[row, column])
     return noise

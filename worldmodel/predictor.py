@@ -129,6 +129,11 @@ class Predictor(nn.Module):
         """The module of which one call is one forward pass; None for models without one."""
         return None
 
+    @property
+    def blocks(self) -> nn.Module | None:
+        """The blocks of the backbone, all alike; None for models without."""
+        return getattr(self.backbone, "blocks", None)
+
     def regions(self) -> list[tuple[nn.Module, str]]:
         """The modules, and their methods, that take most of the time; each is compiled whole."""
         return [] if self.backbone is None else [(self.backbone, "forward")]
@@ -159,6 +164,9 @@ class Predictor(nn.Module):
             prediction = self.predict(seen, setting).prediction[:, -1:]
             embeddings = torch.cat([embeddings, prediction], dim=1)
         return embeddings[:, frames:]
+
+    def seed_starts(self, seed: int) -> None:
+        """Draw the starts of predictions from another seed; most models start from no noise."""
 
     def calibrate(self, batch: Clips) -> None:
         """Calibrate, once before training, on one fixed batch; most models have nothing to set."""

@@ -18,7 +18,6 @@ from benchmarks.measure.scores import (
     Condition,
     Scores,
     Values,
-    bootstrap_of,
     means,
     recorded,
 )
@@ -169,14 +168,13 @@ def _rows(
             costs[identity] = measure_cost(
                 prediction.call, predictor.backbone, unit_flops, config.latency_repeats, device
             )
-        bootstrap = bootstrap_of(values, config.bootstrap_samples)
         rows.append(
             Row(
                 setting=recorded(setting),
                 condition=asdict(condition),
                 selected=index == scores.selected(condition),
                 trained=setting == predictor.trained_setting(),
-                metrics=means(values, bootstrap) | judge.metrics(values, condition),
+                metrics=means(values) | judge.metrics(values, condition),
                 cost=costs[identity],
             )
         )

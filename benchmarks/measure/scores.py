@@ -1,20 +1,15 @@
 """From values per video or image to what a result says: means, intervals, the chosen setting."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 from torch import Tensor
 
-from benchmarks.measure.intervals import Bootstrap, Interval
+from benchmarks.measure.intervals import LEVEL, Interval, difference, holm, mean
 from benchmarks.measure.metrics import higher_is_better
-from benchmarks.reporting.results import (
-    Comparison,
-    Metric,
-    SettingRecord,
-    verdict,
-)
+from benchmarks.reporting.results import Comparison, Metric, SettingRecord
 from worldmodel.predictor import Setting
 
 if TYPE_CHECKING:
@@ -68,18 +63,9 @@ def mean_by_source(values: Tensor, sources: list[str]) -> np.ndarray:
     return np.bincount(inverse, values.double().cpu().numpy()) / np.bincount(inverse)
 
 
-def bootstrap_of(values: Values, samples: int) -> Bootstrap:
-    """The resamples for values of this shape."""
-    seeds, sources = values["psnr"].shape
-    return Bootstrap(seeds, sources, samples)
-
-
-def means(values: Values, bootstrap: Bootstrap) -> dict[str, Metric]:
+def means(values: Values) -> dict[str, Metric]:
     """Each metric's mean with its interval and good direction."""
-    return {
-        name: metric(bootstrap.mean(value), higher_is_better(name))
-        for name, value in values.items()
-    }
+    return {name: metric(mean(value), higher_is_better(name)) for name, value in values.items()}
 
 
 def metric(interval: Interval, higher_is_better: bool | None) -> Metric:
@@ -96,10 +82,22 @@ def compare(
     scores: dict[str, Scores[Condition]],
     pairs: Iterable[tuple[tuple[str, int], tuple[str, int]]],
     condition: Condition,
-    samples: int,
 ) -> list[Comparison]:
-    """Paired differences in PSNR of (model, index of a setting) pairs under a condition."""
-    return [_comparison(scores, a, b, condition, samples) for a, b in pairs]
+    """Paired differences in PSNR of (model, index of a setting) pairs under a condition.
+
+    Their p-values are not yet corrected, and nobody is said to be better.
+    """
+    return [_comparison(scores, a, b, condition) for a, b in pairs]
+
+
+def corrected(comparisons: list[Comparison]) -> list[Comparison]:
+    """The comparisons of a run as one family: p-values after Holm, and who is better by them."""
+    found = []
+    p_values = holm([comparison.p for comparison in comparisons])
+    for comparison, p in zip(comparisons, p_values, strict=True):
+        winner = comparison.a if comparison.difference > 0 else comparison.b
+        found.append(replace(comparison, p=p, better=winner if p < 1 - LEVEL else None))
+    return found
 
 
 def _comparison(
@@ -107,13 +105,11 @@ def _comparison(
     a: tuple[str, int],
     b: tuple[str, int],
     condition: Condition,
-    samples: int,
 ) -> Comparison:
     a_values, b_values = (scores[name].values[index, condition]["psnr"] for name, index in (a, b))
     both = min(a_values.shape[1], b_values.shape[1])  # a smaller set is the first of the larger
     a_values, b_values = a_values[:, :both], b_values[:, :both]
-    seeds = max(len(a_values), len(b_values))
-    interval = Bootstrap(seeds, both, samples).difference(a_values, b_values)
+    interval = difference(a_values, b_values)
     return Comparison(
         a=a[0],
         b=b[0],
@@ -125,5 +121,6 @@ def _comparison(
         low=interval.low,
         high=interval.high,
         n=interval.n,
-        verdict=verdict(a[0], b[0], interval.low, interval.high),
+        p=interval.p,
+        better=None,
     )

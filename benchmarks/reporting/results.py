@@ -17,7 +17,7 @@ from benchmarks.measure.costs import Cost
 from data_prep.errors import InputError
 from data_prep.shards.storage import write_json
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 RESULTS = "results.json"
 PACKAGES = (
     "torch",
@@ -99,7 +99,11 @@ class Model:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Paired difference a - b of a metric under a condition, each model in its setting."""
+    """Paired difference a - b of a metric under a condition, each model in its setting.
+
+    `p` is two-sided and corrected for all comparisons of the run (Holm); `better` names the model
+    whose lead survives that at the level 0.05.
+    """
 
     a: str
     b: str
@@ -111,7 +115,8 @@ class Comparison:
     low: float
     high: float
     n: int
-    verdict: str
+    p: float
+    better: str | None
 
 
 @dataclass(frozen=True)
@@ -172,13 +177,6 @@ class Result:
     profiles: list[Profile] = field(default_factory=list)
     files: dict[str, Any] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
-
-
-def verdict(a: str, b: str, low: float, high: float) -> str:
-    """Who is better, or `no difference` where the interval holds zero (higher is better)."""
-    if low <= 0 <= high:
-        return "no difference"
-    return f"{a} is better" if low > 0 else f"{b} is better"
 
 
 def write_result(folder: Path, result: Result) -> None:

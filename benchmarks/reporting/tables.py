@@ -16,6 +16,11 @@ COST_HEADER = [
 ]
 BRIEF_COST_HEADER = ["passes", "equivalents", "latency ms"]
 
+CORRECTED = (
+    "A difference counts where its p-value stays below 0.05 after Holm's correction for all "
+    "comparisons of the run."
+)
+
 Cells = list[str]
 Table = tuple[Cells, list[Cells]]
 # Title, metric and number of digits of a column.
@@ -157,7 +162,7 @@ def difference(result: Result, a: str, b: str, condition: Condition, brief: bool
     if found is None:
         return "–"
     if brief:
-        sure = "" if found.verdict == "no difference" else "*"
+        sure = "*" if found.better else ""
         return f"{found.difference:+.2f}{sure}"
     return difference_text(found)
 
@@ -191,7 +196,7 @@ def seeds_text(result: Result) -> str:
     """What the intervals rest on."""
     if len(result.seeds) > 1:
         return f"{len(result.seeds)} training seeds"
-    return "one training seed; another seed may differ"
+    return "one training seed: they speak of these trained models, not of the methods"
 
 
 def environment_lines(environment: dict[str, Any], seeds: list[int] | None = None) -> list[str]:

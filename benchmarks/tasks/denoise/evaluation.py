@@ -11,12 +11,13 @@ from torch import Tensor
 
 from benchmarks.measure.costs import count_flops
 from benchmarks.measure.evaluation import CostCall, Judge, batches, spread, write_pictures
+from benchmarks.measure.intervals import pooled_psnr
 from benchmarks.measure.metrics import frame_quality, lpips, lpips_weights, pixel_mse
 from benchmarks.measure.scores import (
     Scores,
     Values,
-    bootstrap_of,
     compare,
+    corrected,
     mean_by_source,
     metric,
 )
@@ -95,8 +96,7 @@ class ImageJudge(Judge[ImageCondition]):
 
     def metrics(self, values: Values, condition: ImageCondition) -> dict[str, Metric]:
         """PSNR of the mean squared error over all images, as published."""
-        bootstrap = bootstrap_of(values, self.config.bootstrap_samples)
-        return {"psnr_pooled": metric(bootstrap.pooled_psnr(values["mse"]), True)}
+        return {"psnr_pooled": metric(pooled_psnr(values["mse"]), True)}
 
     def cost_call(
         self, predictor: Predictor, setting: Setting, condition: ImageCondition
@@ -190,8 +190,8 @@ def compare_all(scores: dict[str, ImageScores], judge: ImageJudge) -> list[Compa
             judged = [index for index, where in scores["dit"].values if where == condition]
             pairs += [((first, here[first]), ("dit", index)) for index in judged]
         distinct = dict.fromkeys(pair for pair in pairs if pair[0] != pair[1])
-        found += compare(scores, distinct, condition, judge.config.bootstrap_samples)
-    return found
+        found += compare(scores, distinct, condition)
+    return corrected(found)
 
 
 def _denoiser(predictor: Predictor) -> Denoiser:

@@ -4,6 +4,7 @@ from collections import Counter
 
 from benchmarks.reporting.results import Comparison, Model, Result, Row
 from benchmarks.reporting.tables import (
+    CORRECTED,
     Condition,
     difference_text,
     find_comparison,
@@ -54,8 +55,8 @@ def verdicts(result: Result) -> list[str]:
         sentences.append(f"Told how strong the noise is: {', '.join(told)}; the others are not.")
     sizes = ", ".join(f"{s['sources']} ({n})" for n, s in result.data["test_sets"].items())
     sentences.append(
-        f"Intervals are 95 % bootstrap intervals over images, {sizes}, and rest on "
-        f"{seeds_text(result)}. A star marks a difference whose interval does not hold zero."
+        f"Intervals are 95 % intervals over images, {sizes}, and rest on "
+        f"{seeds_text(result)}. {CORRECTED} A star marks one that counts."
     )
     return sentences
 
@@ -67,7 +68,11 @@ def _against_all(result: Result, first: str, name: str, corruption: str) -> list
     if first not in best:
         return []
     row = best[first][1]
-    outcomes: dict[str, list[str]] = {"beats": [], "loses to": [], "does not differ from": []}
+    outcomes: dict[str, list[str]] = {
+        "beats": [],
+        "loses to": [],
+        "does not surely differ from": [],
+    }
     for comparison in result.comparisons:
         if (comparison.condition, comparison.a) != (condition, first):
             continue
@@ -76,8 +81,8 @@ def _against_all(result: Result, first: str, name: str, corruption: str) -> list
         setting = comparison.b_setting
         at = f" at {setting.label}" if setting.options else ""
         said = f"{comparison.b}{at} ({difference_text(comparison)} dB)"
-        if comparison.verdict == "no difference":
-            outcomes["does not differ from"].append(said)
+        if comparison.better is None:
+            outcomes["does not surely differ from"].append(said)
         else:
             outcomes["beats" if comparison.difference > 0 else "loses to"].append(said)
     spoken = "; ".join(f"{verb} {', '.join(said)}" for verb, said in outcomes.items() if said)
@@ -107,18 +112,17 @@ def _out_of_distribution(result: Result, first: str) -> list[str]:
     """Over all sets and corruptions but the trained level: how often better, alike, worse."""
     sentences = []
     for other in ("dit", "direct", "direct_multi_level", "dit_full_range"):
-        counts: Counter[str] = Counter()
+        counts: Counter[str | None] = Counter()
         for name in test_sets(result):
             for corruption in corruption_names(result):
                 found = find_comparison(result, first, other, under(name, corruption))
                 if found is not None and corruption != TRAINED:
-                    counts[found.verdict] += 1
+                    counts[found.better] += 1
         if counts:
             sentences.append(
                 f"Out of distribution, over {counts.total()} test sets and corruptions, each at "
-                f"its selected setting: {first} is better than {other} in "
-                f"{counts[f'{first} is better']}, worse in {counts[f'{other} is better']}, no "
-                f"different in {counts['no difference']}."
+                f"its selected setting: {first} leads {other} in {counts[first]}, trails in "
+                f"{counts[other]}, and neither surely in {counts[None]}."
             )
     return sentences
 

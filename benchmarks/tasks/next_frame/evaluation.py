@@ -11,12 +11,13 @@ from torch import Tensor
 
 from benchmarks.measure.costs import count_flops
 from benchmarks.measure.evaluation import CostCall, Judge, spread, write_pictures
+from benchmarks.measure.intervals import skill
 from benchmarks.measure.metrics import embedding_errors, frame_quality
 from benchmarks.measure.scores import (
     Scores,
     Values,
-    bootstrap_of,
     compare,
+    corrected,
     mean_by_source,
     means,
     metric,
@@ -87,9 +88,8 @@ class FrameJudge(Judge[FrameCondition]):
 
     def metrics(self, values: Values, condition: FrameCondition) -> dict[str, Metric]:
         """Skill against `copy_last`."""
-        bootstrap = bootstrap_of(values, self.config.bootstrap_samples)
-        skill = bootstrap.skill(values["mse"], self._copy_last_mse[condition])
-        return {} if skill is None else {"skill": metric(skill, True)}
+        found = skill(values["mse"], self._copy_last_mse[condition])
+        return {} if found is None else {"skill": metric(found, True)}
 
     def cost_call(
         self, predictor: Predictor, setting: Setting, condition: FrameCondition
@@ -166,19 +166,17 @@ class FrameJudge(Judge[FrameCondition]):
         return Clips(embeddings[None].to(self.device), [key])
 
 
-def compare_first(scores: dict[str, FrameScores], samples: int) -> list[Comparison]:
+def compare_first(scores: dict[str, FrameScores]) -> list[Comparison]:
     """PSNR of the first model against each other on test, at the selected settings."""
     found = []
     for condition in JUDGED:
         chosen = [(name, scored.selected(condition)) for name, scored in scores.items()]
         pairs = [(chosen[0], other) for other in chosen[1:]]
-        found += compare(scores, pairs, condition, samples)
-    return found
+        found += compare(scores, pairs, condition)
+    return corrected(found)
 
 
-def encoder_ceiling(
-    data: NextFrameData, config: NextFrameEvaluationConfig
-) -> dict[str, dict[str, float]] | None:
+def encoder_ceiling(data: NextFrameData) -> dict[str, dict[str, float]] | None:
     """PSNR and SSIM of the test targets after encoding and decoding: no prediction can do better.
 
     None where the truth itself is decoded.
@@ -190,5 +188,4 @@ def encoder_ceiling(
     sources = [sample.source for sample in clips.samples]
     quality = frame_quality(data.decode(embeddings), truth)
     values = {name: mean_by_source(v.mean(1), sources)[None] for name, v in quality.items()}
-    bootstrap = bootstrap_of(values, config.bootstrap_samples)
-    return {name: asdict(metric) for name, metric in means(values, bootstrap).items()}
+    return {name: asdict(metric) for name, metric in means(values).items()}

@@ -5,6 +5,7 @@ from pathlib import Path
 from benchmarks.reporting.page import Report, Section, bullets
 from benchmarks.reporting.results import Comparison, Result, Row
 from benchmarks.reporting.tables import (
+    CORRECTED,
     Column,
     Condition,
     cost_table,
@@ -64,8 +65,8 @@ def verdicts(result: Result) -> list[str]:
         sentences.append(_sentence(title, comparison, result))
     sentences += _floors(result)
     sentences.append(
-        f"Intervals are 95 % bootstrap intervals over {result.data['videos']['test']} test videos "
-        f"and rest on {seeds_text(result)}."
+        f"Intervals are 95 % intervals over {result.data['videos']['test']} test videos "
+        f"and rest on {seeds_text(result)}. {CORRECTED}"
     )
     return sentences
 
@@ -73,9 +74,9 @@ def verdicts(result: Result) -> list[str]:
 def _sentence(where: str, comparison: Comparison, result: Result) -> str:
     """Who won, by how much and at what cost, in plain words."""
     compute = _compute_text(result, comparison)
-    if comparison.verdict == "no difference":
+    if comparison.better is None:
         return (
-            f"{where}: no difference in PSNR between {comparison.a} and {comparison.b} "
+            f"{where}: no sure difference in PSNR between {comparison.a} and {comparison.b} "
             f"({difference_text(comparison)} dB){compute}."
         )
     word = "beats" if comparison.difference > 0 else "loses to"

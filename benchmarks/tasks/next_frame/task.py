@@ -70,9 +70,9 @@ class NextFrame(Task[NextFrameConfig, "NextFrameData"]):
             config=dataclasses.asdict(config),
             seeds=config.seeds,
             environment=describe_environment(device),
-            data=data.describe() | {"encoder_ceiling": encoder_ceiling(data, config.evaluation)},
+            data=data.describe() | {"encoder_ceiling": encoder_ceiling(data)},
             models=judged.models,
-            comparisons=compare_first(judged.scores, config.evaluation.bootstrap_samples),
+            comparisons=compare_first(judged.scores),
             files={
                 "pictures": judge.write_pictures(out, shown),
                 "logs": training_logs(planned, config.seeds),

@@ -1,0 +1,114 @@
+"""Intervals and verdicts: coverage by simulation, corrections against known values."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from benchmarks.measure.intervals import difference, holm, mean, pooled_psnr, skill
+from benchmarks.measure.scores import corrected
+from benchmarks.reporting.results import Comparison, SettingRecord
+
+REPEATS = 1500
+
+
+@pytest.mark.parametrize("sources", [5, 16, 64])
+@pytest.mark.parametrize("seeds", [1, 3, 5])
+@pytest.mark.parametrize("dominant", ["seeds", "sources", "neither"])
+def test_intervals_reach_their_nominal_coverage(dominant: str, seeds: int, sources: int) -> None:
+    rng = np.random.default_rng(0)
+    spread = {"seeds": (1.0, 0.2), "sources": (0.2, 1.0), "neither": (0.7, 1.0)}[dominant]
+    of_seeds = spread[0] if seeds > 1 else 0.0
+    hits = 0
+    for _ in range(REPEATS):
+        values = (
+            rng.normal(0, 1, (seeds, 1)) * of_seeds
+            + rng.normal(0, 1, (1, sources)) * spread[1]
+            + rng.normal(0, 0.3, (seeds, sources))
+        )
+        interval = mean(values)
+        hits += interval.low <= 0 <= interval.high
+    assert hits / REPEATS >= 0.93
+
+
+def test_with_one_seed_it_is_the_t_interval_of_the_sources() -> None:
+    values = np.random.default_rng(0).normal(0.4, 1, (1, 12))
+    test = stats.ttest_1samp(values[0], 0)
+    interval, known = mean(values), test.confidence_interval()
+    assert (interval.low, interval.high) == (
+        pytest.approx(known.low),
+        pytest.approx(known.high),
+    )
+    assert interval.p == pytest.approx(test.pvalue)
+
+
+def test_with_one_spread_alone_several_seeds_give_their_t_interval() -> None:
+    per_seed = np.array([[1.0], [1.4], [1.9]])
+    test = stats.ttest_1samp(per_seed[:, 0], 0)
+    interval = mean(per_seed.repeat(8, axis=1))
+    assert interval.low == pytest.approx(test.confidence_interval().low)
+    assert interval.p == pytest.approx(test.pvalue)
+
+
+def test_p_is_below_five_percent_exactly_where_the_interval_leaves_zero_out() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        interval = mean(rng.normal(0.5, 1, (3, 8)))
+        assert (interval.p < 0.05) == (not interval.low <= 0 <= interval.high)
+
+
+def test_comparisons_are_paired_and_seeds_widen_an_interval() -> None:
+    rng = np.random.default_rng(0)
+    base = rng.normal(20, 5, (1, 50))
+    paired = difference(base + 0.5 + rng.normal(0, 0.1, (1, 50)), base)
+    assert 0.4 < paired.low < paired.high < 0.6
+    wide = difference(base + np.array([[-2.0], [0.0], [2.0]]), base)
+    assert wide.low < -1
+    assert wide.high > 1
+
+
+def test_a_single_source_proves_nothing() -> None:
+    interval = mean(np.array([[3.0]]))
+    assert (interval.low, interval.mean, interval.high, interval.p) == (3, 3, 3, 1)
+
+
+def test_skill_is_zero_for_the_reference_and_absent_without_error() -> None:
+    error = np.random.default_rng(0).random((1, 20))
+    same, half = skill(error, error), skill(error / 2, error)
+    assert same is not None
+    assert half is not None
+    assert (same.mean, same.low, same.high) == (0, 0, 0)
+    assert (half.low, half.high) == (pytest.approx(0.5), pytest.approx(0.5))
+    assert skill(error, np.zeros((1, 20))) is None
+
+
+def test_ratios_and_logarithms_have_the_intervals_of_a_slow_bootstrap() -> None:
+    rng = np.random.default_rng(0)
+    error, reference = rng.gamma(4, 0.01, (1, 400)), rng.gamma(4, 0.02, (1, 400))
+    draws = rng.integers(0, 400, (4000, 400))
+    e, r = error[0][draws].mean(1), reference[0][draws].mean(1)
+    found = skill(error, reference)
+    assert found is not None
+    for interval, slow in ((found, 1 - e / r), (pooled_psnr(error), -10 * np.log10(e))):
+        low, high = np.percentile(slow, [2.5, 97.5])
+        width = high - low
+        assert interval.low == pytest.approx(low, abs=0.1 * width)
+        assert interval.high == pytest.approx(high, abs=0.1 * width)
+
+
+def test_holm_gives_the_values_of_statsmodels() -> None:
+    # statsmodels 0.15.0: multipletests(p, method="holm")[1]
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.2, 0.0001, 0.6, 0.02, 0.02]) == pytest.approx([0.4, 0.0005, 0.6, 0.08, 0.08])
+    assert holm([]) == []
+
+
+def test_only_leads_that_survive_the_correction_count() -> None:
+    setting = SettingRecord("–", 0.0, False, {})
+
+    def compared(difference: float, p: float) -> Comparison:
+        low, high = difference - 1, difference + 1
+        return Comparison("a", "b", setting, setting, {}, "psnr", difference, low, high, 9, p, None)
+
+    found = corrected([compared(2.0, 0.001), compared(-2.0, 0.004), compared(1.0, 0.04)] * 5)
+    assert [comparison.better for comparison in found[:3]] == ["a", "b", None]
+    assert found[0].p == pytest.approx(0.015)
