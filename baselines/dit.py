@@ -107,6 +107,11 @@ class DiTDenoiser(TrainedDenoiser):
         """The whole network."""
         return self.dit
 
+    @property
+    def blocks(self) -> nn.Module:
+        """The transformer blocks, each with its own conditioning on the step."""
+        return self.dit.transformer_blocks
+
     def settings(self) -> Sequence[Setting]:
         """Every number of passes with each sampler, then the published protocol.
 

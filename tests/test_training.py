@@ -1,6 +1,7 @@
 import functools
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,9 +13,18 @@ from data_prep.shards.format import ShardSet
 from worldmodel.config import BackboneConfig, EBTConfig, TrainingConfig
 from worldmodel.data import EmbeddingClips, Scaler
 from worldmodel.next_frame import NextFrameEBT
-from worldmodel.predictor import Predictor
+from worldmodel.optimizers import block_matrices, make_optimizers
+from worldmodel.predictor import Clips, Predictor
 from worldmodel.thinking import NonFiniteError
-from worldmodel.training import CHECKPOINT, RECORD, WEIGHTS, TrainingData, train_predictor
+from worldmodel.training import (
+    CHECKPOINT,
+    RECORD,
+    WEIGHTS,
+    PredictorTraining,
+    TrainingData,
+    TrainingRecord,
+    train_predictor,
+)
 
 BACKBONE = BackboneConfig(layers=1, heads=2, width=64)
 CONFIG = TrainingConfig(steps=8, batch_size=3, warmup_steps=2, validate_every=3)
@@ -33,8 +43,11 @@ def data(shards: ShardSet, config: TrainingConfig = CONFIG) -> TrainingData:
     return TrainingData(train, validation, config, seed=0)
 
 
-def train(predictor: Predictor, shards: ShardSet, folder: Path) -> None:
-    train_predictor(predictor, data(shards), 3e-3, folder, "cpu", "test", {"width": 64})
+def train(
+    predictor: Predictor, shards: ShardSet, folder: Path, config: TrainingConfig = CONFIG
+) -> TrainingRecord:
+    plan = {"width": 64}
+    return train_predictor(predictor, data(shards, config), 3e-3, folder, "cpu", "test", plan)
 
 
 def same_weights(a: Predictor, b: Predictor) -> bool:
@@ -42,17 +55,27 @@ def same_weights(a: Predictor, b: Predictor) -> bool:
     return all(torch.equal(x, y) for x, y in pairs)
 
 
-@pytest.mark.parametrize("name", ["transformer_pp", "linear"])
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("transformer_pp", {}),
+        ("transformer_pp", {"ema": 0.5}),
+        ("linear", {"optimizer": "adamw"}),
+        ("linear", {}),
+    ],
+)
 @pytest.mark.parametrize("interrupted_at", [2, 4])
 def test_a_resumed_training_is_bit_identical(
     name: str,
+    changes: dict[str, Any],
     interrupted_at: int,
     embedding_shards: ShardSet,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    config = replace(CONFIG, **changes)
     unbroken = build(name)
-    train(unbroken, embedding_shards, tmp_path / "unbroken")
+    train(unbroken, embedding_shards, tmp_path / "unbroken", config)
     broken = build(name)
     original, calls = type(broken).training_losses, []
 
@@ -65,12 +88,12 @@ def test_a_resumed_training_is_bit_identical(
     with monkeypatch.context() as patch:
         patch.setattr(type(broken), "training_losses", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            train(broken, embedding_shards, tmp_path / "broken")
+            train(broken, embedding_shards, tmp_path / "broken", config)
     assert (tmp_path / "broken" / CHECKPOINT).is_file()
     assert not (tmp_path / "broken" / RECORD).exists()
     resumed = build(name)
     torch.nn.init.zeros_(next(resumed.parameters()))
-    train(resumed, embedding_shards, tmp_path / "broken")
+    train(resumed, embedding_shards, tmp_path / "broken", config)
     assert same_weights(resumed, unbroken)
 
 
@@ -91,6 +114,69 @@ def test_a_finished_training_is_loaded_not_repeated(
         train_predictor(
             loaded, data(embedding_shards), 3e-3, tmp_path, "cpu", "test", {"width": 96}
         )
+
+
+def test_muon_moves_the_matrices_of_the_blocks_alike_in_all_directions() -> None:
+    predictor = build("transformer_pp")
+    before = {name: p.detach().clone() for name, p in predictor.named_parameters()}
+    optimizers, _ = make_optimizers(predictor, replace(CONFIG, warmup_steps=0), 1e-2)
+    generator = torch.Generator().manual_seed(0)
+    for parameter in predictor.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=generator)
+    for optimizer in optimizers:
+        optimizer.step()
+    orthogonalised = {id(p) for p in block_matrices(predictor)}
+    assert len(orthogonalised) == 7  # of one block: four in attention, three in the SwiGLU
+    for name, parameter in predictor.named_parameters():
+        moved = parameter.detach() - before[name] * (1 - 1e-2 * CONFIG.weight_decay)
+        if id(parameter) in orthogonalised:
+            directions = torch.linalg.svdvals(moved)
+            assert directions.quantile(0.1) > 0.5 * directions.max()
+            # the same size of step as AdamW's, up to the spread of the singular values
+            assert float(moved.square().mean().sqrt()) == pytest.approx(0.2 * 1e-2, rel=0.3)
+        elif parameter.ndim == 2 and parameter.std() > 0:
+            assert float(moved.abs().median()) == pytest.approx(1e-2, rel=0.1)
+    (adamw,), _ = make_optimizers(predictor, replace(CONFIG, optimizer="adamw"), 1e-2)
+    held = [p for group in adamw.param_groups for p in group["params"]]
+    assert {id(p) for p in held} == {id(p) for p in predictor.parameters()}
+
+
+def test_the_weights_that_validate_best_are_kept(
+    embedding_shards: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses, seen = iter([1.0, 0.5, 2.0]), []
+
+    def validation_step(self: PredictorTraining, batch: Clips, index: int) -> None:
+        if index == 0:
+            seen.append({n: v.clone() for n, v in self.predictor.state_dict().items()})
+            self.log("validation_loss", next(losses), batch_size=1)
+
+    monkeypatch.setattr(PredictorTraining, "validation_step", validation_step)
+    predictor = build("transformer_pp")
+    record = train(predictor, embedding_shards, tmp_path)  # validated at steps 3, 6 and 8
+    assert (record.validation_loss, record.kept_step, record.steps) == (0.5, 6, 8)
+    assert all(torch.equal(value, seen[1][n]) for n, value in predictor.state_dict().items())
+    loaded = build("transformer_pp")
+    assert train(loaded, embedding_shards, tmp_path) == record
+    assert same_weights(loaded, predictor)
+
+
+def test_an_average_of_the_weights_is_what_is_judged_and_kept(
+    embedding_shards: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: dict[str, torch.Tensor] = {}
+    original = PredictorTraining.training_step
+
+    def training_step(self: PredictorTraining, batch: Clips, index: int) -> None:
+        original(self, batch, index)
+        for name, value in self.predictor.state_dict().items():
+            kept[name] = value.clone() if index == 0 else kept[name] * 0.5 + value * 0.5
+
+    monkeypatch.setattr(PredictorTraining, "training_step", training_step)
+    predictor = build("transformer_pp")
+    train(predictor, embedding_shards, tmp_path, replace(CONFIG, ema=0.5, validate_every=8))
+    for name, value in predictor.state_dict().items():
+        assert torch.allclose(value, kept[name], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["transformer_pp", "residual", "quadratic", "linear"])

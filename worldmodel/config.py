@@ -9,6 +9,7 @@ Anchor = Literal["zero", "last_frame"]
 Form = Literal["residual", "quadratic", "linear"]
 Precision = Literal["32-true", "bf16-mixed"]
 Compile = Literal["auto", "on", "off"]
+Optimizer = Literal["muon", "adamw"]
 
 
 @dataclass
@@ -45,9 +46,11 @@ class ModelConfig:
 
     Args:
         learning_rate: peak learning rate.
+        optimizer: optimiser of this model (null: training.optimizer).
     """
 
     learning_rate: float = 1e-2
+    optimizer: Optimizer | None = None
 
     def __post_init__(self) -> None:
         require(self.learning_rate > 0, "learning_rate must be above 0")
@@ -58,7 +61,6 @@ class EBTConfig(ModelConfig):
     """The energy, and how a candidate descends it.
 
     Args:
-        learning_rate: peak learning rate.
         form: form of the energy, with y the candidate, r the anchor and h the features;
             `residual` is 1/2|y-r-Wh|^2+wh, `quadratic` 1/2|y-r|^2+wh, `linear` wh.
         anchor: r in the form, where the quadratic part of the energy is centred (null: zero for
@@ -132,15 +134,19 @@ class TrainingConfig:
         batch_size: number of clips in a step.
         warmup_steps: steps in which the learning rate rises to its peak; then it falls as a cosine.
         final_learning_rate: learning rate at the last step, as a share of the peak.
+        optimizer: `muon` moves the matrices of the blocks by Muon and all other parameters by
+            AdamW; `adamw` moves all by AdamW.
         beta2: second moment decay of AdamW (the first moment decay is 0.9).
-        weight_decay: weight decay of AdamW, applied to matrices only.
+        weight_decay: weight decay, applied to matrices only.
         clip_norm: largest norm of the gradient; a longer gradient is shortened to it.
         precision: precision of matrix products; candidates, energies and updates are always
             float32.
         compile: whether training runs through torch.compile; `auto` compiles where enough steps
             are planned to pay for its start-up of a minute or more.
+        ema: decay of an exponential moving average of the weights, which is then what is judged
+            (0: no average).
         validate_every: number of steps between validations; a checkpoint for resuming is written
-            with each.
+            with each. The weights that validate best are kept.
         processes: number of models trained at once on a CPU, each in a process of one thread,
             because small models gain little from more threads (1: one after another, on all
             threads).
@@ -150,11 +156,13 @@ class TrainingConfig:
     batch_size: int = 8
     warmup_steps: int = 50
     final_learning_rate: float = 0.0
+    optimizer: Optimizer = "muon"
     beta2: float = 0.95
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     precision: Precision = "32-true"
     compile: Compile = "auto"
+    ema: float = 0.0
     validate_every: int = 200
     processes: int = 1
 
@@ -163,3 +171,4 @@ class TrainingConfig:
             require(getattr(self, name) >= 1, f"training.{name} must be at least 1")
         require(self.warmup_steps >= 0, "training.warmup_steps must be at least 0")
         require(self.clip_norm > 0, "training.clip_norm must be above 0")
+        require(0 <= self.ema < 1, "training.ema must be at least 0 and below 1")

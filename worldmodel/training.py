@@ -15,10 +15,11 @@ from typing import Any
 import lightning as L
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar, WeightAveraging
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from safetensors.torch import load_model, save_model
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
 from data_prep.errors import InputError
@@ -26,28 +27,31 @@ from data_prep.shards.storage import write_json
 from worldmodel.compiling import compiled, is_to_compile, warm_up
 from worldmodel.config import TrainingConfig
 from worldmodel.data import EmbeddingClips, ordered_batches, training_batches
+from worldmodel.optimizers import make_optimizers
 from worldmodel.predictor import Clips, Predictor
 from worldmodel.thinking import NonFiniteError
 
-WEIGHTS, CHECKPOINT = "weights.safetensors", "resume.ckpt"
+WEIGHTS, CHECKPOINT, BEST = "weights.safetensors", "resume.ckpt", "best.ckpt"
 PLAN, RECORD = "plan.json", "training.json"
 
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """What a training cost in optimiser steps and seconds, and its last validation loss.
+    """What a training cost in optimiser steps and seconds, and its lowest validation loss.
 
-    `start_up_seconds` of them went into compiling; 0 where nothing was compiled.
+    The weights of step `kept_step` had that loss and are kept. `start_up_seconds` of the seconds
+    went into compiling; 0 where nothing was compiled.
     """
 
     steps: int
     seconds: float
     validation_loss: float
+    kept_step: int
     start_up_seconds: float = 0.0
 
 
 class PredictorTraining(L.LightningModule):
-    """Trains a predictor by AdamW with warm-up and cosine decay.
+    """Trains a predictor, with warm-up and cosine decay of the learning rate.
 
     Optimisation is manual, because a predictor yields its losses one at a time and each is
     back-propagated before the next is made.
@@ -69,8 +73,7 @@ class PredictorTraining(L.LightningModule):
         Raises:
             NonFiniteError: a loss is not finite; names thinking step, training step and clips.
         """
-        optimizer: Any = self.optimizers()
-        optimizer.zero_grad()
+        self.zero_grad()
         losses = []
         noise_seed = (self.seed << 32) + self.global_step
         for loss in self.predictor.training_losses(batch, noise_seed):
@@ -86,8 +89,13 @@ class PredictorTraining(L.LightningModule):
         # Lightning's own clipping refuses fused optimisers in mixed precision. Only float16, which
         # is not offered, would need that: it scales its gradients.
         torch.nn.utils.clip_grad_norm_(self.predictor.parameters(), self.config.clip_norm)
-        optimizer.step()
-        self.lr_schedulers().step()  # type: ignore[union-attr]
+        # Lightning counts each step of an optimiser in its wrapping as a training step.
+        counted, *others = _as_list(self.optimizers())
+        counted.step()
+        for optimizer in others:
+            optimizer.optimizer.step()
+        for schedule in _as_list(self.lr_schedulers()):
+            schedule.step()
         self.log("train_loss", total, prog_bar=True)
 
     def validation_step(self, batch: Clips, batch_index: int) -> None:
@@ -103,29 +111,8 @@ class PredictorTraining(L.LightningModule):
         self.validation_loss = float(self.trainer.callback_metrics["validation_loss"])
 
     def configure_optimizers(self) -> Any:
-        """AdamW with weight decay on matrices only; warm-up, then cosine."""
-        parameters = [p for p in self.parameters() if p.requires_grad]
-        groups: list[dict[str, Any]] = [
-            {"params": [p for p in parameters if p.ndim >= 2]},
-            {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-        ]
-        config = self.config
-        optimizer = torch.optim.AdamW(
-            [group for group in groups if group["params"]],
-            lr=self.learning_rate,
-            betas=(0.9, config.beta2),
-            weight_decay=config.weight_decay,
-            fused=True,
-        )
-
-        def factor(step: int) -> float:
-            if step < config.warmup_steps:
-                return (step + 1) / config.warmup_steps
-            done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
-            cosine = (1 + math.cos(math.pi * min(done, 1.0))) / 2
-            return config.final_learning_rate + (1 - config.final_learning_rate) * cosine
-
-        return [optimizer], [torch.optim.lr_scheduler.LambdaLR(optimizer, factor)]
+        """The optimisers, each with its schedule."""
+        return make_optimizers(self.predictor, self.config, self.learning_rate)
 
     def on_train_start(self) -> None:
         """Start the clock."""
@@ -198,6 +185,14 @@ def train_predictor(
     compiling, start_up = is_to_compile(config.compile, config.steps, device), 0.0
     module = PredictorTraining(predictor, config, learning_rate, data.seed)
     _quiet_lightning()
+    best = ModelCheckpoint(
+        folder,
+        filename=BEST.removesuffix(".ckpt"),
+        monitor="validation_loss",
+        save_weights_only=True,
+        enable_version_counter=False,
+    )
+    average = WeightAveraging(use_buffers=False, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
     trainer = L.Trainer(
         accelerator=device,
         devices=1,
@@ -209,6 +204,7 @@ def train_predictor(
         log_every_n_steps=max(1, min(10, config.steps // 20)),
         logger=_loggers(folder),
         callbacks=[
+            best,
             ModelCheckpoint(
                 folder,
                 filename=CHECKPOINT.removesuffix(".ckpt"),
@@ -217,6 +213,7 @@ def train_predictor(
                 save_on_exception=True,
             ),
             _StepReport(report) if report else _NamedProgressBar(description, config.steps),
+            *([average] if config.ema else []),
         ],
         enable_progress_bar=report is None,
         enable_model_summary=False,
@@ -234,14 +231,31 @@ def train_predictor(
                 ckpt_path=checkpoint if checkpoint.is_file() else None,
                 weights_only=True,
             )
+            if config.steps % min(config.validate_every, config.steps):
+                trainer.validate(module, data, verbose=False)  # the last weights may be the best
     except SystemExit:  # Lightning's answer to Ctrl-C, after it has written the checkpoint
         raise KeyboardInterrupt from None
+    loss, kept = _load_best(module, best, config.steps)
     predictor.eval()
     save_model(predictor, str(folder / WEIGHTS))
-    seconds = start_up + module.seconds
-    record = TrainingRecord(config.steps, seconds, module.validation_loss, start_up)
+    record = TrainingRecord(config.steps, start_up + module.seconds, loss, kept, start_up)
     write_json(folder / RECORD, asdict(record))
     return record
+
+
+def _load_best(module: PredictorTraining, best: ModelCheckpoint, steps: int) -> tuple[float, int]:
+    """Load the weights that validated best; gives their loss and step."""
+    lowest = best.best_model_score
+    if lowest is None or module.validation_loss <= float(lowest):
+        return module.validation_loss, steps
+    checkpoint = torch.load(best.best_model_path, weights_only=True)
+    module.load_state_dict(checkpoint["state_dict"])
+    return float(lowest), int(checkpoint["global_step"])
+
+
+def _as_list(one_or_more: Any) -> list[Any]:
+    """Lightning gives a single optimiser or schedule without a list around it."""
+    return one_or_more if isinstance(one_or_more, list) else [one_or_more]
 
 
 def _require_same_plan(folder: Path, plan: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from worldmodel.training import RECORD, TrainingData, TrainingRecord, train_pred
 # Options that do not change the weights: a run may be continued with other values.
 OTHER_OPTIONS = ("inference_steps", "passes", "recursions", "processes")
 # Version of a training's folder; it changes when weights of earlier versions would not fit.
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ def train_model(
     """Build and train one model with one seed in `folder`; gives it and its training record."""
     torch.manual_seed(seed)
     predictor = planned.build(data)
-    training = replace(config.training, steps=planned.steps)
+    predictor.seed_starts(seed)
+    training = planned.training(config)
     batches = TrainingData(data.train, data.validation, training, seed)
     rate = planned.config.learning_rate if planned.config is not None else 0.0
     plan = _plan(planned, config, data, seed)
@@ -99,7 +100,7 @@ def _plan(
     planned: PlannedModel, config: ComparisonConfig, data: RunData, seed: int
 ) -> dict[str, Any]:
     """What decides the weights of a model: option by option, and the data's checksum."""
-    training = replace(config.training, steps=planned.steps)
+    training = planned.training(config)
     sections: dict[str, Any] = {"backbone": planned.backbone, "training": training}
     if planned.spec.section is not None:
         sections[planned.spec.section] = planned.config

@@ -8,7 +8,7 @@ import torch
 from benchmarks.config import ComparisonConfig
 from benchmarks.measure.costs import count_flops
 from benchmarks.models import ModelSpec, RunData
-from worldmodel.config import BackboneConfig, ModelConfig
+from worldmodel.config import BackboneConfig, ModelConfig, TrainingConfig
 from worldmodel.data import training_batches
 from worldmodel.predictor import Clips, Predictor
 
@@ -27,6 +27,13 @@ class PlannedModel:
         """Name of the model."""
         return self.spec.name
 
+    def training(self, config: ComparisonConfig) -> TrainingConfig:
+        """How the model is trained: as all others, for its own steps, by its own optimiser."""
+        training = replace(config.training, steps=self.steps)
+        if self.config is not None and self.config.optimizer is not None:
+            training = replace(training, optimizer=self.config.optimizer)
+        return training
+
     def build(self, data: RunData) -> Predictor:
         """The model with fresh weights."""
         return self.spec.build(self.config, self.backbone, data)
@@ -36,7 +43,11 @@ class PlannedModel:
         """Models with the same identity cost the same: training changes no cost."""
         if self.config is None:
             return (self.name,)
-        return self.spec.build, repr(replace(self.config, learning_rate=1.0)), repr(self.backbone)
+        return (
+            self.spec.build,
+            repr(replace(self.config, learning_rate=1.0, optimizer=None)),
+            repr(self.backbone),
+        )
 
 
 def plan_models(
