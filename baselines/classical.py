@@ -76,7 +76,7 @@ class ClassicalDenoiser(Denoiser):
 class GaussianBlur(ClassicalDenoiser):
     """A Gaussian blur; validation selects its width."""
 
-    def settings(self) -> Sequence[Setting]:
+    def settings(self, counts: Sequence[int]) -> Sequence[Setting]:
         """A setting for each width."""
         return [Blur(width) for width in BLUR_WIDTHS]
 

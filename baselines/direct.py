@@ -22,8 +22,7 @@ class DirectDenoiser(TrainedDenoiser):
         self, config: DirectConfig, backbone: BackboneConfig, grid: tuple[int, int], dim: int
     ):
         super().__init__(config.levels)
-        self.passes = config.passes
-        regressor = TransformerPPConfig(config.learning_rate, anchor="last_frame")
+        regressor = TransformerPPConfig(anchor="last_frame")
         self.regressor = TransformerPP(regressor, backbone, grid, dim)
 
     @property
@@ -35,9 +34,9 @@ class DirectDenoiser(TrainedDenoiser):
         """All but the linear head."""
         return self.regressor.regions()
 
-    def settings(self) -> Sequence[Setting]:
+    def settings(self, counts: Sequence[int]) -> Sequence[Setting]:
         """A setting for each number of passes."""
-        return [Passes(passes) for passes in self.passes]
+        return [Passes(passes) for passes in sorted({1, *counts})]
 
     def trained_setting(self) -> Setting:
         """One pass."""

@@ -112,7 +112,7 @@ class DiTDenoiser(TrainedDenoiser):
         """The transformer blocks, each with its own conditioning on the step."""
         return self.dit.transformer_blocks
 
-    def settings(self) -> Sequence[Setting]:
+    def settings(self, counts: Sequence[int]) -> Sequence[Setting]:
         """Every number of passes with each sampler, then the published protocol.
 
         A model that was trained on a single level has no other to pass through: its x0 prediction
@@ -120,7 +120,7 @@ class DiTDenoiser(TrainedDenoiser):
         """
         if self.first_step == self.last_step:
             return [Sampling()]
-        more = [passes for passes in self.config.passes if passes > 1]
+        more = sorted(passes for passes in counts if passes > 1)
         return [
             Sampling(),
             *(Sampling(passes, sampler) for passes in more for sampler in Sampler),
@@ -128,8 +128,9 @@ class DiTDenoiser(TrainedDenoiser):
         ]
 
     def trained_setting(self) -> Setting:
-        """The x0 prediction, which needs no sampler."""
-        return Sampling()
+        """The x0 prediction, which needs no sampler; of the published DiT, its sampling."""
+        recursions = self.config.recursions
+        return PublishedSampling(recursions[0]) if recursions else Sampling()
 
     def predict(self, context: Clips, setting: Setting, energies: bool = False) -> Trajectory:
         """Sample from the noise level that `context` names; the steps between are not kept."""

@@ -18,6 +18,7 @@ from worldmodel.rollout import cached_rollout
 class TransformerPP(Predictor):
     """Llama-style blocks, causal over frames and dense within one (Gu and Dao, 2023, appendix E).
 
+    With `backbone.depth` above its layers it is a looped transformer (Dehghani et al., 2019).
     Predicts the next frame, or its change from the last one, as `config.anchor` says.
     """
 
@@ -60,7 +61,7 @@ class TransformerPP(Predictor):
 
     def training_losses(self, batch: Clips, seed: int) -> Iterator[Tensor]:
         """Smooth-L1 on all next frames."""
-        prediction = self._predict(self.context(batch.embeddings[:, :-1]))
+        prediction = self._predict(self.context(batch.observed[:, :-1]))
         yield F.smooth_l1_loss(prediction, batch.embeddings[:, 1:])
 
     def _predict(self, encoded: EncodedContext, last_only: bool = False) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Self, TypeVar
 from benchmarks.models import ModelSpec
 from data_prep.config import EncoderConfig, require
 from data_prep.errors import InputError
-from worldmodel.config import BackboneConfig, ModelConfig, TrainingConfig
+from worldmodel.config import BackboneConfig, ModelConfig, TrainingConfig, require_counts
 
 Section = TypeVar("Section", bound=ModelConfig)
 
@@ -31,6 +31,8 @@ class EvaluationConfig:
 
     Args:
         batch_size: number of clips or images evaluated at once.
+        counts: numbers of thinking steps and passes at which every model that has any is judged,
+            each as a row of its own.
         latency_repeats: number of timed calls behind each median latency, after 3 warm-ups; long
             calls are timed for 10 seconds only, and the report names their number.
         figure_samples: number of clips or images of a test set that the figures show.
@@ -39,6 +41,7 @@ class EvaluationConfig:
     """
 
     batch_size: int = 64
+    counts: list[int] = field(default_factory=lambda: [1, 2, 3, 4, 6, 8])
     latency_repeats: int = 20
     figure_samples: int = 3
     compile: bool = False
@@ -46,6 +49,7 @@ class EvaluationConfig:
     def __post_init__(self) -> None:
         for name in ("batch_size", "latency_repeats", "figure_samples"):
             require(getattr(self, name) >= 1, f"evaluation.{name} must be at least 1")
+        require_counts(self.counts, "evaluation.counts")
 
 
 @dataclass
@@ -77,9 +81,7 @@ class ComparisonConfig:
 
     def section_of(self, spec: ModelSpec) -> ModelConfig | None:
         """The configuration of a declared model; None for one that is not trained."""
-        if spec.follows is None:
-            return self.sections.get(spec.name)
-        return replace(self.sections[spec.follows], **spec.changes)
+        return self.sections.get(spec.name)
 
     def with_section(self, name: str, section: ModelConfig) -> Self:
         """The same with another configuration of one model."""

@@ -2,11 +2,10 @@
 
 import importlib.util
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from enum import StrEnum
-from itertools import product
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from worldmodel.config import BackboneConfig, ModelConfig
 
@@ -14,9 +13,6 @@ if TYPE_CHECKING:
     from data_prep.encoders.base import Encoder
     from worldmodel.data import EmbeddingClips
     from worldmodel.predictor import Predictor
-
-Options = Mapping[str, Any]  # fields of a configuration class, by name
-Trials = Sequence[Options]
 
 
 class RunData(Protocol):
@@ -98,13 +94,12 @@ class ModelSpec:
         role: what the model is in the comparison.
         build: what makes it.
         config: configuration class whose defaults make the variant what it is; None for a model
-            without options of its own.
-        trials: the options that the search tries, one after another.
-        follows: name of the model whose options it shares; it has none of its own.
-        changes: options that differ from those of the model that it follows.
+            that is not trained.
         equal_training_to: name of the model whose training FLOPs decide its number of steps.
-        equal_inference_to: name of the model whose FLOPs, at the setting that it is trained for,
-            decide its number of layers.
+        equal_inference_to: name of the model whose FLOPs, at the setting that validation selects,
+            decide its size: its number of layers and the width inside their SwiGLU.
+        looped: whether its blocks are applied again, with the same weights, until it costs those
+            FLOPs, instead of having more of them.
         package: package that must be installed, under an extra of the same name.
     """
 
@@ -112,24 +107,20 @@ class ModelSpec:
     role: Role
     build: Builder
     config: type[ModelConfig] | None = None
-    trials: Trials = ()
-    follows: str | None = None
-    changes: Options = field(default_factory=dict)
     equal_training_to: str | None = None
     equal_inference_to: str | None = None
+    looped: bool = False
     package: str | None = None
 
     @property
-    def section(self) -> str | None:
-        """The name of the options that it is built from."""
-        return self.follows or (self.name if self.config else None)
+    def equal(self) -> list[str]:
+        """What it shares with the energy-based model that it is compared with."""
+        if self.config is None:
+            return []
+        trained = "training FLOPs" if self.equal_training_to else "optimiser steps"
+        return [trained, *(["inference FLOPs"] if self.equal_inference_to else [])]
 
     @property
     def available(self) -> bool:
         """Whether the package that it needs is installed."""
         return self.package is None or importlib.util.find_spec(self.package) is not None
-
-
-def combinations(**choices: Sequence[object]) -> list[Options]:
-    """Every combination of the choices, as trials of a search."""
-    return [dict(zip(choices, values, strict=True)) for values in product(*choices.values())]

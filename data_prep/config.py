@@ -1,6 +1,6 @@
 """Configuration of corpora and encoders. Imports nothing heavy, so that --help stays fast."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from data_prep.errors import InputError
@@ -66,6 +66,9 @@ class CorpusConfig:
         _require_limits("corpus", self.time_limit, self.memory_limit)
 
 
+MOST_BALLS = 4  # more would not find room
+
+
 @dataclass
 class BouncingBallsConfig:
     """The built-in video corpus: balls that bounce in a box, written as H.264 files.
@@ -74,6 +77,8 @@ class BouncingBallsConfig:
         train: number of videos for training.
         validation: number of videos for validation.
         test: number of videos for testing.
+        balls: fewest and most balls in a video.
+        speeds: lowest and highest speed of a ball, in box widths per second.
         seconds: length of a video in seconds.
         fps: frames per second of a video.
         size: height and width of a video in pixels.
@@ -83,6 +88,8 @@ class BouncingBallsConfig:
     train: int = 480
     validation: int = 32
     test: int = 64
+    balls: list[int] = field(default_factory=lambda: [1, 2])
+    speeds: list[float] = field(default_factory=lambda: [0.1, 0.25])
     seconds: float = 6.0
     fps: int = 8
     size: int = 64
@@ -91,6 +98,14 @@ class BouncingBallsConfig:
     def __post_init__(self) -> None:
         for split in ("train", "validation", "test"):
             require(getattr(self, split) >= 1, f"balls.{split} must be at least 1 video")
+        require(
+            len(self.balls) == 2 and 1 <= self.balls[0] <= self.balls[1] <= MOST_BALLS,
+            f"balls.balls must be the fewest and the most, from 1 to {MOST_BALLS}",
+        )
+        require(
+            len(self.speeds) == 2 and 0 < self.speeds[0] <= self.speeds[1],
+            "balls.speeds must be the lowest and the highest, above 0",
+        )
         require(self.seconds > 0 and self.fps > 0, "balls.seconds and balls.fps must be above 0")
         require(self.size % 2 == 0, "balls.size must be even: H.264 halves the colour planes")
 

@@ -6,7 +6,7 @@ from data_prep.config import require
 from worldmodel.config import Anchor, EBTConfig, Form
 
 STEPS = 1000  # of the diffusion schedule; a level is a fraction of them
-TRAINED_LEVEL = 0.1
+TRAINED_LEVEL, WIDE_LEVEL = 0.1, 0.3
 
 
 def step_of(level: float) -> int:
@@ -33,7 +33,6 @@ class EBTDenoiserConfig(EBTConfig):
     """
 
     start_noise: float = 0.0
-    inference_steps: list[int] = field(default_factory=lambda: list(range(1, 11)))
     levels: list[float] = field(default_factory=lambda: [TRAINED_LEVEL, TRAINED_LEVEL])
 
     def __post_init__(self) -> None:
@@ -44,6 +43,20 @@ class EBTDenoiserConfig(EBTConfig):
     def default_anchor(self) -> Anchor:
         """The noisy image."""
         return "last_frame"
+
+
+@dataclass
+class BlindEBTDenoiserConfig(EBTDenoiserConfig):
+    """The EBT whose features do not see the candidate: a regressor in the shape of an energy."""
+
+    candidate_in_features: bool = False
+
+
+@dataclass
+class MultiLevelEBTDenoiserConfig(EBTDenoiserConfig):
+    """The EBT, trained on all levels of the noise up to 0.3."""
+
+    levels: list[float] = field(default_factory=lambda: [1 / STEPS, WIDE_LEVEL])
 
 
 @dataclass

@@ -81,9 +81,9 @@ class EBTDenoiser(TrainedDenoiser):
         """Encoding the noisy image, and one step's energy and gradient."""
         return self.ebt.regions()
 
-    def settings(self) -> Sequence[Setting]:
+    def settings(self, counts: Sequence[int]) -> Sequence[Setting]:
         """A setting for each number of thinking steps."""
-        return self.ebt.settings()
+        return self.ebt.settings(counts)
 
     def trained_setting(self) -> Setting:
         """As many thinking steps as in training."""

@@ -14,7 +14,7 @@ from worldmodel.predictor import Clips, Setting, Thinking
 
 BACKBONE = BackboneConfig(layers=2, heads=2, width=64)
 GRID, PATCHES, DIM, FRAMES = (2, 2), 4, 60, 6
-LAYERS, WIDTH, HIDDEN = BACKBONE.layers, BACKBONE.width, BACKBONE.hidden
+LAYERS, WIDTH, HIDDEN = BACKBONE.layers, BACKBONE.width, BACKBONE.resolved_hidden
 
 
 def clip(frames: int = FRAMES) -> Clips:

@@ -95,14 +95,20 @@ def test_passes_are_swept_where_asked_and_never_beyond_the_noise(finished: Path)
 
     ten = {"x0, 1 pass", "ddim, 10 passes", "dpm_solver++, 10 passes"}
     hundred = {"ddim, 100 passes", "dpm_solver++, 100 passes"}
-    published = {"published, 100 passes"}
-    assert settings("dit", "my pictures", "level 0.1") == ten | hundred | published
+    assert settings("dit", "my pictures", "level 0.1") == ten | hundred
+    published = {"published, 100 passes", "published, 300 passes"}
+    assert settings("dit_published", "my pictures", "level 0.1") == ten | hundred | published
     assert settings("dit", "validation", "level 0.2") == ten | hundred
     assert "ddim, 100 passes" not in settings("dit", "my pictures", "level 0.05")
     assert settings("dit", "mine", "level 0.1") <= ten | hundred
     assert settings("dit", "mine", "level 0.1") >= ten
     assert settings("dit_single_level", "mine", "poisson") == {"x0, 1 pass"}
-    assert settings("ebt", "my pictures", "level 0.2") == {"1 step", "2 steps", "10 steps"}
+    assert settings("ebt", "my pictures", "level 0.2") == {
+        "1 step",
+        "2 steps",
+        "10 steps",
+        "100 steps",
+    }
     assert settings("direct", "mine", "jpeg") == {"1 pass", "10 passes"}
 
 
@@ -182,7 +188,7 @@ def test_the_report_says_in_words_what_holds_and_is_remade_from_the_result(
     for words in (
         "dit at x0, 1 pass",
         "dit at ddim, 100 passes",
-        "dit at published, 100 passes",
+        "dit_published at published, 100 passes",
         "Out of distribution",
         "`text.jpg` (no readable image",
         "Told how strong the noise is: dit,",

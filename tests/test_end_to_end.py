@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,7 @@ from benchmarks.options import parse, to_config
 from benchmarks.reporting.figures import COST_AXES, compute_figure, thinking_figure
 from benchmarks.reporting.results import read_result
 from benchmarks.reporting.tables import rows_under
-from benchmarks.tasks.denoise.models import MODELS as DENOISERS
 from benchmarks.tasks.next_frame.conditions import TEACHER_FORCED
-from benchmarks.tasks.next_frame.models import MODELS
-from benchmarks.tasks.next_frame.task import NextFrame
 
 RUN = Path(__file__).parent.parent / "benchmarks" / "run.py"
 TINY = ["--task", "next_frame", "--preset", "smoke", "--device", "cpu"]
@@ -31,7 +27,7 @@ TINY += [
     "2",
     "--evaluation.latency_repeats",
     "1",
-    "--ebt.inference_steps",
+    "--evaluation.counts",
     "[1,2]",
 ]
 
@@ -57,9 +53,12 @@ def test_a_run_writes_everything_it_promises(finished: Path) -> None:
     models = {model["name"]: model for model in result["models"]}
     assert list(models) == [
         "ebt",
+        "ebt_blind",
         "transformer_pp",
         "transformer_pp_equal_training",
         "transformer_pp_equal_inference",
+        "transformer_pp_looped",
+        "transformer_pp_looped_equal_training",
         "copy_last",
         "linear_extrapolation",
         "mean_frame",
@@ -94,6 +93,9 @@ def test_a_run_writes_everything_it_promises(finished: Path) -> None:
     assert [row["trained"] for row in forced] == [False, True]
     (plain,) = rows_of(models["transformer_pp"], "test", "teacher_forced")
     assert plain["cost"]["forward_equivalents"] == 1
+    selected = next(row for row in forced if row["selected"])
+    (equal,) = rows_of(models["transformer_pp_equal_inference"], "test", "teacher_forced")
+    assert equal["cost"]["flops"] == pytest.approx(selected["cost"]["flops"], rel=0.03)
     assert {(c["a"], c["b"]) for c in result["comparisons"]} == {
         ("ebt", other) for other in list(models)[1:]
     }
@@ -125,9 +127,10 @@ def test_figures_show_the_numbers_of_the_result(finished: Path) -> None:
                 assert set(lines[model.name].get_ydata()) == {max(psnr)}
     figure = thinking_figure(result, TEACHER_FORCED, "smooth_l1", "error")
     assert figure is not None
-    (line,) = figure.axes[0].get_lines()
-    rows = rows_under(result.models[0], TEACHER_FORCED)
-    assert list(line.get_ydata()) == [row.metrics["smooth_l1"].mean for row in rows]
+    energies = result.models[:2]
+    for line, model in zip(figure.axes[0].get_lines(), energies, strict=True):
+        rows = rows_under(model, TEACHER_FORCED)
+        assert list(line.get_ydata()) == [row.metrics["smooth_l1"].mean for row in rows]
     for name in ("predictions", "horizon", "compute", "thinking", "training"):
         with Image.open(finished / "figures" / f"{name}.png") as picture:
             low, high = picture.convert("L").getextrema()
@@ -271,18 +274,28 @@ def test_a_run_of_an_earlier_version_is_refused_with_what_to_do(
     assert "repeat the run, or use the commit" in capsys.readouterr().err
 
 
-def test_a_search_gives_every_model_as_many_trials_and_a_file_for_config(
-    balls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for specs in (MODELS, DENOISERS):
-        assert len({len(spec.trials) for spec in specs if spec.config}) == 1
-    few = [replace(spec, trials=spec.trials[:2] if spec.name != "ebt" else ()) for spec in MODELS]
-    monkeypatch.setattr(NextFrame, "declared", few)
+def test_a_search_gives_a_file_for_config(balls: Path, tmp_path: Path) -> None:
     arguments = ["--data", str(balls), "--out", str(tmp_path / "out"), "--cache-dir", str(tmp_path)]
+    arguments += ["--models", "ebt,transformer_pp,transformer_pp_equal_training,copy_last"]
     assert main([*TINY, *arguments, "--search"]) == 0
     found = json.loads((tmp_path / "out" / "search.json").read_text())
+    assert list(found) == ["ebt", "transformer_pp", "transformer_pp_equal_training"]
+    assert len({len(trials) for trials in found.values()}) == 1
     config = to_config(parse([*TINY, "--config", str(tmp_path / "out" / "search.yaml")]))
-    for name, outcomes in found.items():
-        losses = [outcome["validation_loss"] for outcome in outcomes]
+    for name, trials in found.items():
+        losses = [trial["short"] for trial in trials]
         assert losses == sorted(losses)
-        assert config.sections[name].learning_rate == outcomes[0]["trial"]["learning_rate"]
+        finalists = [trial for trial in trials if trial["full"] is not None]
+        assert finalists == trials[:2]
+        best = min(finalists, key=lambda trial: trial["full"])["trial"]
+        section = config.sections[name]
+        assert best == f"{section.optimizer}-{section.learning_rate:.3g}"
+    plans = (tmp_path / "out" / "search").glob("*/*/*/plan.json")
+    steps = {
+        tuple(json.loads(path.read_text())[k] for k in ("model", "training.steps"))
+        for path in plans
+    }
+    assert ("transformer_pp", 2) in steps
+    assert ("transformer_pp", 6) in steps
+    own_length = [n for model, n in steps if model == "transformer_pp_equal_training"]
+    assert min(own_length) > 6

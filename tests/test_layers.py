@@ -14,7 +14,7 @@ def test_stack_equals_hugging_face_llama_with_the_same_weights() -> None:
         LlamaConfig(
             vocab_size=8,
             hidden_size=64,
-            intermediate_size=ours_config.hidden,
+            intermediate_size=ours_config.resolved_hidden,
             num_hidden_layers=3,
             num_attention_heads=4,
             rms_norm_eps=1e-6,

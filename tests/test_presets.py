@@ -1,11 +1,11 @@
 """Every preset trains: two steps of each kind of network, at reduced width, in each precision."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from random_data import RandomData
 
 from benchmarks.config import ComparisonConfig
 from benchmarks.models import ModelSpec
@@ -13,12 +13,7 @@ from benchmarks.options import preset_config
 from benchmarks.tasks.registry import TASKS, load_task, preset_files
 from benchmarks.training.fit import train_model
 from benchmarks.training.plan import PlannedModel
-from data_prep.encoders.base import Encoder
-from data_prep.encoders.registry import build_encoder
-from denoise.data import NoisyImages
 from worldmodel.config import BackboneConfig, Precision
-from worldmodel.data import EmbeddingClips
-from worldmodel.predictor import Clips
 
 PRESETS = [
     (task, preset)
@@ -26,34 +21,6 @@ PRESETS = [
     if issubclass(load_task(task).config, ComparisonConfig)
     for preset in preset_files(task)
 ]
-
-
-class RandomClips(EmbeddingClips):
-    """Clips of random embeddings; noisy images where a clip is a pair of frames."""
-
-    def __init__(self, frames: int, patches: int, dim: int):
-        generator = torch.Generator().manual_seed(0)
-        self.clips = torch.randn(3, frames, patches, dim, generator=generator)
-
-    def __len__(self) -> int:
-        return len(self.clips)
-
-    def __getitem__(self, index: int) -> tuple[str, Tensor]:
-        return str(index), self.clips[index]
-
-    def collate(self, samples: list[tuple[str, Tensor]]) -> Clips:
-        batch = super().collate(samples)
-        if batch.embeddings.shape[1] != 2:
-            return batch
-        return NoisyImages(batch.embeddings, batch.keys, step=99, signal=0.9)
-
-
-@dataclass(frozen=True)
-class RandomData:
-    train: RandomClips
-    validation: RandomClips
-    encoder: Encoder
-    fingerprint: str = "random"
 
 
 def kinds_of_network(task: str) -> list[ModelSpec]:
@@ -72,14 +39,7 @@ def test_two_steps_of_a_preset(
     task: str, preset: str, precision: Precision, tmp_path: Path
 ) -> None:
     config = preset_config(task, preset)
-    images = hasattr(config, "images")
-    encoder = build_encoder(config.encoder, (config.images if images else config.corpus).size)
-    patches = encoder.grid[0] * encoder.grid[1]
-    data = RandomData(
-        RandomClips(1 if images else 3, patches, encoder.dim),
-        RandomClips(2 if images else 3, patches, encoder.dim),
-        encoder,
-    )
+    data = RandomData.of(config, frames=3)
     training = replace(config.training, precision=precision, batch_size=2, validate_every=2)
     config = replace(config, training=training)
     backbone = BackboneConfig(layers=1, heads=2, width=64)

@@ -4,6 +4,7 @@ Letters in shapes: B batch, T frames, C candidate frames, P patches per frame, W
 A attention heads, K width of a head, L context tokens (T * P).
 """
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
@@ -19,8 +20,9 @@ from worldmodel.layers import Block, KeptBlock, KeptNorm, RMSNorm, Rotary, Seen,
 class EncodedContext:
     """A context after encoding, computed once and shared by all candidates and thinking steps.
 
-    `keys` and `values` hold `[B, A, L, K]` per layer, `features` what a frame hands on to the
-    prediction of the next `[B, T, P, W]` and `embeddings` the frames themselves `[B, T, P, D]`.
+    `keys` and `values` hold `[B, A, L, K]` for each block that is passed, `features` what a frame
+    hands on to the prediction of the next `[B, T, P, W]` and `embeddings` the frames themselves
+    `[B, T, P, D]`.
     """
 
     keys: list[Tensor]
@@ -87,7 +89,7 @@ class CandidatePass:
 
 
 class Transformer(nn.Module):
-    """Stack of blocks over the patches of frames.
+    """Stack of blocks over the patches of frames, applied once or, with tied weights, more often.
 
     The context stream is causal over frames and dense within one; the candidate stream sees the
     context frames that it is told to and its own frame. Both use the same weights.
@@ -97,11 +99,12 @@ class Transformer(nn.Module):
         super().__init__()
         blocks = [Block(config) for _ in range(config.layers)]
         self.blocks = nn.ModuleList(blocks)
+        self.depth = config.resolved_depth
         self.heads = config.heads
         self.norm = RMSNorm(config.width)
         self.rotary = Rotary(config.width // config.heads, grid)
         self.apply(initialise)
-        shrink = (2 * config.layers) ** -0.5  # residual branches start small (GPT-2, section 2.3)
+        shrink = (2 * self.depth) ** -0.5  # residual branches start small (GPT-2, section 2.3)
         for block in blocks:
             for layer in (block.attention.output, block.feed_forward.down):
                 nn.init.normal_(layer.weight, std=layer.in_features**-0.5 * shrink)
@@ -111,7 +114,8 @@ class Transformer(nn.Module):
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """One pass of the context stream: new observed frames `[B, T, P, W]` after `past`.
 
-        Returns their features `[B, T, P, W]`, and per layer the keys and values of all frames.
+        Returns their features `[B, T, P, W]`, and the keys and values of all frames for each block
+        that they pass.
         """
         new, patches = tokens.shape[1:3]
         seen = past.frames if past else 0
@@ -160,7 +164,9 @@ class Transformer(nn.Module):
         return gradient
 
     def _typed_blocks(self) -> Iterator[Block]:
-        yield from cast(Iterable[Block], self.blocks)
+        """The blocks in the order in which a token passes them."""
+        blocks = itertools.cycle(cast(Iterable[Block], self.blocks))
+        yield from itertools.islice(blocks, self.depth)
 
 
 class ContextEncoder(nn.Module):
@@ -209,9 +215,9 @@ class EmptyContext(nn.Module):
             embeddings = torch.cat([past.embeddings, embeddings], dim=1)
         heads, width = self.backbone.heads, self.backbone.norm.weight.shape[0]
         nothing = embeddings.new_zeros(len(embeddings), heads, 0, width // heads)
-        layers = len(self.backbone.blocks)
+        depth = self.backbone.depth
         features = embeddings.new_zeros(*embeddings.shape[:3], 0)
-        return EncodedContext([nothing] * layers, [nothing] * layers, features, embeddings)
+        return EncodedContext([nothing] * depth, [nothing] * depth, features, embeddings)
 
 
 def _hidden(context: EncodedContext, visible: Tensor, patches: int) -> Tensor | None:

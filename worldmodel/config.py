@@ -1,6 +1,6 @@
 """Configuration of backbones, the EBT and training. Imports nothing heavy."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from data_prep.config import require
@@ -20,24 +20,36 @@ class BackboneConfig:
         layers: number of blocks.
         heads: number of attention heads.
         width: width of the features of a token.
+        hidden: width inside the SwiGLU (null: 8/3 of the width, as in Llama).
+        depth: number of blocks that a token passes; more than there are layers means that the
+            stack is applied again, with the same weights, the last time perhaps in part (null:
+            each block once).
     """
 
     layers: int = 2
     heads: int = 2
     width: int = 64
+    hidden: int | None = None
+    depth: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("layers", "heads", "width"):
-            require(getattr(self, name) >= 1, f"backbone.{name} must be at least 1")
+        for name in ("layers", "heads", "width", "hidden", "depth"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, f"backbone.{name} must be at least 1")
         require(
             self.width % (8 * self.heads) == 0,
             f"backbone.width {self.width} must be a multiple of 8 * heads = {8 * self.heads}",
         )
 
     @property
-    def hidden(self) -> int:
-        """Width inside the SwiGLU: 8/3 of the width, as in Llama, in multiples of 8."""
-        return 8 * round(self.width / 3)
+    def resolved_hidden(self) -> int:
+        """The width inside the SwiGLU that is used; where none is given, a multiple of 8."""
+        return self.hidden or 8 * round(self.width / 3)
+
+    @property
+    def resolved_depth(self) -> int:
+        """The number of blocks that a token passes."""
+        return self.depth or self.layers
 
 
 @dataclass
@@ -70,7 +82,6 @@ class EBTConfig(ModelConfig):
             in disguise (an ablation).
         start_noise: where a candidate starts; 1 is noise, 0 the last frame, between them a mix.
         training_steps: number of thinking steps in training.
-        inference_steps: numbers of thinking steps that are evaluated, each as a row of its own.
         loss_at: whether the loss is taken after each thinking step or after the last one.
         detach: whether the input of a thinking step is cut from the graph of the steps before it.
     """
@@ -81,7 +92,6 @@ class EBTConfig(ModelConfig):
     candidate_in_features: bool = True
     start_noise: float = 1.0
     training_steps: int = 2
-    inference_steps: list[int] = field(default_factory=lambda: list(range(1, 9)))
     loss_at: Literal["each", "last"] = "each"
     detach: bool = True
 
@@ -93,7 +103,6 @@ class EBTConfig(ModelConfig):
         )
         require(0 <= self.start_noise <= 1, "start_noise must be between 0 and 1")
         require(self.training_steps >= 1, "training_steps must be at least 1")
-        require_counts(self.inference_steps, "inference_steps")
         require(
             self.candidate_in_features or self.form == "residual",
             "candidate_in_features false is defined for form residual only: in the other forms the "
@@ -117,6 +126,13 @@ class EBTConfig(ModelConfig):
         return "zero"
 
 
+@dataclass
+class BlindEBTConfig(EBTConfig):
+    """The EBT whose features do not see the candidate: a regressor in the shape of an energy."""
+
+    candidate_in_features: bool = False
+
+
 def require_counts(counts: list[int], option: str) -> None:
     """Raise InputError unless `counts` are different numbers of at least 1."""
     require(
@@ -138,6 +154,9 @@ class TrainingConfig:
             AdamW; `adamw` moves all by AdamW.
         beta2: second moment decay of AdamW (the first moment decay is 0.9).
         weight_decay: weight decay, applied to matrices only.
+        context_noise: largest standard deviation of noise that is added to the observed frames in
+            training, on scaled embeddings; each clip draws its own. It prepares a model for the
+            errors of its own rollouts (next frame only).
         clip_norm: largest norm of the gradient; a longer gradient is shortened to it.
         precision: precision of matrix products; candidates, energies and updates are always
             float32.
@@ -159,6 +178,7 @@ class TrainingConfig:
     optimizer: Optimizer = "muon"
     beta2: float = 0.95
     weight_decay: float = 0.01
+    context_noise: float = 0.0
     clip_norm: float = 1.0
     precision: Precision = "32-true"
     compile: Compile = "auto"
@@ -171,4 +191,5 @@ class TrainingConfig:
             require(getattr(self, name) >= 1, f"training.{name} must be at least 1")
         require(self.warmup_steps >= 0, "training.warmup_steps must be at least 0")
         require(self.clip_norm > 0, "training.clip_norm must be above 0")
+        require(self.context_noise >= 0, "training.context_noise must be at least 0")
         require(0 <= self.ema < 1, "training.ema must be at least 0 and below 1")

@@ -247,7 +247,7 @@ class Block(nn.Module):
         self.attention_norm = RMSNorm(config.width)
         self.attention = Attention(config.width, config.heads)
         self.feed_forward_norm = RMSNorm(config.width)
-        self.feed_forward = SwiGLU(config.width, config.hidden)
+        self.feed_forward = SwiGLU(config.width, config.resolved_hidden)
 
     def context(
         self, x: Tensor, rotation: Rotation, past: KeyValue | None, mask: Tensor | None

@@ -47,9 +47,9 @@ class NextFrameEBT(Predictor):
         """Encoding the context, and one step's energy and gradient."""
         return [(self.energy.context, "forward"), (self.energy, "input_gradient")]
 
-    def settings(self) -> Sequence[Setting]:
+    def settings(self, counts: Sequence[int]) -> Sequence[Setting]:
         """A setting for each number of thinking steps."""
-        return [Thinking(steps) for steps in self.config.inference_steps]
+        return [Thinking(steps) for steps in sorted({*counts, self.config.training_steps})]
 
     def trained_setting(self) -> Setting:
         """As many thinking steps as in training."""
@@ -104,7 +104,7 @@ class NextFrameEBT(Predictor):
         zero that hands them on to the context.
         """
         target = batch.embeddings[:, 1:]
-        encoded = self.energy.encode(batch.embeddings[:, :-1])
+        encoded = self.energy.encode(batch.observed[:, :-1])
         visible = torch.arange(1, encoded.frames + 1, device=target.device)
         noise = noise_like(target, Stream.TRAINING_START, seed)
         start = self._start(encoded, visible, noise).detach()

@@ -15,6 +15,8 @@ class Stream(StrEnum):
     """What noise is used for."""
 
     TRAINING_START = "start candidates in training"
+    TRAINING_CONTEXT = "noise on the observed frames in training"
+    TRAINING_CONTEXT_LEVEL = "strength of the noise on the observed frames in training"
     TRAINING_CORRUPTION = "corruption of training images"
     TRAINING_LEVEL = "diffusion steps of training images"
     CALIBRATION = "corruption of the images that calibrate an energy"

@@ -15,6 +15,11 @@ class Clips:
     embeddings: Tensor
     keys: list[str]
 
+    @property
+    def observed(self) -> Tensor:
+        """The frames `[B, T, P, D]` as a model observes them."""
+        return self.embeddings
+
     def frames(self, start: int, stop: int | None) -> Self:
         """The clips' frames from `start` to before `stop`."""
         return replace(self, embeddings=self.embeddings[:, start:stop])
@@ -22,6 +27,18 @@ class Clips:
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
         """The clips on another device."""
         return replace(self, embeddings=self.embeddings.to(device, non_blocking=non_blocking))
+
+
+@dataclass(frozen=True)
+class NoisilyObservedClips(Clips):
+    """Clips for training, which a model observes as `noisy [B, T, P, D]`."""
+
+    noisy: Tensor
+
+    @property
+    def observed(self) -> Tensor:
+        """The noisy frames."""
+        return self.noisy
 
 
 @dataclass(frozen=True)
@@ -138,8 +155,11 @@ class Predictor(nn.Module):
         """The modules, and their methods, that take most of the time; each is compiled whole."""
         return [] if self.backbone is None else [(self.backbone, "forward")]
 
-    def settings(self) -> Sequence[Setting]:
-        """The ways in which the model can be run."""
+    def settings(self, counts: Sequence[int]) -> Sequence[Setting]:
+        """The ways in which the model is run, with these numbers of steps or passes if it has any.
+
+        The setting that it is trained for is always among them.
+        """
         return [Setting()]
 
     def trained_setting(self) -> Setting:

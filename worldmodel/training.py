@@ -27,8 +27,9 @@ from data_prep.shards.storage import write_json
 from worldmodel.compiling import compiled, is_to_compile, warm_up
 from worldmodel.config import TrainingConfig
 from worldmodel.data import EmbeddingClips, ordered_batches, training_batches
+from worldmodel.noise import Stream, noise_like, stream_generator
 from worldmodel.optimizers import make_optimizers
-from worldmodel.predictor import Clips, Predictor
+from worldmodel.predictor import Clips, NoisilyObservedClips, Predictor
 from worldmodel.thinking import NonFiniteError
 
 WEIGHTS, CHECKPOINT, BEST = "weights.safetensors", "resume.ckpt", "best.ckpt"
@@ -76,6 +77,7 @@ class PredictorTraining(L.LightningModule):
         self.zero_grad()
         losses = []
         noise_seed = (self.seed << 32) + self.global_step
+        batch = with_context_noise(batch, self.config.context_noise, noise_seed)
         for loss in self.predictor.training_losses(batch, noise_seed):
             self.manual_backward(loss)
             losses.append(loss.detach())
@@ -129,6 +131,20 @@ class PredictorTraining(L.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Continue the clock."""
         self.seconds = checkpoint["seconds"]
+
+
+def with_context_noise(clips: Clips, largest: float, seed: int) -> Clips:
+    """The clips observed through noise, of a standard deviation up to `largest` for each clip.
+
+    Noise on the observed frames keeps rollouts from drifting (Valevski et al., 2024, section 3.2).
+    """
+    if not largest:
+        return clips
+    frames = clips.embeddings
+    level = torch.rand(len(frames), generator=stream_generator(Stream.TRAINING_CONTEXT_LEVEL, seed))
+    noise = noise_like(frames, Stream.TRAINING_CONTEXT, seed)
+    noisy = frames + largest * level.to(frames)[:, None, None, None] * noise
+    return NoisilyObservedClips(frames, clips.keys, noisy)
 
 
 class TrainingData(L.LightningDataModule):

@@ -97,25 +97,52 @@ def judge_models(
     scores: dict[str, Scores[Condition]] = {}
     for model in track(models, "evaluation", console=console, transient=True):
         with model.running(config.compile):
-            scores[model.name] = score(model.predictors, judge)
+            scores[model.name] = score(model.predictors, judge, config.counts)
     found = []
     costs: dict[Hashable, Cost] = {}
     for model in track(models, "costs", console=console, transient=True):
         with model.running(config.compile):
             rows = _rows(model, scores[model.name], judge, config, unit_flops, device, costs)
         predictor = model.predictors[0]
-        role = model.planned.spec.role
+        spec = model.planned.spec
         found.append(
-            Model(model.name, role, model.parameters, model.training, rows, traits(predictor))
+            Model(
+                model.name,
+                spec.role,
+                model.parameters,
+                model.training,
+                rows,
+                traits(predictor),
+                spec.equal,
+            )
         )
     return Judged(found, scores)
 
 
-def score(predictors: Sequence[Predictor], judge: Judge[Condition]) -> Scores[Condition]:
-    """Values of a model, a predictor per seed, under all conditions."""
-    settings = sorted(predictors[0].settings(), key=lambda setting: setting.order)
+def selected_setting(
+    predictors: Sequence[Predictor],
+    judge: Judge[Condition],
+    counts: Sequence[int],
+    condition: Condition,
+) -> Setting:
+    """The setting that validation selects for a condition."""
+    scores = score(predictors, judge, counts, [judge.selecting(condition)])
+    return scores.settings[scores.selected(condition)]
+
+
+def score(
+    predictors: Sequence[Predictor],
+    judge: Judge[Condition],
+    counts: Sequence[int],
+    conditions: Sequence[Condition] | None = None,
+) -> Scores[Condition]:
+    """Values of a model, a predictor per seed, under all conditions or the given ones.
+
+    `counts` are the numbers of steps or passes at which it is judged.
+    """
+    settings = sorted(predictors[0].settings(counts), key=lambda setting: setting.order)
     scores = Scores(settings, judge.selecting)
-    for condition in judge.conditions:
+    for condition in conditions or judge.conditions:
         if not judge.shows(predictors[0], condition):
             continue
         selects = judge.selecting(condition) == condition

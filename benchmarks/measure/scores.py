@@ -90,6 +90,17 @@ def compare(
     return [_comparison(scores, a, b, condition) for a, b in pairs]
 
 
+def thinking_pair(
+    scores: dict[str, Scores[Condition]], name: str, condition: Condition
+) -> list[tuple[tuple[str, int], tuple[str, int]]]:
+    """The selected setting of a model beside its first, if both were judged and differ."""
+    scored = scores[name]
+    selected = scored.selected(condition)
+    judged = [index for index, where in scored.values if where == condition]
+    first = min(judged, default=selected)
+    return [((name, selected), (name, first))] if selected in judged and selected != first else []
+
+
 def corrected(comparisons: list[Comparison]) -> list[Comparison]:
     """The comparisons of a run as one family: p-values after Holm, and who is better by them."""
     found = []

@@ -87,7 +87,11 @@ class Training:
 
 @dataclass(frozen=True)
 class Model:
-    """A model's role, parameters, training cost and rows, and what is special about it."""
+    """A model's role, parameters, training cost and rows, and what is special about it.
+
+    `equal` names what a network shares with the model in question: its number of optimiser steps,
+    its training FLOPs, its inference FLOPs.
+    """
 
     name: str
     role: str
@@ -95,6 +99,7 @@ class Model:
     training: Training | None
     rows: list[Row]
     traits: list[str]
+    equal: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

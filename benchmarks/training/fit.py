@@ -1,25 +1,25 @@
 """Train the models of a run: the same data, order and schedule for all of them."""
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks.config import ComparisonConfig
-from benchmarks.models import RunData
+from benchmarks.models import ModelSpec, RunData
 from benchmarks.reporting.results import Training
-from benchmarks.training.plan import PlannedModel, training_flops
+from benchmarks.training.plan import PlannedModel, plan_models, training_flops
 from benchmarks.training.processes import run_in_processes
 from worldmodel.compiling import compiled
-from worldmodel.predictor import Predictor
+from worldmodel.predictor import Predictor, Setting
 from worldmodel.training import RECORD, TrainingData, TrainingRecord, train_predictor
 
 # Options that do not change the weights: a run may be continued with other values.
-OTHER_OPTIONS = ("inference_steps", "passes", "recursions", "processes")
+OTHER_OPTIONS = ("recursions", "processes")
 # Version of a training's folder; it changes when weights of earlier versions would not fit.
 FORMAT = 3
 
@@ -52,9 +52,37 @@ class TrainedModel:
 
 
 def train_models(
+    specs: Sequence[ModelSpec],
+    config: ComparisonConfig,
+    data: RunData,
+    out: Path,
+    device: str,
+    select: Callable[[TrainedModel], Setting],
+) -> list[TrainedModel]:
+    """Train the models that `config` names with every seed, each in its folder below `out`.
+
+    Models whose size depends on how another one runs best come last: `select` gives the setting
+    that validation selects for that one.
+    """
+    waiting = [
+        spec.name
+        for spec in specs
+        if spec.name in config.models and spec.equal_inference_to in config.models
+    ]
+    early = [name for name in config.models if name not in waiting]
+    planned = plan_models(specs, replace(config, models=early), data)
+    trained = {m.name: m for m in _train_all(planned, config, data, out, device)}
+    if waiting:
+        decisive = {spec.equal_inference_to for spec in specs if spec.name in waiting}
+        settings = {name: select(trained[name]) for name in trained if name in decisive}
+        planned = plan_models(specs, replace(config, models=waiting), data, settings)
+        trained |= {m.name: m for m in _train_all(planned, config, data, out, device)}
+    return [trained[name] for name in config.models if name in trained]
+
+
+def _train_all(
     models: list[PlannedModel], config: ComparisonConfig, data: RunData, out: Path, device: str
 ) -> list[TrainedModel]:
-    """Train every model with every seed, each in its folder below `out`."""
     if device == "cpu" and config.training.processes > 1:
         _train_in_processes(models, config, data, out)
     return [_train(planned, config, data, out, device) for planned in models]
@@ -87,12 +115,12 @@ def training_folder(name: str, seed: int) -> str:
     return f"models/{name}/seed{seed}"
 
 
-def training_logs(models: list[PlannedModel], seeds: list[int]) -> dict[str, list[str]]:
+def training_logs(models: Sequence[TrainedModel], seeds: list[int]) -> dict[str, list[str]]:
     """The folders of CSV logs of each trained model, one per seed."""
     return {
-        planned.name: [f"{training_folder(planned.name, seed)}/logs" for seed in seeds]
-        for planned in models
-        if planned.steps
+        model.name: [f"{training_folder(model.name, seed)}/logs" for seed in seeds]
+        for model in models
+        if model.training
     }
 
 
@@ -102,8 +130,8 @@ def _plan(
     """What decides the weights of a model: option by option, and the data's checksum."""
     training = planned.training(config)
     sections: dict[str, Any] = {"backbone": planned.backbone, "training": training}
-    if planned.spec.section is not None:
-        sections[planned.spec.section] = planned.config
+    if planned.config is not None:
+        sections[planned.name] = planned.config
     options = {
         f"{name}.{field}": value
         for name, section in sections.items()

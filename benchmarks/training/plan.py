@@ -1,6 +1,6 @@
 """From the models that a task declares to those of a run: sizes, steps and options resolved."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,8 +9,10 @@ from benchmarks.config import ComparisonConfig
 from benchmarks.measure.costs import count_flops
 from benchmarks.models import ModelSpec, RunData
 from worldmodel.config import BackboneConfig, ModelConfig, TrainingConfig
-from worldmodel.data import training_batches
-from worldmodel.predictor import Clips, Predictor
+from worldmodel.data import ordered_batches, training_batches
+from worldmodel.predictor import Clips, Predictor, Setting
+
+MULTIPLE = 8  # of the width inside the SwiGLU
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,19 @@ class PlannedModel:
 
 
 def plan_models(
-    specs: Sequence[ModelSpec], config: ComparisonConfig, data: RunData
+    specs: Sequence[ModelSpec],
+    config: ComparisonConfig,
+    data: RunData,
+    settings: Mapping[str, Setting] | None = None,
 ) -> list[PlannedModel]:
-    """The models that `config` names, in its order, without those that cannot run here."""
-    declared = {spec.name: spec for spec in specs}
-    wanted = [declared[name] for name in config.models]
-    return [_planned(spec, declared, config, data) for spec in wanted if spec.available]
+    """The models that `config` names, in its order, without those that cannot run here.
+
+    `settings` says how models run to whose inference others are made equal; one that it does not
+    name runs as it was trained.
+    """
+    planner = _Planner(config, data, {spec.name: spec for spec in specs}, settings or {})
+    found = [planner.planned(name) for name in config.models]
+    return [planned for planned in found if planned.spec.available]
 
 
 def skipped_models(specs: Sequence[ModelSpec], config: ComparisonConfig) -> list[str]:
@@ -86,38 +95,65 @@ def first_batch(config: ComparisonConfig, data: RunData) -> Clips:
     return batch
 
 
-def _planned(
-    spec: ModelSpec, declared: dict[str, ModelSpec], config: ComparisonConfig, data: RunData
-) -> PlannedModel:
-    section = config.section_of(spec)
-    steps = config.training.steps if section is not None else 0
-    planned = PlannedModel(spec, section, config.backbone, steps)
-    if spec.equal_inference_to is not None:
-        dear = _planned(declared[spec.equal_inference_to], declared, config, data)
-        planned = replace(planned, backbone=_equal_inference(planned, dear, config, data))
-    if spec.equal_training_to is not None:
-        dear = _planned(declared[spec.equal_training_to], declared, config, data)
-        ratio = training_flops(dear, config, data) / training_flops(planned, config, data)
-        planned = replace(planned, steps=round(steps * ratio))
-    return planned
+@dataclass(frozen=True)
+class _Planner:
+    """Plans single models of a run."""
 
+    config: ComparisonConfig
+    data: RunData
+    declared: Mapping[str, ModelSpec]
+    settings: Mapping[str, Setting]
 
-def _equal_inference(
-    cheap: PlannedModel, dear: PlannedModel, config: ComparisonConfig, data: RunData
-) -> BackboneConfig:
-    """The backbone with as many layers as cost the FLOPs of a prediction of the dear model."""
-    layers = cheap.backbone.layers
-    twice = replace(cheap, backbone=replace(cheap.backbone, layers=2 * layers))
-    wanted, once, doubled = (
-        _prediction_flops(planned, config, data) for planned in (dear, cheap, twice)
-    )
-    per_layer = (doubled - once) / layers
-    return replace(cheap.backbone, layers=max(1, layers + round((wanted - once) / per_layer)))
+    def planned(self, name: str) -> PlannedModel:
+        """A declared model with its size and steps."""
+        config, spec = self.config, self.declared[name]
+        section = config.section_of(spec)
+        steps = config.training.steps if section is not None else 0
+        planned = PlannedModel(spec, section, config.backbone, steps)
+        if spec.equal_inference_to is not None:
+            flops = self._prediction_flops(
+                self.planned(spec.equal_inference_to), self.settings.get(spec.equal_inference_to)
+            )
+            planned = self._repeated(planned, flops) if spec.looped else self._grown(planned, flops)
+        if spec.equal_training_to is not None:
+            dear = training_flops(self.planned(spec.equal_training_to), config, self.data)
+            steps = round(steps * dear / training_flops(planned, config, self.data))
+            planned = replace(planned, steps=max(1, steps))
+        return planned
 
+    def _repeated(self, planned: PlannedModel, flops: int) -> PlannedModel:
+        """The model with its blocks passed as often as a prediction of `flops` allows."""
+        layers = planned.backbone.layers
+        once, per_block = self._flops_by_blocks(planned, "depth")
+        depth = max(layers, layers + round((flops - once) / per_block))
+        return replace(planned, backbone=replace(planned.backbone, depth=depth))
 
-def _prediction_flops(planned: PlannedModel, config: ComparisonConfig, data: RunData) -> int:
-    """FLOPs of a prediction for a training batch, at the setting that training optimises."""
-    predictor = planned.build(data).eval()
-    context = first_batch(config, data).frames(0, -1)
-    with torch.no_grad():
-        return count_flops(lambda: predictor.predict(context, predictor.trained_setting()))
+    def _grown(self, planned: PlannedModel, flops: int) -> PlannedModel:
+        """The model with the layers, and the width inside their SwiGLU, of `flops` a prediction."""
+        once, per_layer = self._flops_by_blocks(planned, "layers")
+        layers = max(1, planned.backbone.layers + round((flops - once) / per_layer))
+        grown = replace(planned, backbone=replace(planned.backbone, layers=layers))
+        hidden = grown.backbone.resolved_hidden
+        wider = replace(grown, backbone=replace(grown.backbone, hidden=hidden + MULTIPLE))
+        have = self._prediction_flops(grown)
+        steps = round((flops - have) / (self._prediction_flops(wider) - have))
+        hidden = max(MULTIPLE, hidden + steps * MULTIPLE)
+        return replace(grown, backbone=replace(grown.backbone, hidden=hidden))
+
+    def _flops_by_blocks(self, planned: PlannedModel, field: str) -> tuple[int, float]:
+        """FLOPs of a prediction of the model as it is, and of each block more."""
+        layers = planned.backbone.layers
+        changes: dict[str, int] = {field: 2 * layers}
+        twice = replace(planned, backbone=replace(planned.backbone, **changes))
+        once = self._prediction_flops(planned)
+        return once, (self._prediction_flops(twice) - once) / layers
+
+    def _prediction_flops(self, planned: PlannedModel, setting: Setting | None = None) -> int:
+        """FLOPs of a prediction for one clip; without a setting at the trained one."""
+        predictor = planned.build(self.data).eval()
+        batch: Clips = next(iter(ordered_batches(self.data.validation, 1)))
+        context = batch.frames(0, -1)
+        with torch.no_grad():
+            return count_flops(
+                lambda: predictor.predict(context, setting or predictor.trained_setting())
+            )

@@ -16,6 +16,7 @@ from rich.progress import track
 from data_prep.config import BouncingBallsConfig
 
 SUBSTEPS = 6
+LEAST_RADIUS, LARGEST_RADIUS = 0.12, 0.18  # box widths
 BACKGROUND = np.array([0.08, 0.09, 0.12])
 PALETTE = np.array(
     [
@@ -70,15 +71,16 @@ def _make_video(job: tuple[int, Path], config: BouncingBallsConfig) -> None:
 
 
 def render_bouncing_balls(rng: np.random.Generator, config: BouncingBallsConfig) -> np.ndarray:
-    """One video of 2 to 4 balls, uint8 `[T, height, width, 3]`.
+    """One video of a few balls, uint8 `[T, height, width, 3]`.
 
     `rng` decides the start; all motion follows from it.
     """
-    balls = int(rng.integers(2, 5))
-    radius = rng.uniform(0.09, 0.16, balls)
+    balls = int(rng.integers(config.balls[0], config.balls[1] + 1))
+    radius = rng.uniform(LEAST_RADIUS, LARGEST_RADIUS, balls)
     position = _place_apart(rng, radius)
     angle = rng.uniform(0, 2 * np.pi, balls)
-    speed = rng.uniform(0.15, 0.4, balls)  # box widths per second
+    slowest, fastest = config.speeds
+    speed = rng.uniform(slowest, fastest, balls)
     velocity = speed[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     colours = PALETTE[rng.permutation(len(PALETTE))[:balls]]
     positions = []

@@ -19,6 +19,7 @@ class DenoiseEvaluationConfig(EvaluationConfig):
             levels only; BM3D takes more than a second for each.
     """
 
+    counts: list[int] = field(default_factory=lambda: [1, 2, 3, 5, 10, 20, 50, 100])
     few: list[int] = field(default_factory=lambda: [1, 10])
     validation_images: int = 16
     slow_images: int = 48
@@ -43,6 +44,10 @@ class DenoiseConfig(ComparisonConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_models(self.models, MODELS)
+        require(
+            self.training.context_noise == 0,
+            "training.context_noise must be 0 for denoising: what is observed is noisy already",
+        )
         require(
             self.encoder.frequencies is None,
             "encoder.frequencies must be null for denoising: what the encoder drops is neither "

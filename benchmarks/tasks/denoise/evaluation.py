@@ -20,12 +20,12 @@ from benchmarks.measure.scores import (
     corrected,
     mean_by_source,
     metric,
+    thinking_pair,
 )
 from benchmarks.reporting.results import Comparison, Metric
 from benchmarks.tasks.denoise.conditions import VALIDATION, ImageCondition
 from benchmarks.tasks.denoise.config import DenoiseEvaluationConfig
 from benchmarks.tasks.denoise.data import DenoiseData
-from denoise.corruption import Corruption
 from denoise.data import NoisyImages
 from denoise.model import Denoiser
 from worldmodel.predictor import Predictor, Setting, Trajectory
@@ -50,6 +50,11 @@ class ImageJudge(Judge[ImageCondition]):
             for corruption in self.corruptions
         ]
         self._noisy: dict[ImageCondition, NoisyImages] = {}
+
+    @property
+    def trained_condition(self) -> ImageCondition:
+        """The first test set under the noise that models are trained for."""
+        return ImageCondition(self.first_set, self.data.trained_corruption.name)
 
     def selecting(self, condition: ImageCondition) -> ImageCondition:
         """Validation images under the same corruption."""
@@ -153,9 +158,7 @@ class ImageJudge(Judge[ImageCondition]):
         return corruption.level in self.data.corruption.swept_levels
 
     def _single_image(self) -> NoisyImages:
-        trained: Corruption = self.data.trained_corruption
-        noisy = self.noisy(ImageCondition(self.first_set, trained.name))
-        return batch_of(noisy, slice(0, 1)).to(self.device)
+        return batch_of(self.noisy(self.trained_condition), slice(0, 1)).to(self.device)
 
 
 def batch_of(noisy: NoisyImages, chosen: slice | list[int]) -> NoisyImages:
@@ -168,7 +171,7 @@ def compare_all(scores: dict[str, ImageScores], judge: ImageJudge) -> list[Compa
     """Paired differences in PSNR on the test sets.
 
     Every model against `dit` and `direct`, each at its selected setting; the first model against
-    all others so, and against every setting of `dit` as well.
+    all others so, and against every setting of `dit` and `dit_published` as well.
     """
     found = []
     first = next(iter(scores))
@@ -183,12 +186,14 @@ def compare_all(scores: dict[str, ImageScores], judge: ImageJudge) -> list[Compa
         if first not in here:  # a slow one is not judged everywhere
             continue
         pairs = [((first, here[first]), (name, index)) for name, index in here.items()]
+        pairs += thinking_pair(scores, first, condition)
         for reference in ("dit", "direct"):
             if reference in here:
                 pairs += [(model, (reference, here[reference])) for model in here.items()]
-        if "dit" in here:
-            judged = [index for index, where in scores["dit"].values if where == condition]
-            pairs += [((first, here[first]), ("dit", index)) for index in judged]
+        for dit in ("dit", "dit_published"):
+            if dit in here:
+                judged = [index for index, where in scores[dit].values if where == condition]
+                pairs += [((first, here[first]), (dit, index)) for index in judged]
         distinct = dict.fromkeys(pair for pair in pairs if pair[0] != pair[1])
         found += compare(scores, distinct, condition)
     return corrected(found)

@@ -5,24 +5,18 @@ from baselines.config import (
     DiTConfig,
     FullRangeDiTConfig,
     MultiLevelDirectConfig,
+    PublishedDiTConfig,
     SingleLevelDiTConfig,
 )
-from benchmarks.models import ModelSpec, Network, Role, Untrained, combinations
-from denoise.config import EBTDenoiserConfig, EBTWithoutContextConfig, PublishedEBTConfig
+from benchmarks.models import ModelSpec, Network, Role, Untrained
+from denoise.config import (
+    BlindEBTDenoiserConfig,
+    EBTDenoiserConfig,
+    EBTWithoutContextConfig,
+    MultiLevelEBTDenoiserConfig,
+    PublishedEBTConfig,
+)
 
-# 8 trials each: eight learning rates, or fewer where a form is searched as well.
-RATES = (3.5e-3, 5e-3, 7e-3, 1e-2, 1.4e-2, 2e-2, 2.8e-2, 4e-2)
-RATE_TRIALS = combinations(learning_rate=RATES)
-DIT_TRIALS = combinations(min_snr=(5.0, None), learning_rate=(7e-3, 1.4e-2, 2e-2, 2.8e-2))
-EBT_TRIALS = [
-    *combinations(form=("residual",), learning_rate=(1e-2, 1.4e-2, 2e-2, 2.8e-2)),
-    *combinations(form=("quadratic", "linear"), learning_rate=(7e-3, 1.4e-2)),
-]
-WITHOUT_CONTEXT_TRIALS = [
-    *combinations(form=("residual",), anchor=("zero",), learning_rate=(7e-3, 1.4e-2)),
-    *combinations(form=("residual", "quadratic"), learning_rate=(1.4e-2, 2.8e-2)),
-    *combinations(form=("linear",), learning_rate=(7e-3, 1.4e-2)),
-]
 EBT = Network("denoise.model:EBTDenoiser")
 DIT = Network("baselines.dit:DiTDenoiser")
 DIRECT = Network("baselines.direct:DirectDenoiser")
@@ -34,29 +28,36 @@ def _classical(name: str, method: str, package: str | None = None) -> ModelSpec:
 
 
 MODELS = (
-    ModelSpec("ebt", Role.ENERGY, EBT, EBTDenoiserConfig, EBT_TRIALS),
+    ModelSpec("ebt", Role.ENERGY, EBT, EBTDenoiserConfig),
+    ModelSpec("ebt_blind", Role.ENERGY, EBT, BlindEBTDenoiserConfig),
+    ModelSpec("ebt_multi_level", Role.ENERGY, EBT, MultiLevelEBTDenoiserConfig),
+    ModelSpec("ebt_without_context", Role.ENERGY, EBT, EBTWithoutContextConfig),
+    ModelSpec("ebt_linear", Role.ENERGY, EBT, PublishedEBTConfig),
+    ModelSpec("dit", Role.NETWORK, DIT, DiTConfig),
+    ModelSpec("dit_equal_training", Role.NETWORK, DIT, DiTConfig, equal_training_to="ebt"),
+    ModelSpec("dit_full_range", Role.NETWORK, DIT, FullRangeDiTConfig),
+    ModelSpec("dit_single_level", Role.NETWORK, DIT, SingleLevelDiTConfig),
+    ModelSpec("dit_published", Role.NETWORK, DIT, PublishedDiTConfig),
+    ModelSpec("direct", Role.NETWORK, DIRECT, DirectConfig),
+    ModelSpec("direct_equal_training", Role.NETWORK, DIRECT, DirectConfig, equal_training_to="ebt"),
     ModelSpec(
-        "ebt_without_context", Role.ENERGY, EBT, EBTWithoutContextConfig, WITHOUT_CONTEXT_TRIALS
-    ),
-    ModelSpec("ebt_linear", Role.ENERGY, EBT, PublishedEBTConfig, RATE_TRIALS),
-    ModelSpec("dit", Role.NETWORK, DIT, DiTConfig, DIT_TRIALS),
-    ModelSpec(
-        "dit_equal_training",
+        "direct_looped",
         Role.NETWORK,
-        DIT,
-        follows="dit",
-        # Its sweep and the published protocol are shown for `dit` itself.
-        changes={"passes": [1, 10], "recursions": []},
-        equal_training_to="ebt",
+        DIRECT,
+        DirectConfig,
+        equal_inference_to="ebt",
+        looped=True,
     ),
-    ModelSpec("dit_full_range", Role.NETWORK, DIT, FullRangeDiTConfig, DIT_TRIALS),
-    # The weights of its loss would all be one, so they are not searched.
-    ModelSpec("dit_single_level", Role.NETWORK, DIT, SingleLevelDiTConfig, RATE_TRIALS),
-    ModelSpec("direct", Role.NETWORK, DIRECT, DirectConfig, RATE_TRIALS),
     ModelSpec(
-        "direct_equal_training", Role.NETWORK, DIRECT, follows="direct", equal_training_to="ebt"
+        "direct_looped_equal_training",
+        Role.NETWORK,
+        DIRECT,
+        DirectConfig,
+        equal_training_to="ebt",
+        equal_inference_to="ebt",
+        looped=True,
     ),
-    ModelSpec("direct_multi_level", Role.NETWORK, DIRECT, MultiLevelDirectConfig, RATE_TRIALS),
+    ModelSpec("direct_multi_level", Role.NETWORK, DIRECT, MultiLevelDirectConfig),
     _classical("bm3d", "BM3D", package="bm3d"),
     _classical("non_local_means", "NonLocalMeans"),
     _classical("wavelet", "Wavelet"),

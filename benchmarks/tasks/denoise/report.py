@@ -41,8 +41,8 @@ def make_report(folder: Path, result: Result) -> Report:
     sentences, first = verdicts(result), test_sets(result)[0]
     columns, references = _columns(result), _references(result)
     sections = [
-        Section("Data", [_description(result), corruption_table(result)]),
         Section("What holds", [bullets(sentences)]),
+        Section("Data", [_description(result), corruption_table(result)]),
     ]
     for name in test_sets(result):
         for corruption in swept_corruptions(result):

@@ -40,17 +40,21 @@ class Denoise(Task[DenoiseConfig, "DenoiseData"]):
         """Train, judge and compare all models."""
         from baselines.config import DirectConfig
         from baselines.direct import DirectDenoiser
-        from benchmarks.measure.evaluation import judge_models
+        from benchmarks.measure.evaluation import judge_models, selected_setting
         from benchmarks.reporting.results import Result, describe_environment
         from benchmarks.tasks.denoise.evaluation import ImageJudge, compare_all
-        from benchmarks.training.fit import train_models, training_logs
+        from benchmarks.training.fit import TrainedModel, train_models, training_logs
         from denoise.model import Denoiser
-        from worldmodel.predictor import Predictor
+        from worldmodel.predictor import Predictor, Setting
 
         skipped = _say_what_is_skipped(config)
-        planned = self.models(config, data)
-        trained = train_models(planned, config, data, out, device)
         judge = ImageJudge(config.evaluation, data, device)
+
+        def select(model: TrainedModel) -> Setting:
+            condition = judge.selecting(judge.trained_condition)
+            return selected_setting(model.predictors, judge, config.evaluation.counts, condition)
+
+        trained = train_models(MODELS, config, data, out, device, select)
         plain = config.section("direct", DirectConfig)
         unit = judge.unit_flops(
             DirectDenoiser(plain, config.backbone, data.encoder.grid, data.encoder.dim)
@@ -72,7 +76,7 @@ class Denoise(Task[DenoiseConfig, "DenoiseData"]):
             comparisons=compare_all(judged.scores, judge),
             files={
                 "pictures": judge.write_pictures(out, shown),
-                "logs": training_logs(planned, config.seeds),
+                "logs": training_logs(trained, config.seeds),
             },
         )
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from benchmarks.reporting.answers import answers
 from benchmarks.reporting.results import Comparison, Model, Result, Row
 from benchmarks.reporting.tables import (
     CORRECTED,
@@ -43,8 +44,10 @@ def swept_corruptions(result: Result) -> list[str]:
 
 def verdicts(result: Result) -> list[str]:
     """Who won, by how much and at what cost, in plain words."""
+    first, name = result.models[0].name, test_sets(result)[0]
     sentences = []
-    first = result.models[0].name
+    for corruption in swept_corruptions(result):
+        sentences += answers(result, f"{name}, {corruption}", under(name, corruption))
     for name in test_sets(result):
         for corruption in swept_corruptions(result):
             sentences += _against_all(result, first, name, corruption)

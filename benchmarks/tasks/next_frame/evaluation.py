@@ -21,6 +21,7 @@ from benchmarks.measure.scores import (
     mean_by_source,
     means,
     metric,
+    thinking_pair,
 )
 from benchmarks.reporting.results import Comparison, Metric
 from benchmarks.tasks.next_frame.conditions import JUDGED, SELECTING, FrameCondition
@@ -172,6 +173,7 @@ def compare_first(scores: dict[str, FrameScores]) -> list[Comparison]:
     for condition in JUDGED:
         chosen = [(name, scored.selected(condition)) for name, scored in scores.items()]
         pairs = [(chosen[0], other) for other in chosen[1:]]
+        pairs += thinking_pair(scores, chosen[0][0], condition)
         found += compare(scores, pairs, condition)
     return corrected(found)
 

@@ -2,19 +2,18 @@
 
 from pathlib import Path
 
+from benchmarks.reporting.answers import answers
 from benchmarks.reporting.page import Report, Section, bullets
-from benchmarks.reporting.results import Comparison, Result, Row
+from benchmarks.reporting.results import Result, Row
 from benchmarks.reporting.tables import (
     CORRECTED,
     Column,
     Condition,
     cost_table,
-    difference_text,
     environment_lines,
     quality_table,
     ranked,
     seeds_text,
-    selected_row,
     settings_table,
     training_table,
 )
@@ -37,8 +36,8 @@ def make_report(folder: Path, result: Result) -> Report:
     """The report of a result, its figures drawn into `folder`."""
     sentences = verdicts(result)
     sections = [
-        Section("Data", [_description(result)]),
         Section("What holds", [bullets(sentences)]),
+        Section("Data", [_description(result)]),
     ]
     for title, condition in PROTOCOLS:
         tables = [quality_table(result, condition, QUALITY), cost_table(result, condition)]
@@ -58,45 +57,14 @@ def make_report(folder: Path, result: Result) -> Report:
 
 
 def verdicts(result: Result) -> list[str]:
-    """Who won, by how much and against what cost, in plain words."""
-    sentences = []
-    for comparison in result.comparisons:
-        title = next(t for t, condition in PROTOCOLS if condition == comparison.condition)
-        sentences.append(_sentence(title, comparison, result))
+    """What the run was made for, answered in words."""
+    sentences = [said for title, where in PROTOCOLS for said in answers(result, title, where)]
     sentences += _floors(result)
     sentences.append(
         f"Intervals are 95 % intervals over {result.data['videos']['test']} test videos "
         f"and rest on {seeds_text(result)}. {CORRECTED}"
     )
     return sentences
-
-
-def _sentence(where: str, comparison: Comparison, result: Result) -> str:
-    """Who won, by how much and at what cost, in plain words."""
-    compute = _compute_text(result, comparison)
-    if comparison.better is None:
-        return (
-            f"{where}: no sure difference in PSNR between {comparison.a} and {comparison.b} "
-            f"({difference_text(comparison)} dB){compute}."
-        )
-    word = "beats" if comparison.difference > 0 else "loses to"
-    return (
-        f"{where}: {comparison.a} {word} {comparison.b} by "
-        f"{abs(comparison.difference):.2f} dB ({difference_text(comparison)}){compute}."
-    )
-
-
-def _compute_text(result: Result, comparison: Comparison) -> str:
-    models = {model.name: model for model in result.models}
-    a, b = models[comparison.a], models[comparison.b]
-    rows = [selected_row(model, comparison.condition) for model in (a, b)]
-    units = [row.cost.forward_equivalents if row else None for row in rows]
-    if not (units[0] and units[1]):
-        return ""
-    text = f", at {units[0] / units[1]:.2f} times its inference FLOPs"
-    if a.training and b.training:
-        text += f" and {a.training.flops / b.training.flops:.2f} times its training FLOPs"
-    return text
 
 
 def _floors(result: Result) -> list[str]:

@@ -41,7 +41,7 @@ class NextFrame(Task[NextFrameConfig, "NextFrameData"]):
         from baselines.config import TransformerPPConfig
         from baselines.transformer_pp import TransformerPP
         from baselines.trivial import CopyLast
-        from benchmarks.measure.evaluation import judge_models
+        from benchmarks.measure.evaluation import judge_models, selected_setting
         from benchmarks.reporting.results import Result, describe_environment
         from benchmarks.tasks.next_frame.conditions import JUDGED
         from benchmarks.tasks.next_frame.evaluation import (
@@ -49,11 +49,16 @@ class NextFrame(Task[NextFrameConfig, "NextFrameData"]):
             compare_first,
             encoder_ceiling,
         )
-        from benchmarks.training.fit import train_models, training_logs
+        from benchmarks.training.fit import TrainedModel, train_models, training_logs
+        from worldmodel.predictor import Setting
 
-        planned = self.models(config, data)
-        trained = train_models(planned, config, data, out, device)
         judge = FrameJudge(config.evaluation, data, CopyLast(), device)
+
+        def select(model: TrainedModel) -> Setting:
+            counts = config.evaluation.counts
+            return selected_setting(model.predictors, judge, counts, judge.conditions[0])
+
+        trained = train_models(MODELS, config, data, out, device, select)
         plain = config.section("transformer_pp", TransformerPPConfig)
         unit = judge.unit_flops(
             TransformerPP(plain, config.backbone, data.encoder.grid, data.encoder.dim)
@@ -75,7 +80,7 @@ class NextFrame(Task[NextFrameConfig, "NextFrameData"]):
             comparisons=compare_first(judged.scores),
             files={
                 "pictures": judge.write_pictures(out, shown),
-                "logs": training_logs(planned, config.seeds),
+                "logs": training_logs(trained, config.seeds),
             },
         )
 

@@ -1,0 +1,98 @@
+"""The questions that a comparison is run for, answered in words from its result."""
+
+from benchmarks.reporting.results import Comparison, Model, Result, Row
+from benchmarks.reporting.tables import (
+    Condition,
+    difference_text,
+    find_comparison,
+    ranked,
+    rows_under,
+)
+
+# What a network can share with the energy-based model that it is compared with.
+STEPS, TRAINING, INFERENCE = "optimiser steps", "training FLOPs", "inference FLOPs"
+
+
+def answers(result: Result, where: str, condition: Condition) -> list[str]:
+    """Who wins at equal cost, whether the energy is needed, and whether thinking helps.
+
+    The first model is the one in question. `where` names the condition in the sentences. With one
+    training seed they speak of these trained models only.
+    """
+    first = result.models[0]
+    found = {model.name: (model, row) for model, row in ranked(result, condition)}
+    if first.name not in found:
+        return []
+    scope = where if len(result.seeds) > 1 else f"{where}, these trained models"
+    networks = [entry for entry in found.values() if entry[0].role == "network"]
+    sentences = []
+    for shared in (STEPS, TRAINING, INFERENCE):
+        rivals = [entry for entry in networks if shared in entry[0].equal]
+        if rivals:
+            said = _outcome(result, found[first.name], rivals, condition)
+            sentences.append(f"{scope}, at equal {shared}: {said}")
+    for model, _ in found.values():
+        if model.role == "energy" and model.name == f"{first.name}_blind":
+            compared = find_comparison(result, first.name, model.name, condition)
+            if compared is not None:
+                sentences.append(f"{scope}, does the energy matter? {_needed(compared)}")
+    sentences.append(f"{scope}, does thinking help? {_thinking(result, first, condition)}")
+    return sentences
+
+
+def _outcome(
+    result: Result, first: tuple[Model, Row], rivals: list[tuple[Model, Row]], condition: Condition
+) -> str:
+    """Who is best, and how the first model does against each rival."""
+    name = first[0].name
+    best, row = max([first, *rivals], key=lambda entry: entry[1].metrics["psnr"].mean)
+    outcomes: dict[str, list[str]] = {
+        "loses to": [],
+        "beats": [],
+        "does not surely differ from": [],
+    }
+    for model, _ in rivals:
+        compared = find_comparison(result, name, model.name, condition)
+        if compared is None:
+            continue
+        said = f"{model.name} ({difference_text(compared)} dB)"
+        verb = "does not surely differ from"
+        if compared.better is not None:
+            verb = "beats" if compared.better == name else "loses to"
+        outcomes[verb].append(said)
+    spoken = "; ".join(f"{verb} {', '.join(said)}" for verb, said in outcomes.items() if said)
+    return f"{name} {spoken}. Highest is {best.name} with {row.metrics['psnr'].mean:.2f} dB."
+
+
+def _needed(compared: Comparison) -> str:
+    text = f"{compared.a} against {compared.b}, which does not see its candidate: "
+    text += f"{difference_text(compared)} dB"
+    if compared.better is None:
+        return f"Not surely: {text}."
+    return f"{'Yes' if compared.better == compared.a else 'No, it harms'}: {text}."
+
+
+def _thinking(result: Result, first: Model, condition: Condition) -> str:
+    """The selected number of steps against a single one."""
+    rows = [row for row in rows_under(first, condition) if not row.setting.fixed]
+    selected = next(row for row in rows if row.selected)
+    one = rows[0]
+    if selected.setting == one.setting:
+        tried = ", ".join(row.setting.label for row in rows)
+        return f"No: of {tried}, validation selects {one.setting.label}."
+    settings = (selected.setting, one.setting)
+    compared = next(
+        (
+            c
+            for c in result.comparisons
+            if (c.a, c.b, c.condition) == (first.name, first.name, condition)
+            and (c.a_setting, c.b_setting) == settings
+        ),
+        None,
+    )
+    said = f"{selected.setting.label} against {one.setting.label}"
+    if compared is None:
+        gain = selected.metrics["psnr"].mean - one.metrics["psnr"].mean
+        return f"{said}: {gain:+.2f} dB, not compared in pairs."
+    yes = "Not surely" if compared.better is None else "Yes" if compared.difference > 0 else "No"
+    return f"{yes}: {said}, {difference_text(compared)} dB."
