@@ -23,6 +23,7 @@ from worldmodel.predictor import Setting
 TINY = ["--task", "denoise", "--preset", "smoke", "--device", "cpu", "--images.size", "16"]
 TINY += ["--images.crops", "2", "--training.steps", "6", "--training.validate_every", "3"]
 TINY += ["--backbone.width", "48", "--evaluation.latency_repeats", "1"]
+TINY += ["--evaluation.max_images", "9"]
 NAMES = [spec.name for spec in MODELS]
 TINY += ["--models", ",".join(NAMES)]
 
@@ -70,7 +71,9 @@ def test_a_run_judges_every_model_on_the_same_images(finished: Path) -> None:
     assert result["data"]["corruptions"][1]["step"] == 99
     assert result["data"]["corruptions"][1]["noise_std"] == pytest.approx(0.321, abs=1e-3)
     assert list(result["data"]["test_sets"]) == ["my pictures", "photographs", "mine"]
-    assert result["data"]["test_sets"]["mine"] == {"images": 4, "sources": 4}
+    sets = result["data"]["test_sets"]
+    assert sets["mine"] == {"images": 4, "sources": 4, "images_of_set": 4}
+    assert sets["photographs"] == {"images": 9, "sources": 9, "images_of_set": 14}
     reasons = {entry["source"]: entry["reason"] for entry in result["data"]["rejected"]}
     assert set(reasons) == {"text.jpg", "tiny.png"}
     for model in result["models"]:
@@ -82,7 +85,7 @@ def test_a_run_judges_every_model_on_the_same_images(finished: Path) -> None:
                 assert sum(row["selected"] for row in chosen) == 1
         for row in model["rows"]:
             assert {"psnr", "psnr_pooled", "ssim", "mse"} <= set(row["metrics"])
-            sources = {"mine": 4, "photographs": 14}.get(row["condition"]["images"])
+            sources = {"mine": 4, "photographs": 9}.get(row["condition"]["images"])
             assert sources in (None, row["metrics"]["psnr"]["n"])
 
 
@@ -190,6 +193,7 @@ def test_the_report_says_in_words_what_holds_and_is_remade_from_the_result(
         "dit at ddim, 100 passes",
         "dit_published at published, 100 passes",
         "Out of distribution",
+        "photographs (9 crops of 9 images, chosen at random from 14 crops)",
         "`text.jpg` (no readable image",
         "Told how strong the noise is: dit,",
         "8x8 pixels, smaller than a crop of 16x16",

@@ -9,7 +9,7 @@ from typing import Generic
 import numpy as np
 import safetensors.torch
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress, track
 from torch import Tensor
 
 from benchmarks.config import EvaluationConfig
@@ -95,9 +95,13 @@ def judge_models(
     """
     console = Console(stderr=True)
     scores: dict[str, Scores[Condition]] = {}
-    for model in track(models, "evaluation", console=console, transient=True):
-        with model.running(config.compile):
-            scores[model.name] = score(model.predictors, judge, config.counts)
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("evaluation", total=len(models) * len(judge.conditions))
+        for model in models:
+            with model.running(config.compile):
+                scores[model.name] = score(
+                    model.predictors, judge, config.counts, done=lambda: progress.advance(task)
+                )
     found = []
     costs: dict[Hashable, Cost] = {}
     for model in track(models, "costs", console=console, transient=True):
@@ -135,15 +139,18 @@ def score(
     judge: Judge[Condition],
     counts: Sequence[int],
     conditions: Sequence[Condition] | None = None,
+    done: Callable[[], None] = lambda: None,
 ) -> Scores[Condition]:
     """Values of a model, a predictor per seed, under all conditions or the given ones.
 
-    `counts` are the numbers of steps or passes at which it is judged.
+    `counts` are the numbers of steps or passes at which it is judged; `done` is called after each
+    condition.
     """
     settings = sorted(predictors[0].settings(counts), key=lambda setting: setting.order)
     scores = Scores(settings, judge.selecting)
     for condition in conditions or judge.conditions:
         if not judge.shows(predictors[0], condition):
+            done()
             continue
         selects = judge.selecting(condition) == condition
         wanted = [
@@ -158,6 +165,7 @@ def score(
             scores.values[index, condition] = {
                 name: np.stack([seed[name] for seed in values]) for name in values[0]
             }
+        done()
     return scores
 
 

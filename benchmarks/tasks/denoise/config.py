@@ -15,6 +15,8 @@ class DenoiseEvaluationConfig(EvaluationConfig):
     Args:
         few: numbers of steps and passes evaluated where not all are.
         validation_images: number of images on which numbers of steps and passes are selected.
+        max_images: largest number of images of a test set that are judged; they are chosen at
+            random, always the same, and all crops of an image together (null: all).
         slow_images: number of images of each test set that a slow method denoises, at the swept
             levels only; BM3D takes more than a second for each.
     """
@@ -22,13 +24,15 @@ class DenoiseEvaluationConfig(EvaluationConfig):
     counts: list[int] = field(default_factory=lambda: [1, 2, 3, 5, 10, 20, 50, 100])
     few: list[int] = field(default_factory=lambda: [1, 10])
     validation_images: int = 16
+    max_images: int | None = 128
     slow_images: int = 48
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(1 in self.few, "evaluation.few must hold 1")
-        for name in ("validation_images", "slow_images"):
-            require(getattr(self, name) >= 1, f"evaluation.{name} must be at least 1")
+        for name in ("validation_images", "slow_images", "max_images"):
+            value = getattr(self, name)
+            require(value is None or value >= 1, f"evaluation.{name} must be at least 1")
 
 
 @dataclass

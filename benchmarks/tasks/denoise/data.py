@@ -7,6 +7,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import skimage.data
 import torch
 from torch import Tensor
@@ -59,9 +60,19 @@ class ImageSet:
     sources: list[str]
 
     @classmethod
-    def of(cls, shards: ShardSet, split: str) -> "ImageSet":
-        """The first frame of every clip of a split."""
+    def of(cls, shards: ShardSet, split: str, most: int | None = None) -> "ImageSet":
+        """The first frame of every clip of a split.
+
+        With `most`, of at most so many clips: all of each source that is kept, at least one source,
+        chosen at random but always the same.
+        """
         samples = sorted(shards.samples(split), key=lambda sample: (sample.source, sample.key))
+        if most is not None:
+            clips = Counter(sample.source for sample in samples)
+            order = np.random.default_rng(0).permutation(list(clips)).tolist()
+            sums = list(accumulate(clips[source] for source in order))
+            kept = set(order[: max(1, sum(total <= most for total in sums))])
+            samples = [sample for sample in samples if sample.source in kept]
         pixels = [torch.from_numpy(shards.read_frames(sample)[0]) for sample in samples]
         frames = torch.stack(pixels).permute(0, 3, 1, 2) / 255
         return cls(frames, [s.key for s in samples], [s.source for s in samples])
@@ -78,7 +89,8 @@ class ImageSet:
 class DenoiseData:
     """Clean images to train on, and the sets on which the models are judged, by name.
 
-    The first test set is the held-out part of the training corpus.
+    The first test set is the held-out part of the training corpus. `images_of_sets` are the numbers
+    of images from which those of large test sets were chosen.
     """
 
     name: str
@@ -87,6 +99,7 @@ class DenoiseData:
     encoder: Encoder
     corruption: CorruptionConfig
     test_sets: dict[str, ImageSet]
+    images_of_sets: dict[str, int]
     rejected: list[dict[str, str]]
 
     @property
@@ -136,7 +149,11 @@ class DenoiseData:
             "corpus": self.name,
             "clips": {split: len(self.embeddings.samples(split)) for split in SPLITS},
             "test_sets": {
-                name: {"images": len(images.keys), "sources": len(set(images.sources))}
+                name: {
+                    "images": len(images.keys),
+                    "sources": len(set(images.sources)),
+                    "images_of_set": self.images_of_sets[name],
+                }
                 for name, images in self.test_sets.items()
             },
             "rejected": self.rejected,
@@ -186,7 +203,11 @@ def prepare_data(config: DenoiseConfig, inputs: Inputs) -> DenoiseData:
         embeddings,
         encoder_of(embeddings, config.encoder),
         config.corruption,
-        {test_name: ImageSet.of(part, "test") for test_name, part in shards.items()},
+        {
+            test_name: ImageSet.of(part, "test", config.evaluation.max_images)
+            for test_name, part in shards.items()
+        },
+        {test_name: len(part.samples("test")) for test_name, part in shards.items()},
         [entry for part in shards.values() for entry in part.manifest["rejected"]],
     )
 

@@ -1,5 +1,6 @@
 """The report of denoising: a page with its figures, and tables and sentences in the terminal."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.reporting.page import Report, Section, bullets
@@ -153,7 +154,7 @@ def _description(result: Result) -> str:
     kinds = result.config["corruption"]
     rows, columns = encoder["grid"]
     sets = ", ".join(
-        f"{name} ({size['images']} crops of {size['sources']} images)"
+        f"{name} ({size['images']} crops of {size['sources']} images{_chosen(size)})"
         for name, size in data["test_sets"].items()
     )
     text = (
@@ -169,6 +170,12 @@ def _description(result: Result) -> str:
         reasons = [f"`{entry['source']}` ({entry['reason']})" for entry in data["rejected"][:10]]
         text += f" {len(data['rejected'])} files were skipped, among them {'; '.join(reasons)}."
     return text
+
+
+def _chosen(size: Mapping[str, int]) -> str:
+    if size["images"] == size["images_of_set"]:
+        return ""
+    return f", chosen at random from {size['images_of_set']} crops"
 
 
 def _provenance(result: Result) -> list[str]:
