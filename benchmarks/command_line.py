@@ -1,8 +1,10 @@
 """Dispatch to the task that the options name. Nothing heavy is imported before it is needed."""
 
 import os
+import shlex
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +19,40 @@ from data_prep.options import run_command
 
 # Options that say what to do with a run, not what the run is.
 NOT_KEPT = ("config", "resume", "report", "out", "search", "__default_config__")
+PLACES = ("--out", "--cache-dir")
 
 
 def main(arguments: list[str]) -> int:
     """Run the command line; gives the exit code."""
     let_threads_sleep()
     try:
-        return run_command(lambda: _dispatch(parse(arguments)))
+        return run_command(lambda: _dispatch(parse(arguments), arguments))
     except FloatingPointError as error:
         print(f"error: {error}; lower the learning rate of this model", file=sys.stderr)
         return 1
 
 
-def _dispatch(options: Namespace) -> int:
+def _dispatch(options: Namespace, arguments: list[str]) -> int:
     if options.report is not None:
         return _report(Path(options.report))
     if options.task is None:
         raise InputError(
             f"--task is missing: give --task {' or '.join(TASKS)} (or --report, --resume)"
         )
-    return _run(options, to_config(options))
+    command = shlex.join(["python", "benchmarks/run.py", *_without_places(arguments)])
+    return _run(options, to_config(options), command)
+
+
+def _without_places(arguments: list[str]) -> list[str]:
+    """The arguments without the folders of run and cache, which change nothing."""
+    kept: list[str] = []
+    skip = False
+    for argument in arguments:
+        name = argument.partition("=")[0]
+        if not skip and name not in PLACES:
+            kept.append(argument)
+        skip = not skip and argument in PLACES
+    return kept
 
 
 def _report(folder: Path) -> int:
@@ -51,7 +67,7 @@ def _report(folder: Path) -> int:
     return 0
 
 
-def _run(options: Namespace, config: Any) -> int:
+def _run(options: Namespace, config: Any, command: str) -> int:
     inputs = _inputs(options)
     started = time.strftime("%Y%m%d-%H%M%S")
     out = Path(options.get("resume") or options.out or f"runs/{started}-{options.task}")
@@ -62,7 +78,7 @@ def _run(options: Namespace, config: Any) -> int:
     if not resumed:
         _write_config(options, out)
     try:
-        code = _run_task(config, inputs, out, options)
+        code = _run_task(config, inputs, out, options, command)
         _write_config(options, out)  # with the options that a resumed run was given
         return code
     except KeyboardInterrupt:
@@ -71,7 +87,7 @@ def _run(options: Namespace, config: Any) -> int:
         return 130
 
 
-def _run_task(config: Any, inputs: Inputs, out: Path, options: Namespace) -> int:
+def _run_task(config: Any, inputs: Inputs, out: Path, options: Namespace, command: str) -> int:
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -104,6 +120,7 @@ def _run_task(config: Any, inputs: Inputs, out: Path, options: Namespace) -> int
         search(task, config, data, out, device, console)
         return 0
     result = task.run(config, data, out, device)
+    result = replace(result, environment=result.environment | {"command": command})
     write_result(out, result)
     _write_and_print(out, result)
     return 0

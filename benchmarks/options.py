@@ -104,7 +104,9 @@ def _add_task_options(parser: Parser, task: str) -> None:
         parser.add_argument("--models", type=str | None, help=f"models to run, of {names}")
         parser.add_argument("--resume", type=str | None, help="continue the run in this folder")
         parser.add_argument(
-            "--search", action="store_true", help="search learning rates and forms on validation"
+            "--search",
+            action="store_true",
+            help="search optimisers and learning rates on validation",
         )
     plain = [name for name in _plain_fields(found.config) if name not in COMPARISON_FIELDS]
     if plain:

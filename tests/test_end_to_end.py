@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import shutil
@@ -13,11 +14,13 @@ import torch
 from PIL import Image
 
 from benchmarks.command_line import main
+from benchmarks.documents import smaller
 from benchmarks.options import parse, to_config
 from benchmarks.reporting.figures import COST_AXES, compute_figure, thinking_figure
 from benchmarks.reporting.results import read_result
 from benchmarks.reporting.tables import rows_under
 from benchmarks.tasks.next_frame.conditions import TEACHER_FORCED
+from benchmarks.tasks.next_frame.task import NextFrame
 
 RUN = Path(__file__).parent.parent / "benchmarks" / "run.py"
 TINY = ["--task", "next_frame", "--preset", "smoke", "--device", "cpu"]
@@ -111,6 +114,17 @@ def test_a_run_writes_everything_it_promises(finished: Path) -> None:
         assert comparison["low"] < comparison["high"]
     for name in ("config.yaml", "report.md", "models/ebt/seed1/weights.safetensors"):
         assert (finished / name).is_file()
+
+
+def test_what_documents_keep_of_a_result_gives_the_same_table(finished: Path) -> None:
+    result = read_result(finished)
+    kept = smaller(result)
+    assert NextFrame().headline(kept) == NextFrame().headline(result)
+    assert (
+        len(json.dumps(dataclasses.asdict(kept))) < len(json.dumps(dataclasses.asdict(result))) / 2
+    )
+    assert result.environment["command"].startswith("python benchmarks/run.py --task next_frame")
+    assert "--out" not in result.environment["command"]
 
 
 def test_figures_show_the_numbers_of_the_result(finished: Path) -> None:

@@ -198,6 +198,15 @@ def read_result(folder: Path) -> Result:
     path = folder / RESULTS
     if not path.is_file():
         raise InputError(f"{folder}: no {RESULTS} here; give the folder of a finished run")
+    return parse_result(path)
+
+
+def parse_result(path: Path) -> Result:
+    """Read a file that holds a result.
+
+    Raises:
+        InputError: it is broken or of another version.
+    """
     try:
         content = json.loads(path.read_text())
         version = content["schema_version"]

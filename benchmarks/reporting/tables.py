@@ -14,6 +14,14 @@ COST_HEADER = [
     "latency ms",
     "peak memory MB",
 ]
+SUMMARY_HEADER = [
+    "passes",
+    "equivalents",
+    "latency ms",
+    "training steps",
+    "training TFLOPs",
+    "parameters",
+]
 BRIEF_COST_HEADER = ["passes", "equivalents", "latency ms"]
 
 CORRECTED = (
@@ -190,6 +198,17 @@ def brief_cost_cells(cost: Cost) -> Cells:
     if cost.input_gradient_passes:
         passes = f"{passes} + {cost.input_gradient_passes}"
     return [passes, number(cost.forward_equivalents, 2), number(cost.latency_ms, 1)]
+
+
+def summary_cells(model: Model, row: Row) -> Cells:
+    """What a model costs, in the columns of `SUMMARY_HEADER`."""
+    training = model.training
+    return [
+        *brief_cost_cells(row.cost),
+        number(training.steps if training else None),
+        number(training.flops / 1e12 if training else None, 2),
+        number(model.parameters or None),
+    ]
 
 
 def seeds_text(result: Result) -> str:

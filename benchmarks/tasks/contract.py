@@ -11,6 +11,7 @@ from benchmarks.models import ModelSpec
 if TYPE_CHECKING:
     from benchmarks.reporting.page import Report
     from benchmarks.reporting.results import Result
+    from benchmarks.reporting.tables import Table
     from benchmarks.training.plan import PlannedModel
 
 
@@ -57,6 +58,10 @@ class Task(ABC, Generic[Config, Data]):
     @abstractmethod
     def run(self, config: Config, data: Data, out: Path, device: str) -> "Result":
         """Measure; weights and the data of figures go to `out`."""
+
+    def headline(self, result: "Result") -> "Table":
+        """The table that sums the result up, for documents."""
+        raise NotImplementedError
 
     @abstractmethod
     def report(self, folder: Path, result: "Result") -> "Report":

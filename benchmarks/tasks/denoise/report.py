@@ -6,6 +6,7 @@ from pathlib import Path
 from benchmarks.reporting.page import Report, Section, bullets
 from benchmarks.reporting.results import Result
 from benchmarks.reporting.tables import (
+    SUMMARY_HEADER,
     Column,
     Table,
     brief_cost_cells,
@@ -15,13 +16,16 @@ from benchmarks.reporting.tables import (
     interval,
     number,
     quality_table,
+    ranked,
     rows_under,
     selected_row,
     settings_table,
+    summary_cells,
     training_table,
 )
 from benchmarks.tasks.denoise.figures import draw_figures
 from benchmarks.tasks.denoise.verdicts import (
+    TRAINED,
     corruption_names,
     swept_corruptions,
     test_sets,
@@ -66,6 +70,20 @@ def make_report(folder: Path, result: Result) -> Report:
     ]
     figures = draw_figures(folder, result)
     return Report("Image denoising", sections, figures, _shown(result), sentences)
+
+
+def headline(result: Result) -> Table:
+    """PSNR of each model at the trained level, on every test set, with its costs, best first."""
+    names, reference = test_sets(result), "direct"
+    header = ["model", *names, f"Δ `{reference}`", "setting", *SUMMARY_HEADER]
+    rows = []
+    for model, row in ranked(result, under(names[0], TRAINED)):
+        found = [selected_row(model, under(name, TRAINED)) for name in names]
+        psnr = [number(other.metrics["psnr"].mean if other else None, 2) for other in found]
+        to_reference = difference(result, model.name, reference, under(names[0], TRAINED))
+        cells = [*psnr, to_reference, row.setting.label, *summary_cells(model, row)]
+        rows.append([f"`{model.name}`", *cells])
+    return header, rows
 
 
 def _shown(result: Result) -> list[Section]:

@@ -12,6 +12,7 @@ from benchmarks.tasks.denoise.models import MODELS
 if TYPE_CHECKING:
     from benchmarks.reporting.page import Report
     from benchmarks.reporting.results import Result
+    from benchmarks.reporting.tables import Table
     from benchmarks.tasks.denoise.data import DenoiseData
     from benchmarks.tasks.denoise.evaluation import ImageJudge
     from benchmarks.training.plan import PlannedModel
@@ -79,6 +80,12 @@ class Denoise(Task[DenoiseConfig, "DenoiseData"]):
                 "logs": training_logs(trained, config.seeds),
             },
         )
+
+    def headline(self, result: "Result") -> "Table":
+        """Quality and cost of every model."""
+        from benchmarks.tasks.denoise.report import headline
+
+        return headline(result)
 
     def report(self, folder: Path, result: "Result") -> "Report":
         """Tables, figures and sentences."""

@@ -7,14 +7,19 @@ from benchmarks.reporting.page import Report, Section, bullets
 from benchmarks.reporting.results import Result, Row
 from benchmarks.reporting.tables import (
     CORRECTED,
+    SUMMARY_HEADER,
     Column,
     Condition,
+    Table,
     cost_table,
     environment_lines,
+    interval,
     quality_table,
     ranked,
     seeds_text,
+    selected_row,
     settings_table,
+    summary_cells,
     training_table,
 )
 from benchmarks.tasks.next_frame.conditions import ROLLOUT, TEACHER_FORCED
@@ -54,6 +59,17 @@ def make_report(folder: Path, result: Result) -> Report:
     ]
     figures = draw_figures(folder, result)
     return Report("Next-frame prediction", sections, figures, shown, sentences)
+
+
+def headline(result: Result) -> Table:
+    """PSNR of each model teacher-forced and in rollouts, with its costs, best first."""
+    header = ["model", "next frame", "rollout", "setting", *SUMMARY_HEADER]
+    rows = []
+    for model, row in ranked(result, TEACHER_FORCED):
+        rollout = selected_row(model, ROLLOUT)
+        psnr = [interval(found.metrics["psnr"] if found else None, 2) for found in (row, rollout)]
+        rows.append([f"`{model.name}`", *psnr, row.setting.label, *summary_cells(model, row)])
+    return header, rows
 
 
 def verdicts(result: Result) -> list[str]:

@@ -12,6 +12,7 @@ from benchmarks.tasks.next_frame.models import MODELS
 if TYPE_CHECKING:
     from benchmarks.reporting.page import Report
     from benchmarks.reporting.results import Result
+    from benchmarks.reporting.tables import Table
     from benchmarks.tasks.next_frame.data import NextFrameData
     from benchmarks.training.plan import PlannedModel
 
@@ -83,6 +84,12 @@ class NextFrame(Task[NextFrameConfig, "NextFrameData"]):
                 "logs": training_logs(trained, config.seeds),
             },
         )
+
+    def headline(self, result: "Result") -> "Table":
+        """Quality and cost of every model."""
+        from benchmarks.tasks.next_frame.report import headline
+
+        return headline(result)
 
     def report(self, folder: Path, result: "Result") -> "Report":
         """Tables, figures and sentences."""
