@@ -50,6 +50,14 @@ class Role(StrEnum):
     FLOOR = "floor"
 
 
+class Equal(StrEnum):
+    """What a network can share with the energy-based model that it is compared with."""
+
+    STEPS = "optimiser steps"
+    TRAINING = "training FLOPs"
+    INFERENCE = "inference FLOPs"
+
+
 @dataclass(frozen=True)
 class Network:
     """Builds the network whose class stands at `place`, such as `baselines.dit:DiTDenoiser`."""
@@ -113,12 +121,12 @@ class ModelSpec:
     package: str | None = None
 
     @property
-    def equal(self) -> list[str]:
+    def equal(self) -> list[Equal]:
         """What it shares with the energy-based model that it is compared with."""
         if self.config is None:
             return []
-        trained = "training FLOPs" if self.equal_training_to else "optimiser steps"
-        return [trained, *(["inference FLOPs"] if self.equal_inference_to else [])]
+        trained = Equal.TRAINING if self.equal_training_to else Equal.STEPS
+        return [trained, *([Equal.INFERENCE] if self.equal_inference_to else [])]
 
     @property
     def available(self) -> bool:

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,11 +16,13 @@ from PIL import Image
 
 from benchmarks.command_line import main
 from benchmarks.documents import smaller
+from benchmarks.models import Equal
 from benchmarks.options import parse, to_config
 from benchmarks.reporting.figures import COST_AXES, compute_figure, thinking_figure
 from benchmarks.reporting.results import read_result
 from benchmarks.reporting.tables import rows_under
 from benchmarks.tasks.next_frame.conditions import TEACHER_FORCED
+from benchmarks.tasks.next_frame.report import verdicts
 from benchmarks.tasks.next_frame.task import NextFrame
 
 RUN = Path(__file__).parent.parent / "benchmarks" / "run.py"
@@ -114,6 +117,27 @@ def test_a_run_writes_everything_it_promises(finished: Path) -> None:
         assert comparison["low"] < comparison["high"]
     for name in ("config.yaml", "report.md", "models/ebt/seed1/weights.safetensors"):
         assert (finished / name).is_file()
+
+
+def test_the_first_screen_answers_the_questions_in_words(finished: Path) -> None:
+    result = read_result(finished)
+    page = (finished / "report.md").read_text()
+    first_section = page.split("## ")[1]
+    assert first_section.startswith("What holds")
+    questions = [f"at equal {shared}" for shared in Equal]
+    questions += ["does the energy matter?", "does thinking help?"]
+    for title in ("Next frame, teacher-forced", "Rollout"):
+        for question in questions:
+            assert f"- {title}, {question}" in first_section
+    ahead = {c.b: c for c in result.comparisons if c.condition == TEACHER_FORCED}
+    rival = ahead["transformer_pp_equal_training"]
+    verb = {"ebt": "beats", None: "does not surely differ from"}.get(rival.better, "loses to")
+    (said,) = [line for line in first_section.splitlines() if "forced, at equal training" in line]
+    assert re.search(rf"{verb} [^;]*transformer_pp_equal_training \({rival.difference:+.2f} ", said)
+    assert "these trained models" not in first_section
+    with_one_seed = verdicts(dataclasses.replace(result, seeds=[0]))
+    assert sum("these trained models" in said for said in with_one_seed) >= 2 * len(questions)
+    assert not any("is better" in said for said in with_one_seed)
 
 
 def test_what_documents_keep_of_a_result_gives_the_same_table(finished: Path) -> None:

@@ -117,7 +117,7 @@ def judge_models(
                 model.training,
                 rows,
                 traits(predictor),
-                spec.equal,
+                [str(shared) for shared in spec.equal],
             )
         )
     return Judged(found, scores)

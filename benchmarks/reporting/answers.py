@@ -1,5 +1,6 @@
 """The questions that a comparison is run for, answered in words from its result."""
 
+from benchmarks.models import Equal, Role
 from benchmarks.reporting.results import Comparison, Model, Result, Row
 from benchmarks.reporting.tables import (
     Condition,
@@ -7,10 +8,8 @@ from benchmarks.reporting.tables import (
     find_comparison,
     ranked,
     rows_under,
+    scope,
 )
-
-# What a network can share with the energy-based model that it is compared with.
-STEPS, TRAINING, INFERENCE = "optimiser steps", "training FLOPs", "inference FLOPs"
 
 
 def answers(result: Result, where: str, condition: Condition) -> list[str]:
@@ -23,20 +22,20 @@ def answers(result: Result, where: str, condition: Condition) -> list[str]:
     found = {model.name: (model, row) for model, row in ranked(result, condition)}
     if first.name not in found:
         return []
-    scope = where if len(result.seeds) > 1 else f"{where}, these trained models"
-    networks = [entry for entry in found.values() if entry[0].role == "network"]
+    where = scope(result, where)
+    networks = [entry for entry in found.values() if entry[0].role == Role.NETWORK]
     sentences = []
-    for shared in (STEPS, TRAINING, INFERENCE):
+    for shared in Equal:
         rivals = [entry for entry in networks if shared in entry[0].equal]
         if rivals:
             said = _outcome(result, found[first.name], rivals, condition)
-            sentences.append(f"{scope}, at equal {shared}: {said}")
+            sentences.append(f"{where}, at equal {shared}: {said}")
     for model, _ in found.values():
-        if model.role == "energy" and model.name == f"{first.name}_blind":
+        if model.role == Role.ENERGY and model.name == f"{first.name}_blind":
             compared = find_comparison(result, first.name, model.name, condition)
             if compared is not None:
-                sentences.append(f"{scope}, does the energy matter? {_needed(compared)}")
-    sentences.append(f"{scope}, does thinking help? {_thinking(result, first, condition)}")
+                sentences.append(f"{where}, does the energy matter? {_needed(compared)}")
+    sentences.append(f"{where}, does thinking help? {_thinking(result, first, condition)}")
     return sentences
 
 

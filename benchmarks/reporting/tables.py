@@ -211,6 +211,11 @@ def summary_cells(model: Model, row: Row) -> Cells:
     ]
 
 
+def scope(result: Result, where: str) -> str:
+    """What a verdict speaks of: with one training seed of these trained models, not of methods."""
+    return where if len(result.seeds) > 1 else f"{where}, these trained models"
+
+
 def seeds_text(result: Result) -> str:
     """What the intervals rest on."""
     if len(result.seeds) > 1:

@@ -11,6 +11,7 @@ from benchmarks.reporting.tables import (
     find_comparison,
     ranked,
     rows_under,
+    scope,
     seeds_text,
     selected_row,
 )
@@ -90,7 +91,7 @@ def _against_all(result: Result, first: str, name: str, corruption: str) -> list
             outcomes["beats" if comparison.difference > 0 else "loses to"].append(said)
     spoken = "; ".join(f"{verb} {', '.join(said)}" for verb, said in outcomes.items() if said)
     at = f" at {row.setting.label}" if row.setting.options else ""
-    where = f"{name}, {corruption} ({_noise(result, corruption)})"
+    where = scope(result, f"{name}, {corruption} ({_noise(result, corruption)})")
     return [f"{where}: {first}{at}, {row.metrics['psnr'].mean:.2f} dB, {spoken or 'is alone'}."]
 
 
