@@ -85,9 +85,9 @@ def compare(
 ) -> list[Comparison]:
     """Paired differences in PSNR of (model, index of a setting) pairs under a condition.
 
-    Their p-values are not yet corrected, and nobody is said to be better.
+    They are one family: Holm's correction of their p-values decides which model is better.
     """
-    return [_comparison(scores, a, b, condition) for a, b in pairs]
+    return corrected([_comparison(scores, a, b, condition) for a, b in pairs])
 
 
 def thinking_pair(
@@ -102,7 +102,7 @@ def thinking_pair(
 
 
 def corrected(comparisons: list[Comparison]) -> list[Comparison]:
-    """The comparisons of a run as one family: p-values after Holm, and who is better by them."""
+    """All comparisons under one condition as a family: p-values after Holm, and who is better."""
     found = []
     p_values = holm([comparison.p for comparison in comparisons])
     for comparison, p in zip(comparisons, p_values, strict=True):

@@ -106,8 +106,8 @@ class Model:
 class Comparison:
     """Paired difference a - b of a metric under a condition, each model in its setting.
 
-    `p` is two-sided and corrected for all comparisons of the run (Holm); `better` names the model
-    whose lead survives that at the level 0.05.
+    `p` is two-sided and corrected for all comparisons under the same condition (Holm); `better`
+    names the model whose lead survives that at the level 0.05.
     """
 
     a: str

@@ -26,7 +26,7 @@ BRIEF_COST_HEADER = ["passes", "equivalents", "latency ms"]
 
 CORRECTED = (
     "A difference counts where its p-value stays below 0.05 after Holm's correction for all "
-    "comparisons of the run."
+    "comparisons under the same condition."
 )
 
 Cells = list[str]

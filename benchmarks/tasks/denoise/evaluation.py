@@ -17,7 +17,6 @@ from benchmarks.measure.scores import (
     Scores,
     Values,
     compare,
-    corrected,
     mean_by_source,
     metric,
     thinking_pair,
@@ -196,7 +195,7 @@ def compare_all(scores: dict[str, ImageScores], judge: ImageJudge) -> list[Compa
                 pairs += [((first, here[first]), (dit, index)) for index in judged]
         distinct = dict.fromkeys(pair for pair in pairs if pair[0] != pair[1])
         found += compare(scores, distinct, condition)
-    return corrected(found)
+    return found
 
 
 def _denoiser(predictor: Predictor) -> Denoiser:

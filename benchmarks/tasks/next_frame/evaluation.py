@@ -17,7 +17,6 @@ from benchmarks.measure.scores import (
     Scores,
     Values,
     compare,
-    corrected,
     mean_by_source,
     means,
     metric,
@@ -175,7 +174,7 @@ def compare_first(scores: dict[str, FrameScores]) -> list[Comparison]:
         pairs = [(chosen[0], other) for other in chosen[1:]]
         pairs += thinking_pair(scores, chosen[0][0], condition)
         found += compare(scores, pairs, condition)
-    return corrected(found)
+    return found
 
 
 def encoder_ceiling(data: NextFrameData) -> dict[str, dict[str, float]] | None:
