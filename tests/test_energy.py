@@ -63,6 +63,7 @@ WRITTEN_OUT = [
     {"form": "residual", "anchor": "zero"},
     {"form": "residual", "anchor": "last_frame"},
     {"form": "residual", "candidate_in_features": False},
+    {"form": "residual", "candidate_in_features": False, "calibration": 0.0},
     {"form": "residual", "context": False, "anchor": "last_frame"},
     {"form": "quadratic", "anchor": "zero"},
     {"form": "quadratic", "anchor": "last_frame"},
@@ -98,7 +99,7 @@ def test_the_written_out_gradient_is_that_of_autograd_in_both_orders(
         if written_out:
             gradient, energy = model.input_gradient(start, context, seen)
         else:
-            energy = model(start, context, seen)
+            energy = model.patch_energies(start, context, seen)
             (gradient,) = torch.autograd.grad(energy.sum(), start, create_graph=True)
         second = torch.autograd.grad(
             (gradient * direction).sum(), [start, *parameters], allow_unused=True

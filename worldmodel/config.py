@@ -74,7 +74,7 @@ class EBTConfig(ModelConfig):
 
     Args:
         form: form of the energy, with y the candidate, r the anchor and h the features;
-            `residual` is 1/2|y-r-Wh|^2+wh, `quadratic` 1/2|y-r|^2+wh, `linear` wh.
+            `residual` is 1/2|y-r-Wh|^2+softplus(wh+b), `quadratic` 1/2|y-r|^2+wh, `linear` wh.
         anchor: r in the form, where the quadratic part of the energy is centred (null: zero for
             next frame, the noisy image for denoising; the form `linear` has none).
         context: whether h sees the context; without it the energy judges the candidate alone.
@@ -84,6 +84,9 @@ class EBTConfig(ModelConfig):
         training_steps: number of thinking steps in training.
         loss_at: whether the loss is taken after each thinking step or after the last one.
         detach: whether the input of a thinking step is cut from the graph of the steps before it.
+        calibration: weight of the loss that teaches the energy of a patch to be the expected half
+            squared error of the candidate there; 0 leaves the energy unsupervised (null: 0.003 for
+            the form `residual`; the other forms cannot be calibrated).
     """
 
     form: Form = "residual"
@@ -94,6 +97,7 @@ class EBTConfig(ModelConfig):
     training_steps: int = 2
     loss_at: Literal["each", "last"] = "each"
     detach: bool = True
+    calibration: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -112,6 +116,19 @@ class EBTConfig(ModelConfig):
             self.candidate_in_features or self.context,
             "context and candidate_in_features cannot both be false: h would see nothing",
         )
+        require(self.calibration is None or self.calibration >= 0, "calibration must be at least 0")
+        require(
+            self.form == "residual" or not self.calibration,
+            f"calibration has no meaning where form is {self.form}, whose energy may be negative: "
+            "set it to null",
+        )
+
+    @property
+    def resolved_calibration(self) -> float:
+        """The weight of the calibration that is used; 0 for forms that cannot be calibrated."""
+        if self.calibration is None:
+            return 0.003 if self.form == "residual" else 0.0
+        return self.calibration
 
     @property
     def resolved_anchor(self) -> Anchor | None:

@@ -7,8 +7,10 @@ repeated.
 
 import math
 import warnings
+from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from worldmodel.backbone import CandidatePass, ContextEncoder, EmptyContext, EncodedContext
@@ -17,6 +19,20 @@ from worldmodel.layers import initialise
 
 HEAD_STD = 0.02
 CALIBRATED_RMS = 0.3  # of the first update, or of the learned part's gradient, in start noise
+FIRST_BIAS = -1.0  # softplus begins at 0.3, below the errors that training starts from
+DEVIANCE_FLOOR = 1e-4  # far below any error that matters; keeps the logarithm finite
+
+
+class EnergyTerms(NamedTuple):
+    """Energies `[B, C, P]` of patches, and what their gradient needs.
+
+    `offset [B, C, P, D]` is what the quadratic part squares, `slope [B, C, P]` that of softplus at
+    its input; each is None in the forms without that part.
+    """
+
+    energy: Tensor
+    offset: Tensor | None
+    slope: Tensor | None
 
 
 class EnergyTransformer(nn.Module):
@@ -54,12 +70,14 @@ class EnergyTransformer(nn.Module):
             )
         if self.embed_candidate is not None:
             initialise(self.embed_candidate)
-        # A gradient on the candidate is all that trains: a bias, and a head on features that do not
-        # see the candidate, would never learn.
+        # Without calibration a gradient on the candidate is all that trains: a head on features
+        # that do not see the candidate would never learn, nor would a bias outside a nonlinearity.
         self.energy_head: nn.Linear | None = None
-        if config.candidate_in_features:
-            self.energy_head = nn.Linear(backbone.width, 1, bias=False)
+        if config.candidate_in_features or config.resolved_calibration:
+            self.energy_head = nn.Linear(backbone.width, 1, bias=self.form == "residual")
             nn.init.normal_(self.energy_head.weight, std=HEAD_STD)
+            if self.energy_head.bias is not None:
+                nn.init.constant_(self.energy_head.bias, FIRST_BIAS)
         self.residual_head: nn.Linear | None = None
         if self.form == "residual":
             self.residual_head = nn.Linear(backbone.width, dim, bias=False)
@@ -88,23 +106,31 @@ class EnergyTransformer(nn.Module):
         The c-th is a candidate for the frame after the first `visible[c]` (at least 1) frames of
         the context.
         """
+        return self.patch_energies(candidate, context, visible).sum(-1)
+
+    def patch_energies(self, candidate: Tensor, context: EncodedContext, visible: Tensor) -> Tensor:
+        """Energy `[B, C, P]` of every patch of candidates `[B, C, P, D]`.
+
+        Where it is calibrated, the half squared error that is expected of the patch.
+        """
         features = self._look(candidate, context, visible).features  # [B, C, P, W]
-        return self._energy(features, candidate, context, visible)[0]
+        return self._energy(features, candidate, context, visible).energy
 
     def input_gradient(
         self, candidate: Tensor, context: EncodedContext, visible: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Gradient `[B, C, P, D]` of the energies on their candidates, and the energies `[B, C]`.
+        """Gradient `[B, C, P, D]` of the energies on their candidates, and the patch energies.
 
-        Written out, and so itself differentiable by one ordinary backward pass.
+        Written out, and so itself differentiable by one ordinary backward pass. The energies of
+        patches are `[B, C, P]`.
         """
         look = self._look(candidate, context, visible)
-        energy, offset = self._energy(look.features, candidate, context, visible)
-        learned = self._learned_gradient(look, candidate, offset)
+        terms = self._energy(look.features, candidate, context, visible)
+        learned = self._learned_gradient(look, candidate, terms)
         if learned is None:
-            assert offset is not None
-            return offset, energy
-        return learned if offset is None else offset + learned, energy
+            assert terms.offset is not None
+            return terms.offset, terms.energy
+        return learned if terms.offset is None else terms.offset + learned, terms.energy
 
     def calibrate(
         self, candidate: Tensor, context: EncodedContext, visible: Tensor, noise: float = 1.0
@@ -121,7 +147,8 @@ class EnergyTransformer(nn.Module):
         if bool(self.calibrated):
             return
         with torch.no_grad():
-            gradient = self._learned_gradient(self._look(candidate, context, visible), candidate)
+            look = self._look(candidate, context, visible)
+            gradient = self._learned_gradient(look, candidate, EnergyTerms(candidate, None, None))
         assert gradient is not None
         rms = float(gradient.square().mean().sqrt())
         if not (math.isfinite(rms) and rms > 1e-12):
@@ -142,32 +169,46 @@ class EnergyTransformer(nn.Module):
 
     def _energy(
         self, features: Tensor, candidate: Tensor, context: EncodedContext, visible: Tensor
-    ) -> tuple[Tensor, Tensor | None]:
-        """Energies `[B, C]`, and the offset `[B, C, P, D]` that their quadratic part squares."""
+    ) -> EnergyTerms:
+        """Energies of patches, and the parts of them that the gradient needs."""
         with torch.autocast(candidate.device.type, enabled=False):
             features = features.to(candidate.dtype)
-            learned = candidate.new_zeros(candidate.shape[:3])  # [B, C, P]
+            learned, slope = candidate.new_zeros(candidate.shape[:3]), None  # [B, C, P]
             if self.energy_head is not None:
                 learned = self.log_gain.exp() * self.energy_head(features).squeeze(-1)
             if self.form == "linear":
-                return learned.sum(-1), None
+                return EnergyTerms(learned, None, None)
             offset = candidate - self._anchor(context, visible)  # [B, C, P, D]
             if self.residual_head is not None:
                 offset = offset - self.residual_head(features)
-            return (offset.square().sum(-1) / 2 + learned).sum(-1), offset
+                if self.energy_head is not None:
+                    learned, slope = F.softplus(learned), learned.sigmoid()
+            return EnergyTerms(offset.square().sum(-1) / 2 + learned, offset, slope)
 
     def _learned_gradient(
-        self, look: CandidatePass, candidate: Tensor, offset: Tensor | None = None
+        self, look: CandidatePass, candidate: Tensor, terms: EnergyTerms
     ) -> Tensor | None:
         """The part of the gradient that comes through the features; None if they are blind."""
         if self.embed_candidate is None or self.energy_head is None:
             return None
         with torch.autocast(candidate.device.type, enabled=False):
             gradient = (self.log_gain.exp() * self.energy_head.weight[0]).expand_as(look.features)
-            if self.residual_head is not None and offset is not None:
-                gradient = gradient - offset @ self.residual_head.weight  # [B, C, P, W]
+            if terms.slope is not None:
+                gradient = gradient * terms.slope[..., None]
+            if self.residual_head is not None and terms.offset is not None:
+                gradient = gradient - terms.offset @ self.residual_head.weight  # [B, C, P, W]
         gradient = self.context.backbone.input_gradient(gradient, look)
         return (gradient @ self.embed_candidate.weight).to(candidate.dtype)
 
     def _anchor(self, context: EncodedContext, visible: Tensor) -> Tensor | float:
         return context.embeddings[:, visible - 1] if self.anchor == "last_frame" else 0.0
+
+
+def exponential_deviance(energy: Tensor, error: Tensor) -> Tensor:
+    """Mean of error / energy + log energy, which is lowest where energy is the expected error.
+
+    The deviance of an exponential distribution, as QLIKE in Patton (2011): a proper score of a
+    positive mean that does not depend on its scale. Both are above 0 and of one shape.
+    """
+    energy, error = energy + DEVIANCE_FLOOR, error + DEVIANCE_FLOOR
+    return (error / energy + energy.log()).mean()

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from worldmodel.backbone import EncodedContext
 from worldmodel.config import BackboneConfig, EBTConfig
-from worldmodel.energy import EnergyTransformer
+from worldmodel.energy import EnergyTransformer, exponential_deviance
 from worldmodel.noise import Stream, keyed_noise, noise_like
 from worldmodel.predictor import (
     Clips,
@@ -126,10 +126,14 @@ class NextFrameEBT(Predictor):
             judged = config.loss_at == "each" or step == config.training_steps
             with torch.set_grad_enabled(judged or not config.detach):
                 start = candidate.detach() if config.detach else candidate
-                candidate, _ = thinking_step(self.energy, start, context, visible)
+                candidate, energies = thinking_step(self.energy, start, context, visible)
             if judged:
                 share = config.training_steps if config.loss_at == "each" else 1
-                yield F.smooth_l1_loss(candidate, target) / share
+                loss = F.smooth_l1_loss(candidate, target)
+                if weight := config.resolved_calibration:
+                    error = (start.detach() - target).square().sum(-1) / 2  # [B, C, P]
+                    loss = loss + weight * exponential_deviance(energies, error)
+                yield loss / share
 
     def start(
         self, encoded: EncodedContext, visible: Tensor, keys: Sequence[str], candidates: int = 1
@@ -180,8 +184,13 @@ class NextFrameEBT(Predictor):
 def _lowest(trajectory: Trajectory, candidates: int) -> Trajectory:
     """The candidate of each frame whose energy is lowest after the last step."""
     assert trajectory.energies is not None
-    energies = trajectory.energies.unflatten(2, (-1, candidates))  # [M + 1, B, C, N]
-    best = energies[-1].argmin(dim=2, keepdim=True).expand_as(energies[..., :1])  # [M + 1, B, C, 1]
-    chosen = trajectory.candidates.unflatten(2, (-1, candidates))  # [M + 1, B, C, N, P, D]
-    index = best[..., None, None].expand(*best.shape, *chosen.shape[4:])
-    return Trajectory(chosen.gather(3, index).squeeze(3), energies.gather(3, best).squeeze(3))
+    assert trajectory.patch_energies is not None
+    last = trajectory.energies[-1].unflatten(1, (-1, candidates))  # [B, C, N]
+    best = last.argmin(dim=2)  # [B, C]
+
+    def chosen(values: Tensor) -> Tensor:
+        values = values.unflatten(2, (-1, candidates))  # [M + 1, B, C, N, P, ...]
+        index = best[None, :, :, None, *[None] * (values.dim() - 4)]
+        return values.gather(3, index.expand(len(values), -1, -1, 1, *values.shape[4:])).squeeze(3)
+
+    return Trajectory(chosen(trajectory.candidates), chosen(trajectory.patch_energies))

@@ -45,12 +45,17 @@ class NoisilyObservedClips(Clips):
 class Trajectory:
     """Candidates `[M + 1, B, T, P, D]` from the start to the last thinking step.
 
-    The energies `[M + 1, B, T]` are there only if asked for, since the last one costs a forward
-    pass of its own. Models that do not think have M = 0.
+    The energies of patches `[M + 1, B, T, P]` are there only if asked for, since the last ones cost
+    a forward pass of their own. Models that do not think have M = 0.
     """
 
     candidates: Tensor
-    energies: Tensor | None = None
+    patch_energies: Tensor | None = None
+
+    @property
+    def energies(self) -> Tensor | None:
+        """Energies `[M + 1, B, T]` of the candidates: sums over their patches."""
+        return None if self.patch_energies is None else self.patch_energies.sum(-1)
 
     @property
     def prediction(self) -> Tensor:
@@ -59,7 +64,7 @@ class Trajectory:
 
     def until(self, step: int) -> "Trajectory":
         """The trajectory as it stood after `step` steps."""
-        energies = self.energies[: step + 1] if self.energies is not None else None
+        energies = self.patch_energies[: step + 1] if self.patch_energies is not None else None
         return Trajectory(self.candidates[: step + 1], energies)
 
 

@@ -19,11 +19,11 @@ def thinking_step(
 ) -> tuple[Tensor, Tensor]:
     """One gradient step on the candidate `[B, C, P, D]`.
 
-    Returns the moved candidate and the energy `[B, C]` before the step; both can be
-    back-propagated through where gradients are recorded.
+    Returns the moved candidate and the energies of patches `[B, C, P]` before the step; both can
+    be back-propagated through where gradients are recorded.
     """
-    gradient, value = energy.input_gradient(candidate, context, visible)
-    return candidate - energy.step_size * gradient, value
+    gradient, patch_energies = energy.input_gradient(candidate, context, visible)
+    return candidate - energy.step_size * gradient, patch_energies
 
 
 def think(
@@ -49,7 +49,7 @@ def think(
             candidates.append(candidate)
             values.append(value)
         if energies:
-            values.append(energy(candidates[-1], context, visible))
+            values.append(energy.patch_energies(candidates[-1], context, visible))
     _require_finite(candidates[1:], values, keys)
     return Trajectory(torch.stack(candidates), torch.stack(values) if energies else None)
 

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from worldmodel.backbone import EmptyContext
+from worldmodel.energy import exponential_deviance
 from worldmodel.layers import Block, Rotation
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.noise import Stream, noise_like
@@ -29,6 +30,10 @@ class NaiveEBT:
 
     def energies(self, context: Tensor, candidate: Tensor) -> Tensor:
         """Energies `[B, T]` of candidates `[B, T, P, D]` for the frames after each of `context`."""
+        return self.patch_energies(context, candidate).sum(-1)
+
+    def patch_energies(self, context: Tensor, candidate: Tensor) -> Tensor:
+        """The energies `[B, T, P]` of their patches."""
         energy = self.model.energy
         frames, patches = context.shape[1:3]
         position = energy.context.position
@@ -48,13 +53,15 @@ class NaiveEBT:
         features = joint[:, frames * patches :].unflatten(1, (frames, patches))
         learned = torch.zeros_like(features[..., 0])  # [B, T, P]
         if energy.energy_head is not None:
-            learned = energy.energy_head(features).squeeze(-1)
+            learned = energy.log_gain.exp() * energy.energy_head(features).squeeze(-1)
         if energy.form == "linear":
-            return learned.sum(-1)
+            return learned
         offset = candidate - (context if energy.anchor == "last_frame" else 0.0)
         if energy.residual_head is not None:
             offset = offset - energy.residual_head(features)
-        return (offset.square().sum(-1) / 2 + energy.log_gain.exp() * learned).sum(-1)
+            if energy.energy_head is not None:
+                learned = F.softplus(learned)
+        return offset.square().sum(-1) / 2 + learned
 
     def training_losses(self, batch: Clips, seed: int) -> Iterator[Tensor]:
         """The model's own losses: its noise, its schedule of steps, its shares."""
@@ -64,10 +71,18 @@ class NaiveEBT:
         candidate = config.start_noise * noise + (1 - config.start_noise) * context
         total = torch.zeros((), device=target.device)
         for step in range(1, config.training_steps + 1):
-            candidate = self._step(context, candidate, detach=config.detach, second_order=True)
+            start = candidate
+            candidate = self._step(context, start, detach=config.detach, second_order=True)
             if config.loss_at == "each" or step == config.training_steps:
                 share = config.training_steps if config.loss_at == "each" else 1
                 loss = F.smooth_l1_loss(candidate, target) / share
+                if config.resolved_calibration:
+                    if config.detach:
+                        start = start.detach()
+                    energy = self.patch_energies(context, start)
+                    error = (start.detach() - target).square().sum(-1) / 2
+                    deviance = exponential_deviance(energy, error)
+                    loss = loss + config.resolved_calibration * deviance / share
                 if config.detach:
                     yield loss
                 else:
