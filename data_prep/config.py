@@ -82,6 +82,10 @@ class BouncingBallsConfig:
         seconds: length of a video in seconds.
         fps: frames per second of a video.
         size: height and width of a video in pixels.
+        turn_odds: largest probability that a ball turns by a right angle, to either side; that of
+            a ball depends on its colour, from 0 on (0: nothing is left to chance).
+        turn_interval: time in seconds between the moments at which balls may turn.
+        wall: whether a wall stands before the balls, and they pass behind it.
         seed: seed of the corpus; each video has its own seed made from it.
     """
 
@@ -93,6 +97,9 @@ class BouncingBallsConfig:
     seconds: float = 6.0
     fps: int = 8
     size: int = 64
+    turn_odds: float = 0.0
+    turn_interval: float = 0.25
+    wall: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -108,6 +115,12 @@ class BouncingBallsConfig:
         )
         require(self.seconds > 0 and self.fps > 0, "balls.seconds and balls.fps must be above 0")
         require(self.size % 2 == 0, "balls.size must be even: H.264 halves the colour planes")
+        require(0 <= self.turn_odds <= 1, "balls.turn_odds must be between 0 and 1")
+        between = self.turn_interval * self.fps
+        require(
+            self.turn_odds == 0 or (between >= 1 and abs(between - round(between)) < 1e-6),
+            "balls.turn_interval must be a whole number of frames: a multiple of 1 / balls.fps",
+        )
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from data_prep.sources.layouts import list_corpus
 from data_prep.sources.source import Source
 
 Config = CorpusConfig | ImagesConfig
+# What a generator knows of a video, a JSON file beside it; it is kept with the clips.
+TRUTH = ".truth.json"
 LOCAL = ExecutorConfig()
 
 
@@ -193,10 +196,11 @@ class FrameShard:
         count = 0
         for source in self.sources:
             try:
+                truth = _truth(self.corpus, source)
                 with fetched(f"{self.corpus.rstrip('/')}/{source.path}") as path:
                     for clip in read(path, source):
                         key = f"{self.name}-{count:06d}"
-                        yield Sample(key, source.path, _members(clip, source))
+                        yield Sample(key, source.path, _members(clip, source, truth))
                         count += 1
             except DecodeError as error:
                 if not is_url(self.corpus) and not Path(self.corpus).is_dir():
@@ -209,7 +213,7 @@ class FrameShard:
             advance(1)
 
 
-def _members(clip: DecodedClip, source: Source) -> dict[str, bytes]:
+def _members(clip: DecodedClip, source: Source, truth: object) -> dict[str, bytes]:
     metadata = {
         "source": source.path,
         "label": source.label,
@@ -219,8 +223,14 @@ def _members(clip: DecodedClip, source: Source) -> dict[str, bytes]:
         "motion": clip.motion,
         "decoder": clip.decoder,
         "decoder_version": clip.decoder_version,
-    }
+    } | ({} if truth is None else {"truth": truth})
     return {FRAMES: encode_frames(clip.frames), METADATA: encode_metadata(metadata)}
+
+
+def _truth(corpus: str, source: Source) -> object:
+    """What the generator of a video knows of it, or None; a corpus behind a URL has none."""
+    path = Path(corpus, source.path).with_suffix(TRUTH)
+    return json.loads(path.read_text()) if not is_url(corpus) and path.is_file() else None
 
 
 def _size(root: str, source: Source) -> int | None:

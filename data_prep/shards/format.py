@@ -240,6 +240,20 @@ class ShardSet:
         """The embeddings of a clip, float16 `[T, P, D]`."""
         return decode_embeddings(self.read(sample, EMBEDDINGS), f"{self.files}: clip {sample.key}")
 
+    def read_metadata(self, sample: SampleReference) -> dict[str, Any]:
+        """What is known of a clip: its source, label, times and more.
+
+        Raises:
+            InputError: it is no JSON object.
+        """
+        try:
+            metadata = json.loads(self.read(sample, METADATA))
+            return dict(metadata)
+        except (ValueError, TypeError) as error:
+            raise InputError(
+                f"{self.files}: clip {sample.key}: broken metadata ({error})"
+            ) from None
+
 
 def encode_frames(frames: np.ndarray) -> bytes:
     """Frames uint8 `[T, height, width, 3]` as the bytes of a .npy file."""

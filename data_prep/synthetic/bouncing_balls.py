@@ -14,27 +14,15 @@ import numpy as np
 from rich.progress import track
 
 from data_prep.config import BouncingBallsConfig
-
-SUBSTEPS = 6
-LEAST_RADIUS, LARGEST_RADIUS = 0.12, 0.18  # box widths
-BACKGROUND = np.array([0.08, 0.09, 0.12])
-PALETTE = np.array(
-    [
-        [0.90, 0.30, 0.24],
-        [0.95, 0.77, 0.20],
-        [0.24, 0.75, 0.45],
-        [0.25, 0.55, 0.90],
-        [0.70, 0.40, 0.85],
-        [0.93, 0.94, 0.95],
-    ]
-)
+from data_prep.frames import TRUTH
+from data_prep.synthetic.balls import Balls, Motion, as_json
 
 
 def write_bouncing_balls(folder: Path, config: BouncingBallsConfig) -> Path:
     """Write the corpus into `folder` and return it; a finished corpus of the same config is kept.
 
-    The folder holds `videos/{split}/{index}.mp4` and `split.csv`; `corpus.json`, written last,
-    says that it is whole.
+    The folder holds `videos/{split}/{index}.mp4`, the truth about each beside it, and `split.csv`;
+    `corpus.json`, written last, says that it is whole.
     """
     finished = folder / "corpus.json"
     wanted = json.dumps(dataclasses.asdict(config), sort_keys=True)
@@ -66,31 +54,22 @@ def _make_video(job: tuple[int, Path], config: BouncingBallsConfig) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng([config.seed, number])
     temporary = path.with_suffix(".partial.mp4")
-    write_video(temporary, render_bouncing_balls(rng, config), config.fps)
+    motion, states = simulate(rng, config)
+    path.with_suffix(TRUTH).write_text(json.dumps(as_json(motion, states)))
+    write_video(temporary, motion.draw(states), config.fps)
     os.replace(temporary, path)
 
 
-def render_bouncing_balls(rng: np.random.Generator, config: BouncingBallsConfig) -> np.ndarray:
-    """One video of a few balls, uint8 `[T, height, width, 3]`.
+def simulate(rng: np.random.Generator, config: BouncingBallsConfig) -> tuple[Motion, list[Balls]]:
+    """How the balls of a video move, and where they are at each frame; `rng` decides all."""
+    motion, balls = Motion.of(config), Balls.drawn(rng, config)
+    return motion, motion.states(balls, round(config.seconds * config.fps), rng)
 
-    `rng` decides the start; all motion follows from it.
-    """
-    balls = int(rng.integers(config.balls[0], config.balls[1] + 1))
-    radius = rng.uniform(LEAST_RADIUS, LARGEST_RADIUS, balls)
-    position = _place_apart(rng, radius)
-    angle = rng.uniform(0, 2 * np.pi, balls)
-    slowest, fastest = config.speeds
-    speed = rng.uniform(slowest, fastest, balls)
-    velocity = speed[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-    colours = PALETTE[rng.permutation(len(PALETTE))[:balls]]
-    positions = []
-    for _ in range(round(config.seconds * config.fps)):
-        positions.append(position)
-        for _ in range(SUBSTEPS):
-            position = position + velocity / (config.fps * SUBSTEPS)
-            velocity = _reflect(position, velocity, radius)
-            velocity = _collide(position, velocity, radius)
-    return _draw(np.stack(positions), radius, colours, config.size)
+
+def render_bouncing_balls(rng: np.random.Generator, config: BouncingBallsConfig) -> np.ndarray:
+    """One video of a few balls, uint8 `[T, height, width, 3]`; `rng` decides all."""
+    motion, states = simulate(rng, config)
+    return motion.draw(states)
 
 
 def write_video(path: Path, frames: np.ndarray, fps: int) -> None:
@@ -106,48 +85,3 @@ def write_video(path: Path, frames: np.ndarray, fps: int) -> None:
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         container.mux(stream.encode(None))
-
-
-def _place_apart(rng: np.random.Generator, radius: np.ndarray) -> np.ndarray:
-    while True:
-        position = rng.uniform(radius[:, None], 1 - radius[:, None], (len(radius), 2))
-        distance = np.linalg.norm(position[:, None] - position[None], axis=-1)
-        np.fill_diagonal(distance, np.inf)
-        if (distance > radius[:, None] + radius[None]).all():
-            return position
-
-
-def _reflect(position: np.ndarray, velocity: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Walls: a velocity that leads out of the box is turned round."""
-    outward = (position < radius[:, None]) & (velocity < 0)
-    outward |= (position > 1 - radius[:, None]) & (velocity > 0)
-    return np.where(outward, -velocity, velocity)
-
-
-def _collide(position: np.ndarray, velocity: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Elastic collisions of discs with mass proportional to their area."""
-    apart = position[:, None] - position[None]  # [balls, balls, 2]
-    touching = (apart**2).sum(-1) < (radius[:, None] + radius[None]) ** 2
-    velocity, mass = velocity.copy(), radius**2
-    for i, j in np.argwhere(np.tril(touching, -1)):
-        normal = apart[i, j] / max(np.linalg.norm(apart[i, j]), 1e-9)
-        approach = (velocity[i] - velocity[j]) @ normal
-        if approach < 0:
-            impulse = 2 * approach / (mass[i] + mass[j])
-            velocity[i] -= impulse * mass[j] * normal
-            velocity[j] += impulse * mass[i] * normal
-    return velocity
-
-
-def _draw(positions: np.ndarray, radius: np.ndarray, colours: np.ndarray, size: int) -> np.ndarray:
-    """Antialiased discs at `positions [T, balls, 2]`, as uint8 `[T, height, width, 3]`."""
-    centre = (np.arange(size, dtype=np.float32) + 0.5) / size
-    pictures = np.empty((3, len(positions), size, size), np.float32)  # channels first: 3x faster
-    pictures[:] = BACKGROUND[:, None, None, None]
-    for ball, colour in enumerate(colours):
-        x, y = positions[:, ball].astype(np.float32).T  # [T]
-        across, down = centre[None] - x[:, None], centre[None] - y[:, None]  # [T, size]
-        distance = np.sqrt(across[:, None, :] ** 2 + down[:, :, None] ** 2)  # [T, height, width]
-        coverage = np.clip((radius[ball] - distance) * size + 0.5, 0, 1)
-        pictures += coverage * (colour.astype(np.float32)[:, None, None, None] - pictures)
-    return np.ascontiguousarray((pictures * 255 + 0.5).astype(np.uint8).transpose(1, 2, 3, 0))

@@ -1,0 +1,209 @@
+"""Balls that bounce in a box: how they move, how they are drawn, and what may come next.
+
+Where they turn at random their future is open: then everything that can happen to the next frame is
+known, with its probability.
+"""
+
+import itertools
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from data_prep.config import BouncingBallsConfig
+
+SUBSTEPS = 6
+LEAST_RADIUS, LARGEST_RADIUS = 0.12, 0.18  # box widths
+BACKGROUND = np.array([0.08, 0.09, 0.12])
+WALL, WALL_EDGES = np.array([0.35, 0.36, 0.40]), (0.4, 0.6)  # colour; left and right, box widths
+PALETTE = np.array(
+    [
+        [0.90, 0.30, 0.24],
+        [0.95, 0.77, 0.20],
+        [0.24, 0.75, 0.45],
+        [0.25, 0.55, 0.90],
+        [0.70, 0.40, 0.85],
+        [0.93, 0.94, 0.95],
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Balls:
+    """Position and velocity `[balls, 2]` in box widths (a second), radius and colour `[balls]`.
+
+    A colour is an index of the palette.
+    """
+
+    position: np.ndarray
+    velocity: np.ndarray
+    radius: np.ndarray
+    colour: np.ndarray
+
+    @classmethod
+    def drawn(cls, rng: np.random.Generator, config: BouncingBallsConfig) -> "Balls":
+        """The balls at the start of a video, apart from one another."""
+        count = int(rng.integers(config.balls[0], config.balls[1] + 1))
+        radius = rng.uniform(LEAST_RADIUS, LARGEST_RADIUS, count)
+        position = _place_apart(rng, radius)
+        angle = rng.uniform(0, 2 * np.pi, count)
+        slowest, fastest = config.speeds
+        speed = rng.uniform(slowest, fastest, count)
+        velocity = speed[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        return cls(position, velocity, radius, rng.permutation(len(PALETTE))[:count])
+
+    def moved(self, fps: int) -> "Balls":
+        """The balls one frame later, after straight motion, bounces and collisions."""
+        position, velocity = self.position, self.velocity
+        for _ in range(SUBSTEPS):
+            position = position + velocity / (fps * SUBSTEPS)
+            velocity = _reflect(position, velocity, self.radius)
+            velocity = _collide(position, velocity, self.radius)
+        return replace(self, position=position, velocity=velocity)
+
+    def turned(self, quarters: np.ndarray) -> "Balls":
+        """The balls after each has turned by `quarters [balls]` right angles to the left."""
+        angle = quarters * (np.pi / 2)
+        cosine, sine = np.cos(angle)[:, None], np.sin(angle)[:, None]
+        across = self.velocity[:, ::-1] * np.array([-1, 1])
+        return replace(self, velocity=self.velocity * cosine + across * sine)
+
+
+@dataclass(frozen=True)
+class Motion:
+    """How the balls of a video move and look, whatever their state.
+
+    Args:
+        fps: frames per second.
+        size: height and width of a frame in pixels.
+        turn_odds: largest probability that a ball turns; that of a ball grows with the index of its
+            colour, from 0.
+        turn_interval: seconds between the moments at which balls may turn, by a right angle to the
+            left or to the right.
+        wall: whether a wall stands before the balls and hides what is behind it.
+    """
+
+    fps: int
+    size: int
+    turn_odds: float
+    turn_interval: float
+    wall: bool
+
+    @classmethod
+    def of(cls, config: BouncingBallsConfig) -> "Motion":
+        """The motion of a corpus."""
+        odds, interval = config.turn_odds, config.turn_interval
+        return cls(config.fps, config.size, odds, interval, config.wall)
+
+    @property
+    def frames_between_turns(self) -> int:
+        """The number of frames from one moment at which balls may turn to the next."""
+        return round(self.turn_interval * self.fps)
+
+    def odds(self, balls: Balls) -> np.ndarray:
+        """The probability `[balls]` that each ball turns at such a moment."""
+        return self.turn_odds * balls.colour / (len(PALETTE) - 1)
+
+    def states(self, balls: Balls, frames: int, rng: np.random.Generator) -> list[Balls]:
+        """The balls at each frame; where they may turn, before they do."""
+        found = []
+        for index in range(frames):
+            found.append(balls)
+            if self.turn_odds and index % self.frames_between_turns == 0:
+                turns = rng.random(len(balls.radius)) < self.odds(balls)
+                balls = balls.turned(turns * rng.choice([-1, 1], len(balls.radius)))
+            balls = balls.moved(self.fps)
+        return found
+
+    def outcomes(self, balls: Balls) -> tuple[list[Balls], np.ndarray]:
+        """All that the balls can be one turn interval later, with probabilities `[outcomes]`.
+
+        `balls` are at a moment at which they may turn, before they do.
+        """
+        odds, found, probabilities = self.odds(balls), [], []
+        for quarters in itertools.product((0, -1, 1), repeat=len(odds)):
+            turn = np.array(quarters)
+            probability = float(np.where(turn == 0, 1 - odds, odds / 2).prod())
+            if probability > 0:
+                later = balls.turned(turn)
+                for _ in range(self.frames_between_turns):
+                    later = later.moved(self.fps)
+                found.append(later)
+                probabilities.append(probability)
+        return found, np.array(probabilities)
+
+    def draw(self, states: list[Balls]) -> np.ndarray:
+        """The frames of states of the same balls, uint8 `[T, height, width, 3]`."""
+        positions = np.stack([balls.position for balls in states])
+        looks = states[0]
+        return _draw(positions, looks.radius, PALETTE[looks.colour], self.size, self.wall)
+
+
+def as_json(motion: Motion, states: list[Balls]) -> dict[str, Any]:
+    """Motion and states as JSON values: the truth about a video, from which no model learns."""
+    balls = states[0]
+    return {
+        "motion": vars(motion),
+        "radius": balls.radius.tolist(),
+        "colour": balls.colour.tolist(),
+        "positions": np.stack([balls.position for balls in states]).tolist(),
+        "velocities": np.stack([balls.velocity for balls in states]).tolist(),
+    }
+
+
+def from_json(truth: dict[str, Any], time: float) -> tuple[Motion, Balls]:
+    """The motion, and the balls at a time in seconds, of a video's truth."""
+    motion, index = Motion(**truth["motion"]), round(time * truth["motion"]["fps"])
+    position, velocity = (np.array(truth[name][index]) for name in ("positions", "velocities"))
+    balls = Balls(position, velocity, np.array(truth["radius"]), np.array(truth["colour"]))
+    return motion, balls
+
+
+def _place_apart(rng: np.random.Generator, radius: np.ndarray) -> np.ndarray:
+    while True:
+        position = rng.uniform(radius[:, None], 1 - radius[:, None], (len(radius), 2))
+        distance = np.linalg.norm(position[:, None] - position[None], axis=-1)
+        np.fill_diagonal(distance, np.inf)
+        if (distance > radius[:, None] + radius[None]).all():
+            return position
+
+
+def _reflect(position: np.ndarray, velocity: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """Walls: a velocity that leads out of the box is turned round."""
+    outward = (position < radius[:, None]) & (velocity < 0)
+    outward |= (position > 1 - radius[:, None]) & (velocity > 0)
+    return np.where(outward, -velocity, velocity)
+
+
+def _collide(position: np.ndarray, velocity: np.ndarray, radius: np.ndarray) -> np.ndarray:
+    """Elastic collisions of discs with mass proportional to their area."""
+    apart = position[:, None] - position[None]  # [balls, balls, 2]
+    touching = (apart**2).sum(-1) < (radius[:, None] + radius[None]) ** 2
+    velocity, mass = velocity.copy(), radius**2
+    for i, j in np.argwhere(np.tril(touching, -1)):
+        normal = apart[i, j] / max(np.linalg.norm(apart[i, j]), 1e-9)
+        approach = (velocity[i] - velocity[j]) @ normal
+        if approach < 0:
+            impulse = 2 * approach / (mass[i] + mass[j])
+            velocity[i] -= impulse * mass[j] * normal
+            velocity[j] += impulse * mass[i] * normal
+    return velocity
+
+
+def _draw(
+    positions: np.ndarray, radius: np.ndarray, colours: np.ndarray, size: int, wall: bool
+) -> np.ndarray:
+    """Antialiased discs at `positions [T, balls, 2]`, as uint8 `[T, height, width, 3]`."""
+    centre = (np.arange(size, dtype=np.float32) + 0.5) / size
+    pictures = np.empty((3, len(positions), size, size), np.float32)  # channels first: 3x faster
+    pictures[:] = BACKGROUND[:, None, None, None]
+    for ball, colour in enumerate(colours):
+        x, y = positions[:, ball].astype(np.float32).T  # [T]
+        across, down = centre[None] - x[:, None], centre[None] - y[:, None]  # [T, size]
+        distance = np.sqrt(across[:, None, :] ** 2 + down[:, :, None] ** 2)  # [T, height, width]
+        coverage = np.clip((radius[ball] - distance) * size + 0.5, 0, 1)
+        pictures += coverage * (colour.astype(np.float32)[:, None, None, None] - pictures)
+    if wall:
+        left, right = (round(edge * size) for edge in WALL_EDGES)
+        pictures[:, :, :, left:right] = WALL[:, None, None, None]
+    return np.ascontiguousarray((pictures * 255 + 0.5).astype(np.uint8).transpose(1, 2, 3, 0))
