@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.reporting.results import Model, Result, Row, parse_result, read_result
-from benchmarks.reporting.tables import find_comparison, markdown
+from benchmarks.reporting.tables import HONESTY, find_comparison, markdown
 from benchmarks.tasks.registry import load_task
 from data_prep.errors import InputError
 from data_prep.options import run_command
@@ -23,7 +23,7 @@ KEPT = Path(__file__).parent / "results"
 DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "results.md")
 # Between these lines of a document stands the table of a kept result.
 TABLE = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n)(.*?)(<!-- end of table -->)", re.DOTALL)
-METRICS = ("psnr", "ssim")
+METRICS = ("psnr", "ssim", "energy", "error", *HONESTY)
 
 
 def main(arguments: list[str]) -> int:
@@ -110,7 +110,7 @@ def _kept_row(row: Row) -> bool:
 
 
 def _smaller_row(row: Row) -> Row:
-    return replace(row, metrics={name: row.metrics[name] for name in METRICS})
+    return replace(row, metrics={n: row.metrics[n] for n in METRICS if n in row.metrics})
 
 
 if __name__ == "__main__":

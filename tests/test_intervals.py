@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.measure.intervals import difference, holm, mean, pooled_psnr, skill
+from benchmarks.measure.intervals import (
+    difference,
+    holm,
+    mean,
+    pooled_psnr,
+    rank_correlation,
+    ratio,
+    skill,
+)
 from benchmarks.measure.scores import corrected
 from benchmarks.reporting.results import Comparison, SettingRecord
 
@@ -112,3 +120,33 @@ def test_only_leads_that_survive_the_correction_count() -> None:
     found = corrected([compared(2.0, 0.001), compared(-2.0, 0.004), compared(1.0, 0.04)] * 5)
     assert [comparison.better for comparison in found[:3]] == ["a", "b", None]
     assert found[0].p == pytest.approx(0.015)
+
+
+def test_a_ratio_and_a_rank_correlation_cover_what_they_promise() -> None:
+    rng, repeats, sources = np.random.default_rng(0), 400, 32
+    truth = stats.norm.rvs(size=(2, 200_000), random_state=1)
+    known = stats.spearmanr(truth[0], truth[0] + truth[1]).statistic
+    hits = np.zeros(2)
+    for _ in range(repeats):
+        error = rng.exponential(1, (3, sources))
+        found = ratio(0.8 * error + rng.normal(0, 0.1, (3, sources)), error)
+        assert found is not None
+        hits[0] += found.low <= 0.8 <= found.high
+        x, y = rng.normal(size=(2, 1, sources))
+        found = rank_correlation(x, x + y)
+        assert found is not None
+        hits[1] += found.low <= known <= found.high
+    assert (hits / repeats >= 0.92).all()
+
+
+def test_a_rank_correlation_is_spearmans_and_bounded() -> None:
+    rng = np.random.default_rng(2)
+    x, y = rng.normal(size=(2, 1, 12))
+    found = rank_correlation(x, y)
+    assert found is not None
+    assert found.mean == pytest.approx(stats.spearmanr(x[0], y[0]).statistic)
+    perfect = rank_correlation(x, np.exp(x))
+    assert perfect is not None
+    assert 0.99 < perfect.low <= perfect.high <= 1
+    assert rank_correlation(x[:, :3], y[:, :3]) is None
+    assert ratio(x, np.zeros_like(x)) is None

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import stdtrit
+from scipy.stats import rankdata
 
 LEVEL = 0.95
+LARGEST_CORRELATION = 1 - 1e-9  # Fisher's transform of 1 is infinite
 SMALLEST_P = 1e-12
 
 
@@ -48,6 +50,39 @@ def skill(error: np.ndarray, reference: np.ndarray) -> Interval | None:
         return None
     ratio = error.mean() / reference.mean()
     return _interval(float(1 - ratio), (ratio * reference - error) / reference.mean())
+
+
+def ratio(a: np.ndarray, b: np.ndarray) -> Interval | None:
+    """mean(a) / mean(b); None where b is zero. The interval is by the delta method."""
+    if not b.mean() > 0:
+        return None
+    point = float(a.mean() / b.mean())
+    return _interval(point, (a - point * b) / b.mean())
+
+
+def rank_correlation(a: np.ndarray, b: np.ndarray) -> Interval | None:
+    """Spearman's rank correlation over sources, a mean over seeds; None for under four sources.
+
+    The interval is of Fisher's transform of it, by the jackknife over sources.
+    """
+    sources = a.shape[1]
+    if sources < 4:
+        return None
+
+    def transformed(kept: np.ndarray) -> np.ndarray:
+        """Fisher's transform of each seed's correlation `[seeds]`."""
+        ranks = [rankdata(of[:, kept], axis=1) for of in (a, b)]
+        x, y = (of - of.mean(axis=1, keepdims=True) for of in ranks)
+        spread = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
+        correlation = (x * y).sum(axis=1) / np.where(spread > 0, spread, 1)
+        return np.arctanh(np.clip(correlation, -LARGEST_CORRELATION, LARGEST_CORRELATION))
+
+    every = np.arange(sources)
+    whole = transformed(every)
+    without = np.stack([transformed(np.delete(every, source)) for source in every], axis=1)
+    found = _interval(float(whole.mean()), sources * whole[:, None] - (sources - 1) * without)
+    mean, low, high = (float(np.tanh(value)) for value in (found.mean, found.low, found.high))
+    return Interval(mean, low, high, sources, found.p)
 
 
 def pooled_psnr(mse: np.ndarray) -> Interval:

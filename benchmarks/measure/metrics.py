@@ -18,10 +18,10 @@ LPIPS_WEIGHTS = "alexnet-owt-7be5be79.pth"
 
 
 def higher_is_better(metric: str) -> bool | None:
-    """The good direction of a metric; None for energies, which only order candidates."""
-    if metric.startswith("energy"):
+    """The good direction of a metric; None for energies, and for a ratio that is best at 1."""
+    if metric.startswith(("energy", "calibration")):
         return None
-    return metric.startswith(("psnr", "ssim", "skill"))
+    return metric.startswith(("psnr", "ssim", "skill", "error_rank"))
 
 
 def embedding_errors(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:

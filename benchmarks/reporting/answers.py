@@ -6,6 +6,7 @@ from benchmarks.reporting.tables import (
     Condition,
     difference_text,
     find_comparison,
+    interval,
     ranked,
     rows_under,
     scope,
@@ -36,6 +37,12 @@ def answers(result: Result, where: str, condition: Condition) -> list[str]:
             if compared is not None:
                 sentences.append(f"{where}, does the energy matter? {_needed(compared)}")
     sentences.append(f"{where}, does thinking help? {_thinking(result, first, condition)}")
+    honest = [_honesty(model, row) for model, row in found.values() if "calibration" in row.metrics]
+    if honest:
+        sentences.append(
+            f"{where}, does the energy know the error? Mean energy over mean error (1 is honest), "
+            f"and their rank correlation across samples: {'; '.join(honest)}."
+        )
     return sentences
 
 
@@ -69,6 +76,12 @@ def _needed(compared: Comparison) -> str:
     if compared.better is None:
         return f"Not surely: {text}."
     return f"{'Yes' if compared.better == compared.a else 'No, it harms'}: {text}."
+
+
+def _honesty(model: Model, row: Row) -> str:
+    said = f"{model.name} {interval(row.metrics['calibration'], 2)}"
+    rank = row.metrics.get("error_rank")
+    return said if rank is None else f"{said} and {interval(rank, 2)}"
 
 
 def _thinking(result: Result, first: Model, condition: Condition) -> str:

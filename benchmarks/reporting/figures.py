@@ -9,7 +9,10 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
+import safetensors.numpy
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
@@ -17,6 +20,7 @@ from benchmarks.reporting.results import Model, Result, Row
 from benchmarks.reporting.tables import Condition, energy_names, rows_under
 
 FOLDER = "figures"
+PAIR = ("energy", "error")
 COST_AXES = (
     ("forward_passes", "forward passes"),
     ("forward_equivalents", "forward-equivalents"),
@@ -80,6 +84,35 @@ def thinking_figure(
     return finish(figure)
 
 
+def energy_figure(folder: Path, result: Result) -> Figure | None:
+    """Energy against error, a point for each video or image; only positive energies are drawn."""
+    found = safetensors.numpy.load_file(folder / result.files["energies"])
+    drawn = [name.removesuffix("/energy") for name, e in found.items() if _positive(name, e)]
+    places = sorted({name.rpartition("/")[0] for name in drawn})
+    if not places:
+        return None
+    figure, axes = plt.subplots(1, len(places), figsize=(5.5 * len(places), 4.8), squeeze=False)
+    for axis, place in zip(axes[0], places, strict=True):
+        for index, model in enumerate(result.models):
+            if f"{place}/{model.name}" in drawn:
+                energy, error = (found[f"{place}/{model.name}/{kind}"] for kind in PAIR)
+                color = model_style(model, index).color
+                axis.plot(error, energy, ".", ms=4, alpha=0.6, color=color)
+                axis.plot([], [], "o", color=color, label=model.name)
+        ends = np.array([*axis.get_xlim(), *axis.get_ylim()])
+        line = [max(ends.min(), 1e-3), ends.max()]
+        axis.plot(line, line, "k:", lw=1, label="energy = error")
+        axis.set(xscale="log", yscale="log", title=place)
+        axis.set(xlabel="half squared error (scaled embeddings)", ylabel="energy")
+        for one in (axis.xaxis, axis.yaxis):
+            _plain_numbers(one)
+    return finish(figure)
+
+
+def _positive(name: str, energy: np.ndarray) -> bool:
+    return name.endswith("/energy") and bool((energy > 0).all())
+
+
 class Style(NamedTuple):
     """How a model is drawn: its colour and the kind of its line."""
 
@@ -112,10 +145,15 @@ def training_curves(folder: Path, result: Result) -> Figure | None:
 def logarithmic_cost(axis: Axes, label: str) -> None:
     """A logarithmic axis of costs with plain numbers."""
     axis.set(xscale="log", xlabel=label)
-    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axis.xaxis.set_minor_formatter(NullFormatter())
+    _plain_numbers(axis.xaxis)
     axis.grid(alpha=0.3)
+
+
+def _plain_numbers(axis: Axis) -> None:
+    """Few numbers on a logarithmic axis, written out."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def finish(figure: Figure) -> Figure:

@@ -24,9 +24,18 @@ SUMMARY_HEADER = [
 ]
 BRIEF_COST_HEADER = ["passes", "equivalents", "latency ms"]
 
+HONESTY = ("calibration", "error_rank", "error_rank_patches")
+HONESTY_HEADER = ["energy / error", "rank, across samples", "rank, across patches"]
+
 CORRECTED = (
     "A difference counts where its p-value stays below 0.05 after Holm's correction for all "
     "comparisons under the same condition."
+)
+
+ENERGY_AND_ERROR = (
+    "The energy of a candidate stands for half its squared error in scaled embeddings. Mean energy "
+    "over mean error is 1 where it is honest; Spearman's rank correlation says whether it finds "
+    "the samples, and within a sample the patches, that are predicted worst."
 )
 
 Cells = list[str]
@@ -125,6 +134,25 @@ def settings_table(
                 ]
             )
     return header, rows
+
+
+def energy_table(result: Result, conditions: Sequence[tuple[str, Condition]]) -> Table:
+    """How well the energy of each model that has one knows the error of its own prediction."""
+    header = ["model", "under", "setting", "energy", "error", *HONESTY_HEADER]
+    rows = []
+    for model in result.models:
+        for title, condition in conditions:
+            row = selected_row(model, condition)
+            if row is None or "calibration" not in row.metrics:
+                continue
+            means = [number(row.metrics[name].mean, 2) for name in ("energy", "error")]
+            rows.append([model.name, title, row.setting.label, *means, *honesty_cells(row)])
+    return header, rows
+
+
+def honesty_cells(row: Row) -> Cells:
+    """What an energy knows of the error, in the columns of `HONESTY_HEADER`."""
+    return [interval(row.metrics.get(name), 2) for name in HONESTY]
 
 
 def training_table(result: Result) -> Table:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.measure.costs import count_flops
+from benchmarks.measure.energies import energy_metrics, energy_scores
 from benchmarks.measure.evaluation import CostCall, Judge, batches, spread, write_pictures
 from benchmarks.measure.intervals import pooled_psnr
 from benchmarks.measure.metrics import frame_quality, lpips, lpips_weights, pixel_mse
@@ -55,6 +56,12 @@ class ImageJudge(Judge[ImageCondition]):
         """The first test set under the noise that models are trained for."""
         return ImageCondition(self.first_set, self.data.trained_corruption.name)
 
+    @property
+    def swept_conditions(self) -> dict[str, ImageCondition]:
+        """The first test set under each swept level, by the level's name."""
+        conditions = [ImageCondition(self.first_set, name) for name in self.corruptions]
+        return {c.corruption: c for c in conditions if self._swept(c)}
+
     def selecting(self, condition: ImageCondition) -> ImageCondition:
         """Validation images under the same corruption."""
         return ImageCondition(VALIDATION, condition.corruption)
@@ -99,8 +106,9 @@ class ImageJudge(Judge[ImageCondition]):
         ]
 
     def metrics(self, values: Values, condition: ImageCondition) -> dict[str, Metric]:
-        """PSNR of the mean squared error over all images, as published."""
-        return {"psnr_pooled": metric(pooled_psnr(values["mse"]), True)}
+        """PSNR of the mean squared error over all images, as published; honesty of the energy."""
+        pooled = {"psnr_pooled": metric(pooled_psnr(values["mse"]), True)}
+        return pooled | energy_metrics(values)
 
     def cost_call(
         self, predictor: Predictor, setting: Setting, condition: ImageCondition
@@ -148,6 +156,8 @@ class ImageJudge(Judge[ImageCondition]):
         if self.has_lpips:
             scores["lpips"] = lpips(prediction, truth)
         if trajectory.energies is not None:
+            clean = self.data.encoder.encode(truth)[:, None]  # [B, 1, P, D]
+            scores |= {name: v[:, 0] for name, v in energy_scores(trajectory, clean).items()}
             for step, energy in enumerate(trajectory.energies[:, :, 0]):
                 scores[f"energy_{step}"] = energy
         return scores

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.reporting.figures import (
     compute_figure,
+    energy_figure,
     model_style,
     save_figures,
     thinking_figure,
@@ -44,6 +45,7 @@ def draw_figures(folder: Path, result: Result) -> list[tuple[str, str]]:
                 file,
                 _panels(result, pictures, f"{name}/{corruption}"),
             )
+    figures["Energy against error"] = ("energy", energy_figure(folder, result))
     figures["Training curves"] = ("training", training_curves(folder, result))
     return save_figures(folder, figures)
 

@@ -6,12 +6,14 @@ from pathlib import Path
 from benchmarks.reporting.page import Report, Section, bullets
 from benchmarks.reporting.results import Result
 from benchmarks.reporting.tables import (
+    ENERGY_AND_ERROR,
     SUMMARY_HEADER,
     Column,
     Table,
     brief_cost_cells,
     cost_table,
     difference,
+    energy_table,
     environment_lines,
     interval,
     number,
@@ -63,7 +65,11 @@ def make_report(folder: Path, result: Result) -> Report:
     for corruption in swept_corruptions(result):
         table = settings_table(result, under(first, corruption), columns[:3])
         sections.append(Section(f"{first}, {corruption}: every setting", [table]))
+    corruptions = [(name, under(first, name)) for name in corruption_names(result)]
     sections += [
+        Section(
+            f"{first}: energy and error", [ENERGY_AND_ERROR, energy_table(result, corruptions)]
+        ),
         Section("Published protocol", [PUBLISHED, published_table(result)]),
         Section("Training", [training_table(result)]),
         Section("How this was made", [bullets(_provenance(result))]),

@@ -41,6 +41,7 @@ class Denoise(Task[DenoiseConfig, "DenoiseData"]):
         """Train, judge and compare all models."""
         from baselines.config import DirectConfig
         from baselines.direct import DirectDenoiser
+        from benchmarks.measure.energies import write_energies
         from benchmarks.measure.evaluation import judge_models, selected_setting
         from benchmarks.reporting.results import Result, describe_environment
         from benchmarks.tasks.denoise.evaluation import ImageJudge, compare_all
@@ -77,6 +78,7 @@ class Denoise(Task[DenoiseConfig, "DenoiseData"]):
             comparisons=compare_all(judged.scores, judge),
             files={
                 "pictures": judge.write_pictures(out, shown),
+                "energies": write_energies(out, judged.scores, judge.swept_conditions),
                 "logs": training_logs(trained, config.seeds),
             },
         )

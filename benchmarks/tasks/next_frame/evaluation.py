@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.measure.costs import count_flops
+from benchmarks.measure.energies import energy_metrics, energy_scores
 from benchmarks.measure.evaluation import CostCall, Judge, spread, write_pictures
 from benchmarks.measure.intervals import skill
 from benchmarks.measure.metrics import embedding_errors, frame_quality
@@ -87,9 +88,10 @@ class FrameJudge(Judge[FrameCondition]):
         ]
 
     def metrics(self, values: Values, condition: FrameCondition) -> dict[str, Metric]:
-        """Skill against `copy_last`."""
+        """Skill against `copy_last`, and how well the energy knows the error."""
         found = skill(values["mse"], self._copy_last_mse[condition])
-        return {} if found is None else {"skill": metric(found, True)}
+        against = {} if found is None else {"skill": metric(found, True)}
+        return against | energy_metrics(values)
 
     def cost_call(
         self, predictor: Predictor, setting: Setting, condition: FrameCondition
@@ -134,6 +136,10 @@ class FrameJudge(Judge[FrameCondition]):
             batch.embeddings[:, FIRST_TARGET:],
             truth[:, FIRST_TARGET:],
         )
+        scores |= {
+            name: value[:, FIRST_TARGET - 1 :]
+            for name, value in energy_scores(trajectory, batch.embeddings[:, 1:]).items()
+        }
         metrics = {name: value.mean(1) for name, value in scores.items()}
         if trajectory.energies is not None:
             for step, energy in enumerate(trajectory.energies[:, :, FIRST_TARGET - 1 :]):

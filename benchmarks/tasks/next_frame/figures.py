@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from benchmarks.reporting.figures import (
     compute_figure,
+    energy_figure,
     finish,
     model_style,
     save_figures,
@@ -37,6 +38,7 @@ def draw_figures(folder: Path, result: Result) -> list[tuple[str, str]]:
                     result, TEACHER_FORCED, "smooth_l1", "Smooth-L1 (scaled embeddings)"
                 ),
             ),
+            "Energy against error": ("energy", energy_figure(folder, result)),
             "Training curves": ("training", training_curves(folder, result)),
         },
     )

@@ -7,11 +7,13 @@ from benchmarks.reporting.page import Report, Section, bullets
 from benchmarks.reporting.results import Result, Row
 from benchmarks.reporting.tables import (
     CORRECTED,
+    ENERGY_AND_ERROR,
     SUMMARY_HEADER,
     Column,
     Condition,
     Table,
     cost_table,
+    energy_table,
     environment_lines,
     interval,
     quality_table,
@@ -50,6 +52,10 @@ def make_report(folder: Path, result: Result) -> Report:
     thinking = settings_table(result, TEACHER_FORCED, QUALITY[:1], [("rollout PSNR dB", ROLLOUT)])
     sections += [
         Section("Every setting, test split", [thinking]),
+        Section(
+            "Energy and error",
+            [ENERGY_AND_ERROR, energy_table(result, [(PROTOCOLS[0][0], TEACHER_FORCED)])],
+        ),
         Section("Training", [training_table(result)]),
         Section("How this was made", [bullets(_provenance(result))]),
     ]

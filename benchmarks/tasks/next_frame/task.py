@@ -42,6 +42,7 @@ class NextFrame(Task[NextFrameConfig, "NextFrameData"]):
         from baselines.config import TransformerPPConfig
         from baselines.transformer_pp import TransformerPP
         from baselines.trivial import CopyLast
+        from benchmarks.measure.energies import write_energies
         from benchmarks.measure.evaluation import judge_models, selected_setting
         from benchmarks.reporting.results import Result, describe_environment
         from benchmarks.tasks.next_frame.conditions import JUDGED
@@ -81,6 +82,7 @@ class NextFrame(Task[NextFrameConfig, "NextFrameData"]):
             comparisons=compare_first(judged.scores),
             files={
                 "pictures": judge.write_pictures(out, shown),
+                "energies": write_energies(out, judged.scores, {"next frame": JUDGED[0]}),
                 "logs": training_logs(trained, config.seeds),
             },
         )

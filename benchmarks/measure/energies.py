@@ -1,0 +1,75 @@
+"""Does the energy know the error? Energies beside the half squared errors that they stand for."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors.numpy
+import torch
+from torch import Tensor
+
+from benchmarks.measure.intervals import rank_correlation, ratio
+from benchmarks.measure.metrics import higher_is_better
+from benchmarks.measure.scores import Condition, Scores, Values, metric
+from benchmarks.reporting.results import Metric
+from data_prep.shards.storage import atomic_file
+from worldmodel.predictor import Trajectory
+
+ENERGIES = "energies.safetensors"
+
+# Names of metrics; `energy_0`, `energy_1`, ... are the energies along the steps.
+ENERGY, ERROR = "energy", "error"
+CALIBRATION, RANK, PATCH_RANK = "calibration", "error_rank", "error_rank_patches"
+
+
+def energy_scores(trajectory: Trajectory, target: Tensor) -> dict[str, Tensor]:
+    """Of the last candidates, one value `[B, T]` each; nothing where there are no energies.
+
+    `energy`, `error` (half the squared error to `target [B, T, P, D]`), and the rank correlation of
+    both over the patches of a frame, where there are at least three.
+    """
+    if trajectory.patch_energies is None:
+        return {}
+    energies = trajectory.patch_energies[-1]  # [B, T, P]
+    errors = (trajectory.prediction - target).square().sum(-1) / 2
+    found = {ENERGY: energies.sum(-1), ERROR: errors.sum(-1)}
+    if energies.shape[-1] > 2:
+        found[PATCH_RANK] = _rank_correlations(energies, errors)
+    return found
+
+
+def energy_metrics(values: Values) -> dict[str, Metric]:
+    """Mean energy over mean error, 1 for an honest one, and their rank correlation over sources."""
+    if ENERGY not in values:
+        return {}
+    energy, error = values[ENERGY], values[ERROR]
+    found = {CALIBRATION: ratio(energy, error), RANK: rank_correlation(energy, error)}
+    return {
+        name: metric(value, higher_is_better(name))
+        for name, value in found.items()
+        if value is not None
+    }
+
+
+def write_energies(
+    out: Path, scores: Mapping[str, Scores[Condition]], places: Mapping[str, Condition]
+) -> str:
+    """Write energies and errors `[seeds, sources]` at selected settings; gives the file's name.
+
+    Their names are `{place}/{model}/energy` and `{place}/{model}/error`.
+    """
+    found = {}
+    for place, condition in places.items():
+        for name, of_model in scores.items():
+            values = of_model.values.get((of_model.selected(condition), condition), {})
+            for kind in (ENERGY, ERROR) if ENERGY in values else ():
+                found[f"{place}/{name}/{kind}"] = values[kind]
+    with atomic_file(out / ENERGIES) as file:
+        file.write(safetensors.numpy.save(found))
+    return ENERGIES
+
+
+def _rank_correlations(a: Tensor, b: Tensor) -> Tensor:
+    """Spearman's rank correlation `[...]` over the last dimension; ties are rare and ignored."""
+    ranks = [x.argsort(-1).argsort(-1).double() for x in (a, b)]
+    a, b = (rank - rank.mean(-1, keepdim=True) for rank in ranks)
+    return (a * b).sum(-1) / torch.sqrt(a.square().sum(-1) * b.square().sum(-1))

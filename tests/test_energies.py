@@ -1,0 +1,50 @@
+"""What is said of an energy beside its error."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import torch
+from scipy import stats
+
+from benchmarks.measure.energies import energy_metrics, energy_scores, write_energies
+from benchmarks.measure.scores import Scores
+from benchmarks.tasks.next_frame.conditions import JUDGED
+from worldmodel.predictor import Setting, Trajectory
+
+
+def test_energies_are_compared_with_half_the_squared_error() -> None:
+    generator = torch.Generator().manual_seed(0)
+    candidates = torch.randn(3, 2, 5, 4, 6, generator=generator)  # [M + 1, B, T, P, D]
+    energies = torch.rand(3, 2, 5, 4, generator=generator)
+    target = torch.randn(2, 5, 4, 6, generator=generator)
+    scores = energy_scores(Trajectory(candidates, energies), target)
+    errors = (candidates[-1] - target).square().sum(3) / 2
+    assert torch.allclose(scores["error"], errors.sum(2))
+    assert torch.equal(scores["energy"], energies[-1].sum(2))
+    expected = stats.spearmanr(energies[-1, 1, 3], errors[1, 3]).statistic
+    assert float(scores["error_rank_patches"][1, 3]) == pytest.approx(expected)
+    assert energy_scores(Trajectory(candidates), target) == {}
+
+
+def test_an_honest_energy_has_a_calibration_and_a_rank_of_one() -> None:
+    error = np.random.default_rng(0).exponential(1, (2, 16))
+    found = energy_metrics({"energy": error, "error": error, "psnr": error})
+    assert found["calibration"].mean == pytest.approx(1)
+    assert found["calibration"].higher_is_better is None
+    assert found["error_rank"].mean == pytest.approx(1)
+    assert found["error_rank"].higher_is_better
+    assert energy_metrics({"psnr": error}) == {}
+
+
+def test_energies_of_selected_settings_are_kept_for_the_figure(tmp_path: Path) -> None:
+    condition, values = JUDGED[0], np.arange(8.0).reshape(2, 4)
+    thinks = Scores([Setting()], lambda _: condition)
+    thinks.values[0, condition] = {"psnr": values, "energy": values, "error": values + 1}
+    floor = Scores([Setting()], lambda _: condition)
+    floor.values[0, condition] = {"psnr": values}
+    name = write_energies(tmp_path, {"ebt": thinks, "copy_last": floor}, {"next frame": condition})
+    found = safetensors.numpy.load_file(tmp_path / name)
+    assert sorted(found) == ["next frame/ebt/energy", "next frame/ebt/error"]
+    assert (found["next frame/ebt/error"] == values + 1).all()
