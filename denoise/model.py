@@ -111,6 +111,14 @@ class EBTDenoiser(TrainedDenoiser):
         pairs = torch.cat([diffuse(clean, step, noise), clean], dim=1)
         self.ebt.calibrate(Clips(pairs, batch.keys), signal_and_noise(self.last_step)[1])
 
+    def training_state(self) -> dict[str, Tensor]:
+        """The replay buffer."""
+        return self.ebt.training_state()
+
+    def load_training_state(self, state: dict[str, Tensor]) -> None:
+        """Go on with a replay buffer."""
+        self.ebt.load_training_state(state)
+
     def denoising_losses(
         self, clean: Tensor, noisy: Tensor, noise: Tensor, step: Tensor, seed: int
     ) -> Iterator[Tensor]:

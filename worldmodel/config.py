@@ -84,6 +84,14 @@ class EBTConfig(ModelConfig):
         training_steps: number of thinking steps in training.
         loss_at: whether the loss is taken after each thinking step or after the last one.
         detach: whether the input of a thinking step is cut from the graph of the steps before it.
+        random_steps: largest number of further thinking steps that a training step takes at random.
+        random_step_size: largest factor by which the step size of each element is multiplied or
+            divided in training, at random (1: by none).
+        learn_step_size: whether the step size is learned; else it stays as it began.
+        langevin_noise: standard deviation of noise that is added to the candidate in each thinking
+            step of training, on scaled embeddings.
+        replay: number of clips in a buffer that keeps where thinking has come to; half of each
+            training batch goes on from there (0: no buffer).
         calibration: weight of the loss that teaches the energy of a patch to be the expected half
             squared error of the candidate there; 0 leaves the energy unsupervised (null: 0.003 for
             the form `residual`; the other forms cannot be calibrated).
@@ -97,6 +105,11 @@ class EBTConfig(ModelConfig):
     training_steps: int = 2
     loss_at: Literal["each", "last"] = "each"
     detach: bool = True
+    random_steps: int = 0
+    random_step_size: float = 1.0
+    learn_step_size: bool = True
+    langevin_noise: float = 0.0
+    replay: int = 0
     calibration: float | None = None
 
     def __post_init__(self) -> None:

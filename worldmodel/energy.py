@@ -82,7 +82,7 @@ class EnergyTransformer(nn.Module):
         if self.form == "residual":
             self.residual_head = nn.Linear(backbone.width, dim, bias=False)
             nn.init.normal_(self.residual_head.weight, std=HEAD_STD)
-        self.log_step_size = nn.Parameter(torch.zeros(()))
+        self.log_step_size = nn.Parameter(torch.zeros(()), requires_grad=config.learn_step_size)
         self.register_buffer("log_gain", torch.zeros(()))
         self.register_buffer("calibrated", torch.tensor(config.form == "residual"))
 

@@ -20,6 +20,13 @@ from worldmodel.predictor import (
     predict_longest,
 )
 from worldmodel.rollout import cached_rollout
+from worldmodel.system2 import (
+    ReplayBuffer,
+    Replayed,
+    langevin_noise,
+    number_of_steps,
+    step_size_factors,
+)
 from worldmodel.thinking import think, thinking_step
 
 
@@ -37,6 +44,7 @@ class NextFrameEBT(Predictor):
         self.config = config
         self.energy = EnergyTransformer(config, backbone, grid, dim)
         self._start_seed = 0
+        self._replay = ReplayBuffer(config.replay)
 
     @property
     def backbone(self) -> nn.Module:
@@ -96,6 +104,14 @@ class NextFrameEBT(Predictor):
             start = self.start(encoded, visible, batch.keys)
         self.energy.calibrate(start, encoded, visible, noise)
 
+    def training_state(self) -> dict[str, Tensor]:
+        """The replay buffer."""
+        return self._replay.state()
+
+    def load_training_state(self, state: dict[str, Tensor]) -> None:
+        """Go on with a replay buffer."""
+        self._replay.load(state)
+
     def training_losses(self, batch: Clips, seed: int) -> Iterator[Tensor]:
         """Smooth-L1 on the candidates after the thinking steps, through the steps.
 
@@ -103,37 +119,43 @@ class NextFrameEBT(Predictor):
         as leaves, so that memory does not grow with the number of steps; last comes a loss of value
         zero that hands them on to the context.
         """
-        target = batch.embeddings[:, 1:]
-        encoded = self.energy.encode(batch.observed[:, :-1])
-        visible = torch.arange(1, encoded.frames + 1, device=target.device)
-        noise = noise_like(target, Stream.TRAINING_START, seed)
-        start = self._start(encoded, visible, noise).detach()
+        clips, observed = batch.embeddings, batch.observed
+        noise = noise_like(clips[:, 1:], Stream.TRAINING_START, seed)
+        start = self._mixed_start(observed[:, :-1], noise).detach()
+        mixed = self._replay.mixed(clips, observed, start, seed)
+        encoded = self.energy.encode(mixed.observed[:, :-1])
         if self.config.detach:
             leaves = encoded.detached()
-            yield from self._step_losses(leaves, visible, start, target)
+            yield from self._step_losses(leaves, mixed, seed)
             rejoined = encoded.rejoined(leaves)
             if rejoined is not None:
                 yield rejoined
         else:
-            yield torch.stack(list(self._step_losses(encoded, visible, start, target))).sum()
+            yield torch.stack(list(self._step_losses(encoded, mixed, seed))).sum()
 
-    def _step_losses(
-        self, context: EncodedContext, visible: Tensor, candidate: Tensor, target: Tensor
-    ) -> Iterator[Tensor]:
+    def _step_losses(self, context: EncodedContext, batch: Replayed, seed: int) -> Iterator[Tensor]:
         """The part of the training loss that each judged thinking step gives."""
-        config = self.config
-        for step in range(1, config.training_steps + 1):
-            judged = config.loss_at == "each" or step == config.training_steps
+        config, target, candidate = self.config, batch.target[:, 1:], batch.start
+        visible = torch.arange(1, context.frames + 1, device=target.device)
+        steps = number_of_steps(config, seed)
+        for step in range(1, steps + 1):
+            judged = config.loss_at == "each" or step == steps
             with torch.set_grad_enabled(judged or not config.detach):
                 start = candidate.detach() if config.detach else candidate
-                candidate, energies = thinking_step(self.energy, start, context, visible)
+                factors = step_size_factors(start, config, seed, step)
+                noise = langevin_noise(start, config, seed, step)
+                candidate, energies = thinking_step(
+                    self.energy, start, context, visible, factors, noise
+                )
             if judged:
-                share = config.training_steps if config.loss_at == "each" else 1
+                share = steps if config.loss_at == "each" else 1
                 loss = F.smooth_l1_loss(candidate, target)
                 if weight := config.resolved_calibration:
                     error = (start.detach() - target).square().sum(-1) / 2  # [B, C, P]
                     loss = loss + weight * exponential_deviance(energies, error)
                 yield loss / share
+        if config.replay:
+            self._replay.keep(batch, candidate)
 
     def start(
         self, encoded: EncodedContext, visible: Tensor, keys: Sequence[str], candidates: int = 1
@@ -152,7 +174,7 @@ class NextFrameEBT(Predictor):
             dim=2,
         ).flatten(1, 2)  # [B, C * N, P, D]
         visible = visible.repeat_interleave(candidates)
-        return self._start(encoded, visible, noise.to(encoded.embeddings))
+        return self._mixed_start(encoded.embeddings[:, visible - 1], noise.to(encoded.embeddings))
 
     def _think(
         self,
@@ -175,10 +197,10 @@ class NextFrameEBT(Predictor):
         )
         return trajectory if candidates == 1 else _lowest(trajectory, candidates)
 
-    def _start(self, encoded: EncodedContext, visible: Tensor, noise: Tensor) -> Tensor:
-        """Start candidates `[B, C, P, D]`: noise, the last visible frame, or between."""
+    def _mixed_start(self, last: Tensor, noise: Tensor) -> Tensor:
+        """Start candidates `[B, C, P, D]`: noise, the `last` visible frames, or between."""
         share = self.config.start_noise
-        return share * noise + (1 - share) * encoded.embeddings[:, visible - 1]
+        return share * noise + (1 - share) * last
 
 
 def _lowest(trajectory: Trajectory, candidates: int) -> Trajectory:

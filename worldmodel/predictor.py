@@ -196,6 +196,13 @@ class Predictor(nn.Module):
     def calibrate(self, batch: Clips) -> None:
         """Calibrate, once before training, on one fixed batch; most models have nothing to set."""
 
+    def training_state(self) -> dict[str, Tensor]:
+        """What training goes on from besides weights; most models have nothing of the kind."""
+        return {}
+
+    def load_training_state(self, state: dict[str, Tensor]) -> None:
+        """Go on from what `training_state` gave."""
+
     def training_losses(self, batch: Clips, seed: int) -> Iterator[Tensor]:
         """Losses that add up to the training loss; each must be back-propagated before the next.
 

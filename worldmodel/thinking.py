@@ -15,15 +15,24 @@ class NonFiniteError(FloatingPointError):
 
 
 def thinking_step(
-    energy: EnergyTransformer, candidate: Tensor, context: EncodedContext, visible: Tensor
+    energy: EnergyTransformer,
+    candidate: Tensor,
+    context: EncodedContext,
+    visible: Tensor,
+    factors: Tensor | None = None,
+    noise: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """One gradient step on the candidate `[B, C, P, D]`.
+
+    `factors` multiply the step size of each element, `noise` is added to the moved candidate.
 
     Returns the moved candidate and the energies of patches `[B, C, P]` before the step; both can
     be back-propagated through where gradients are recorded.
     """
     gradient, patch_energies = energy.input_gradient(candidate, context, visible)
-    return candidate - energy.step_size * gradient, patch_energies
+    size = energy.step_size if factors is None else energy.step_size * factors
+    moved = candidate - size * gradient
+    return moved if noise is None else moved + noise, patch_energies
 
 
 def think(

@@ -125,11 +125,13 @@ class PredictorTraining(L.LightningModule):
         self.seconds += time.perf_counter() - self._started
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the seconds spent so far."""
+        """Keep the seconds spent so far, and what the predictor goes on from."""
+        checkpoint["training_state"] = self.predictor.training_state()
         checkpoint["seconds"] = self.seconds + time.perf_counter() - self._started
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Continue the clock."""
+        """Continue the clock and the predictor."""
+        self.predictor.load_training_state(checkpoint["training_state"])
         self.seconds = checkpoint["seconds"]
 
 
