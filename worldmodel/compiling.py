@@ -75,8 +75,10 @@ def warm_up(predictor: Predictor, batch: Clips, precision: Precision) -> float:
 
 def _gradient(predictor: Predictor, batch: Clips) -> Tensor:
     """The gradient of a training step on all parameters, in one vector."""
+    before = predictor.training_state()
     for loss in predictor.training_losses(batch, seed=0):
         loss.backward()
+    predictor.load_training_state(before)  # nothing has been learned
     parameters = [p for p in predictor.parameters() if p.requires_grad]
     found = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
     predictor.zero_grad()

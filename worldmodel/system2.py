@@ -101,9 +101,9 @@ class ReplayBuffer:
                 self._next = (self._next + 1) % self.size
 
     def state(self) -> dict[str, Tensor]:
-        """Everything that it holds, for a checkpoint."""
+        """A copy of everything that it holds, for a checkpoint."""
         names = ("target", "observed", "candidates")
-        stored = dict(zip(names, self._clips, strict=False))
+        stored = {name: part.clone() for name, part in zip(names, self._clips, strict=False)}
         return stored | {"next": torch.tensor(self._next)}
 
     def load(self, state: dict[str, Tensor]) -> None:
