@@ -19,7 +19,8 @@ from data_prep.options import run_command
 
 # Options that say what to do with a run, not what the run is.
 NOT_KEPT = ("config", "resume", "report", "out", "search", "__default_config__")
-PLACES = ("--out", "--cache-dir")
+PLACES = ("--out", "--cache-dir", "--resume")
+COMMAND = "command.txt"  # in the folder of a run: how it was begun
 
 
 def main(arguments: list[str]) -> int:
@@ -39,12 +40,11 @@ def _dispatch(options: Namespace, arguments: list[str]) -> int:
         raise InputError(
             f"--task is missing: give --task {' or '.join(TASKS)} (or --report, --resume)"
         )
-    command = shlex.join(["python", "benchmarks/run.py", *_without_places(arguments)])
-    return _run(options, to_config(options), command)
+    return _run(options, to_config(options), _without_places(arguments))
 
 
 def _without_places(arguments: list[str]) -> list[str]:
-    """The arguments without the folders of run and cache, which change nothing."""
+    """The arguments without the folders of run and cache, which change no result."""
     kept: list[str] = []
     skip = False
     for argument in arguments:
@@ -53,6 +53,15 @@ def _without_places(arguments: list[str]) -> list[str]:
             kept.append(argument)
         skip = not skip and argument in PLACES
     return kept
+
+
+def _whole_command(out: Path, added: list[str]) -> str:
+    """The command that repeats a run: the one that began it, and what was added on resuming."""
+    file = out / COMMAND
+    begun = file.read_text().strip() if file.is_file() else "python benchmarks/run.py"
+    command = " ".join([begun, *([shlex.join(added)] if added else [])])
+    file.write_text(f"{command}\n")
+    return command
 
 
 def _report(folder: Path) -> int:
@@ -67,7 +76,7 @@ def _report(folder: Path) -> int:
     return 0
 
 
-def _run(options: Namespace, config: Any, command: str) -> int:
+def _run(options: Namespace, config: Any, added: list[str]) -> int:
     inputs = _inputs(options)
     started = time.strftime("%Y%m%d-%H%M%S")
     out = Path(options.get("resume") or options.out or f"runs/{started}-{options.task}")
@@ -77,6 +86,7 @@ def _run(options: Namespace, config: Any, command: str) -> int:
     out.mkdir(parents=True, exist_ok=True)
     if not resumed:
         _write_config(options, out)
+    command = _whole_command(out, added)
     try:
         code = _run_task(config, inputs, out, options, command)
         _write_config(options, out)  # with the options that a resumed run was given

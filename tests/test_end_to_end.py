@@ -275,6 +275,9 @@ def test_ctrl_c_leaves_a_run_that_resumes(balls: Path, tmp_path: Path) -> None:
     done = torch.load(checkpoint, weights_only=True)["global_step"]
     assert 20 <= done < 150
     assert main(["--resume", str(out)]) == 0
+    command = read_result(out).environment["command"]
+    assert command.startswith("python benchmarks/run.py --task next_frame")
+    assert "--resume" not in command
     training = json.loads((out / "results.json").read_text())["models"][0]["training"]
     assert training["steps"] == 150
     logs = sorted(

@@ -4,7 +4,14 @@ import math
 
 import pytest
 
-from benchmarks.training.search import Trial, at_edge, best_first, first_trials, further_trial
+from benchmarks.training.search import (
+    Trial,
+    at_edge,
+    best_first,
+    finalists_of,
+    first_trials,
+    further_trial,
+)
 
 
 def losses(best: float, optimizer: str = "muon") -> dict[Trial, float]:
@@ -53,3 +60,10 @@ def test_what_diverged_is_worst() -> None:
     found[diverged] = math.inf
     assert best_first(found)[-1] == diverged
     assert further_trial(found) not in found
+
+
+def test_the_best_of_each_optimiser_is_trained_at_full_length() -> None:
+    for optimizer in ("muon", "adamw"):
+        found = finalists_of(losses(1.3e-2, optimizer))
+        assert [trial.optimizer for trial in found] == ["muon", "adamw"]
+        assert [trial.learning_rate for trial in found] == pytest.approx([1e-2, 1e-2])

@@ -163,6 +163,26 @@ class BlindEBTConfig(EBTConfig):
     candidate_in_features: bool = False
 
 
+@dataclass
+class UnsupervisedEBTConfig(EBTConfig):
+    """The EBT whose energy is never compared with the error."""
+
+    calibration: float | None = 0.0
+
+
+@dataclass
+class System2EBTConfig(EBTConfig):
+    """The EBT trained by the published System 2 recipe (arXiv 2507.02092, section 3.3)."""
+
+    loss_at: Literal["each", "last"] = "last"
+    detach: bool = False
+    random_steps: int = 1
+    random_step_size: float = 1.5
+    learn_step_size: bool = False
+    langevin_noise: float = 0.05
+    replay: int = 64
+
+
 def require_counts(counts: list[int], option: str) -> None:
     """Raise InputError unless `counts` are different numbers of at least 1."""
     require(

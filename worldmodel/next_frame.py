@@ -92,6 +92,16 @@ class NextFrameEBT(Predictor):
         visible = torch.tensor([encoded.frames], device=encoded.features.device)
         return self._think(encoded, visible, keys, setting).prediction
 
+    def competing(self, context: Clips, setting: Setting) -> Trajectory:
+        """All candidates of every next frame, `[M + 1, B, T * N, P, D]`, with their energies.
+
+        The N of a frame lie side by side.
+        """
+        with torch.no_grad():
+            encoded = self.energy.encode(context.embeddings)
+            visible = torch.arange(1, encoded.frames + 1, device=encoded.features.device)
+            return self._compete(encoded, visible, context.keys, expect(setting, Thinking), True)
+
     def seed_starts(self, seed: int) -> None:
         """Draw the starts of predictions from another seed."""
         self._start_seed = seed
@@ -186,16 +196,21 @@ class NextFrameEBT(Predictor):
     ) -> Trajectory:
         thinking = expect(setting, Thinking)
         candidates = thinking.candidates
-        trajectory = think(
-            self.energy,
-            self.start(encoded, visible, keys, candidates),
-            encoded,
-            visible.repeat_interleave(candidates),
-            thinking.steps,
-            keys,
-            energies=energies or candidates > 1,
-        )
-        return trajectory if candidates == 1 else _lowest(trajectory, candidates)
+        found = self._compete(encoded, visible, keys, thinking, energies or candidates > 1)
+        return found if candidates == 1 else _lowest(found, candidates)
+
+    def _compete(
+        self,
+        encoded: EncodedContext,
+        visible: Tensor,
+        keys: Sequence[str],
+        setting: Thinking,
+        energies: bool,
+    ) -> Trajectory:
+        candidates = setting.candidates
+        start = self.start(encoded, visible, keys, candidates)
+        repeated = visible.repeat_interleave(candidates)
+        return think(self.energy, start, encoded, repeated, setting.steps, keys, energies)
 
     def _mixed_start(self, last: Tensor, noise: Tensor) -> Tensor:
         """Start candidates `[B, C, P, D]`: noise, the `last` visible frames, or between."""

@@ -24,16 +24,17 @@ TIMING_BUDGET = 10.0  # seconds of timed calls, the warm-ups aside
 class Cost:
     """Cost of one prediction at batch 1; null where it is not defined.
 
-    The latency is the median of `latency_repeats` calls.
+    The latency is the median of `latency_repeats` calls; where there were none, neither time nor
+    memory was measured.
     """
 
     forward_passes: int | None
     input_gradient_passes: int | None
     forward_equivalents: float | None
     flops: int | None
-    latency_ms: float
+    latency_ms: float | None
     latency_repeats: int
-    peak_memory_bytes: int
+    peak_memory_bytes: int | None
 
 
 class _FlopCounter(TorchDispatchMode):

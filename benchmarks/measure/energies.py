@@ -30,11 +30,16 @@ def energy_scores(trajectory: Trajectory, target: Tensor) -> dict[str, Tensor]:
     if trajectory.patch_energies is None:
         return {}
     energies = trajectory.patch_energies[-1]  # [B, T, P]
-    errors = (trajectory.prediction - target).square().sum(-1) / 2
+    errors = (trajectory.prediction - target).square().sum(-1) / 2  # [B, T, P]
     found = {ENERGY: energies.sum(-1), ERROR: errors.sum(-1)}
     if energies.shape[-1] > 2:
         found[PATCH_RANK] = _rank_correlations(energies, errors)
     return found
+
+
+def half_squared_error(candidate: Tensor, target: Tensor) -> Tensor:
+    """Half the squared error `[...]` of candidates `[..., P, D]`: what their energy stands for."""
+    return (candidate - target).square().sum((-2, -1)) / 2
 
 
 def energy_metrics(values: Values) -> dict[str, Metric]:

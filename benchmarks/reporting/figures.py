@@ -72,7 +72,7 @@ def thinking_figure(
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2))
     before = [(0, r.metrics[metric]) for r in (rows_under(start, condition) if start else [])]
     for model in thinkers:
-        rows = rows_under(model, condition)
+        rows = [row for row in rows_under(model, condition) if not row.setting.fixed]
         points = before + [(row.setting.options["steps"], row.metrics[metric]) for row in rows]
         steps, quality = zip(*points, strict=True)
         left.plot(steps, [q.mean for q in quality], "-o", label=model.name)
@@ -105,7 +105,7 @@ def energy_figure(folder: Path, result: Result) -> Figure | None:
         axis.set(xscale="log", yscale="log", title=place)
         axis.set(xlabel="half squared error (scaled embeddings)", ylabel="energy")
         for one in (axis.xaxis, axis.yaxis):
-            _plain_numbers(one)
+            plain_numbers(one)
     return finish(figure)
 
 
@@ -145,11 +145,11 @@ def training_curves(folder: Path, result: Result) -> Figure | None:
 def logarithmic_cost(axis: Axes, label: str) -> None:
     """A logarithmic axis of costs with plain numbers."""
     axis.set(xscale="log", xlabel=label)
-    _plain_numbers(axis.xaxis)
+    plain_numbers(axis.xaxis)
     axis.grid(alpha=0.3)
 
 
-def _plain_numbers(axis: Axis) -> None:
+def plain_numbers(axis: Axis) -> None:
     """Few numbers on a logarithmic axis, written out."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
@@ -173,9 +173,10 @@ def _draw_compute(axis: Axes, model: Model, rows: list[Row], field: str, index: 
             axis.axhline(best, lw=1, label=model.name, color=style.color, ls=style.line)
         return
     for line, (kind, part) in enumerate(_by_kind(rows).items()):
+        known = [row for row in part if getattr(row.cost, field) is not None]
         axis.plot(
-            [getattr(row.cost, field) for row in part],
-            [row.metrics["psnr"].mean for row in part],
+            [getattr(row.cost, field) for row in known],
+            [row.metrics["psnr"].mean for row in known],
             "osD^"[line],
             ms=4,
             lw=1,
@@ -192,11 +193,18 @@ def _by_kind(rows: list[Row]) -> dict[str, list[Row]]:
     """
     kinds: dict[str, list[Row]] = {}
     for row in rows:
-        kind = "published" if row.setting.fixed else str(row.setting.options.get("sampler") or "")
-        kinds.setdefault(kind, []).append(row)
-    start = kinds.get("", []) if len(kinds) > 1 else []
-    lines = {kind: part for kind, part in kinds.items() if kind or not start}
-    return {k: part if part[0].setting.fixed else start + part for k, part in lines.items()}
+        kinds.setdefault(_kind(row), []).append(row)
+    fixed = {kind: part for kind, part in kinds.items() if part[0].setting.fixed}
+    swept = {kind: part for kind, part in kinds.items() if kind not in fixed}
+    start = swept.pop("", []) if len(swept) > 1 else []
+    return {kind: start + part for kind, part in swept.items()} | fixed
+
+
+def _kind(row: Row) -> str:
+    options = row.setting.options
+    if row.setting.fixed:
+        return "stops early" if "stop" in options else "published"
+    return str(options.get("sampler") or "")
 
 
 def _curve(log: Path, column: str) -> tuple[list[int], list[float]]:

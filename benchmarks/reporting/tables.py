@@ -216,7 +216,7 @@ def cost_cells(cost: Cost) -> Cells:
         number(cost.forward_equivalents, 2),
         number(cost.flops / 1e6 if cost.flops is not None else None, 1),
         f"{number(cost.latency_ms, 1)} ({cost.latency_repeats} calls)",
-        number(cost.peak_memory_bytes / 1e6, 1),
+        number(cost.peak_memory_bytes / 1e6 if cost.peak_memory_bytes is not None else None, 1),
     ]
 
 

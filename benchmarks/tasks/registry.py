@@ -9,6 +9,7 @@ from benchmarks.tasks.contract import Task
 TASKS = {
     "next_frame": "benchmarks.tasks.next_frame.task:NextFrame",
     "denoise": "benchmarks.tasks.denoise.task:Denoise",
+    "thinking": "benchmarks.tasks.thinking.task:ThinkingTask",
     "throughput": "benchmarks.tasks.throughput.task:Throughput",
 }
 

@@ -26,7 +26,6 @@ FACTOR = 2.0  # between neighbouring rates of the first grid
 LEAST_RATE, RATES = 5e-3, 4
 SHORT = 3  # the first trials take a third of the steps
 FURTHER_ROUNDS = 3  # at most, each of one trial for every model
-FINALISTS = 2  # trained at full length
 
 
 @dataclass(frozen=True)
@@ -80,6 +79,12 @@ def best_first(losses: Mapping[Trial, float]) -> list[Trial]:
     return sorted(losses, key=lambda trial: losses[trial])
 
 
+def finalists_of(losses: Mapping[Trial, float]) -> list[Trial]:
+    """The best trial of each optimiser; which of them leads can change with a training's length."""
+    best = best_first(losses)
+    return [next(t for t in best if t.optimizer == optimizer) for optimizer in OPTIMIZERS]
+
+
 def search(
     task: Task[Any, Any],
     config: ComparisonConfig,
@@ -91,9 +96,10 @@ def search(
     """Try every model's optimiser and rate, print the ranking, write `search.{json,yaml}`.
 
     All models get the same grid at a third of their steps. While the best of any model lies on an
-    edge, every model gets one more trial: beyond the edge, or beside its best. The best of each are
-    trained at full length, and the lower validation loss decides; a trial that diverges counts as
-    infinitely bad. `search.yaml` can be given to `--config` or copied into a preset.
+    edge, every model gets one more trial: beyond the edge, or beside its best. The best of each
+    optimiser is trained at full length, and the lower validation loss decides; a trial that
+    diverges counts as infinitely bad. `search.yaml` can be given to `--config` or copied into a
+    preset.
     """
     names = [spec.name for spec in task.declared if spec.config and spec.name in config.models]
     searcher = _Search(task, config, data, out, device, console)
@@ -105,7 +111,7 @@ def search(
         more = {name: [further_trial(losses)] for name, losses in short.items()}
         for name, losses in searcher.losses(more, SHORT).items():
             short[name] |= losses
-    finalists = {name: best_first(losses)[:FINALISTS] for name, losses in short.items()}
+    finalists = {name: finalists_of(losses) for name, losses in short.items()}
     full = searcher.losses(finalists, 1)
     found = {}
     for name in names:

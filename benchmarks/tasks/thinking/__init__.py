@@ -1,0 +1,1 @@
+"""Thinking: what longer descent, choice by energy and the energy itself are worth."""

@@ -1,0 +1,147 @@
+"""The thinking task: stopping, choice, the known future, and a small run from end to end."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.command_line import main
+from benchmarks.config import Inputs
+from benchmarks.options import parse, to_config
+from benchmarks.reporting.results import Model, Result, Row, read_result
+from benchmarks.tasks.registry import load_task
+from benchmarks.tasks.thinking.data import Judged, ThinkingData
+from benchmarks.tasks.thinking.stopping import Trace, choose_threshold, judge_stopping
+from data_prep.synthetic.balls import from_json
+
+SMALL = [
+    *("--task", "thinking", "--preset", "smoke", "--models", "ebt,transformer_pp,copy_last"),
+    *("--balls.train", "3", "--balls.validation", "2", "--balls.test", "5"),
+    *("--training.steps", "3", "--training.processes", "1"),
+    *("--evaluation.counts", "[1,2,3]", "--evaluation.candidates", "[1,3]"),
+    *("--evaluation.thresholds", "4"),
+]
+
+
+def improving(steps: int = 6, predictions: int = 40) -> Trace:
+    """Predictions that each improve until a step of their own, and move no more from there on."""
+    rng = np.random.default_rng(0)
+    last = torch.from_numpy(rng.integers(1, steps, predictions))
+    step = torch.arange(1, steps + 1)[:, None]
+    psnr = 20 + torch.minimum(step, last).float()
+    update = torch.where(step <= last, 1.0, 1e-3)
+    return Trace(psnr, {"update": update}, [f"video-{i % 8}" for i in range(predictions)])
+
+
+def test_a_threshold_of_zero_never_stops() -> None:
+    trace = improving()
+    assert (trace.stopped("update", 0.0) == 6).all()
+    found = judge_stopping([trace], "update", 0.0)
+    assert found.steps.mean == 6
+    assert found.psnr.mean == pytest.approx(float(trace.psnr[-1].mean()), abs=0.2)
+    assert found.gain.mean == pytest.approx(0, abs=1e-9)
+
+
+def test_each_prediction_stops_after_the_first_step_below_the_threshold() -> None:
+    trace = improving()
+    steps = trace.stopped("update", 0.5)
+    assert (trace.signals["update"].gather(0, (steps - 1)[None]) <= 0.5).all()
+    assert (trace.signals["update"].gather(0, (steps - 2)[None]) > 0.5).all()
+    assert torch.equal(trace.quality(steps), trace.psnr[-1])
+
+
+def test_stopping_early_gains_where_predictions_need_different_numbers_of_steps() -> None:
+    trace = improving()
+    threshold = choose_threshold([trace], "update", 10)
+    found = judge_stopping([trace], "update", threshold)
+    assert 1 < found.steps.mean < 6
+    assert found.gain.mean > 0.1
+    assert found.saved is not None
+    assert found.saved > 0
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("thinking")
+    out, cache = folder / "run", folder / "cache"
+    assert main([*SMALL, "--out", str(out), "--cache-dir", str(cache)]) == 0
+    return out, cache
+
+
+def rows_of(result: Result, clips: str, key: str) -> list[Row]:
+    model: Model = result.models[0]
+    return [r for r in model.rows if r.condition["clips"] == clips and key in r.setting.options]
+
+
+def test_a_run_says_what_thinking_buys(run: tuple[Path, Path]) -> None:
+    result, text = read_result(run[0]), (run[0] / "report.md").read_text()
+    assert set(result.data["sets"]) == {"validation", "in distribution", "speed x2"}
+    assert "does thinking help?" in text
+    assert "does the energy know the error?" in text
+    assert "ebt that stops by its update" in text
+    row = next(r for r in rows_of(result, "in distribution", "steps") if r.selected)
+    assert {"calibration", "expected_error", "true_spread", "spread_rank"} <= set(row.metrics)
+    assert row.metrics["true_spread"].mean > 0
+    assert all((run[0] / "figures" / f"{name}.png").is_file() for name in ("steps", "choice"))
+
+
+def test_stopping_costs_what_its_mean_steps_cost(run: tuple[Path, Path]) -> None:
+    result = read_result(run[0])
+    fixed = {r.setting.label: r for r in rows_of(result, "speed x2", "steps")}
+    low, high = (fixed[label].cost.forward_equivalents for label in ("1 step", "3 steps"))
+    rows = rows_of(result, "speed x2", "stop")
+    assert {row.setting.options["stop"] for row in rows} == {"update", "energy"}
+    for row in rows:
+        steps, cost = row.metrics["mean_steps"].mean, row.cost.forward_equivalents
+        assert cost == pytest.approx(low + (high - low) * (steps - 1) / 2)
+        assert 1 <= steps <= 3
+
+
+def test_the_best_of_one_is_the_single_run_and_nothing_beats_the_oracle(
+    run: tuple[Path, Path],
+) -> None:
+    result = read_result(run[0])
+    for clips in ("in distribution", "speed x2"):
+        found = {
+            (row.setting.options["choice"], row.setting.options["candidates"]): row
+            for row in rows_of(result, clips, "choice")
+        }
+        error = {key: row.metrics["error"].mean for key, row in found.items()}
+        single = next(r for r in rows_of(result, clips, "steps") if r.setting.label == "2 steps")
+        for rule in ("energy", "random", "mean", "bayes", "oracle"):
+            assert error[rule, 1] == pytest.approx(single.metrics["error"].mean, rel=1e-5)
+        for rule in ("energy", "random", "bayes"):
+            assert error["oracle", 3] <= error[rule, 3]
+        assert error["oracle", 3] <= error["oracle", 1]
+
+
+def data_of(run: tuple[Path, Path]) -> ThinkingData:
+    config = to_config(parse(SMALL))
+    data = load_task("thinking").prepare(config, Inputs(None, {}, run[1]))
+    assert isinstance(data, ThinkingData)
+    return data
+
+
+def test_the_known_future_has_the_moments_of_many_continuations(run: tuple[Path, Path]) -> None:
+    judged: Judged = data_of(run).sets["in distribution"]
+    future = judged.future
+    assert future is not None
+    clip, frame, rng = 0, 2, np.random.default_rng(0)
+    metadata = judged.data.embeddings.read_metadata(judged.clips.samples[clip])
+    motion, balls = from_json(metadata["truth"], metadata["times"][frame])
+    drawn = [motion.states(balls, motion.frames_between_turns + 1, rng)[-1] for _ in range(2000)]
+    embedded = judged._embedded(motion.draw(drawn))  # [2000, P, D]
+    spread = embedded.var(0, correction=0).sum(-1) / 2
+    assert torch.allclose(future.spread[clip, frame].sum(), spread.sum(), rtol=0.1, atol=1e-3)
+    error = (embedded.mean(0) - future.mean[clip, frame]).square().sum() / 2
+    assert float(error) <= 10 * float(spread.sum()) / 2000 + 1e-6
+    candidate = torch.randn_like(future.mean)
+    expected = future.expected_error(candidate)[clip, frame].sum()
+    sampled = ((candidate[clip, frame] - embedded).square().sum((1, 2)) / 2).mean()
+    assert float(expected) == pytest.approx(float(sampled), rel=0.05)
+
+
+def test_a_speed_is_above_that_of_training(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--task", "thinking", "--evaluation.speeds", "[0.5]"]) == 2
+    assert "evaluation.speeds must be different factors above 1" in capsys.readouterr().err
