@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from benchmarks.measure.intervals import (
+    auroc,
     difference,
     holm,
     mean,
@@ -137,6 +138,19 @@ def test_a_ratio_and_a_rank_correlation_cover_what_they_promise() -> None:
         assert found is not None
         hits[1] += found.low <= known <= found.high
     assert (hits / repeats >= 0.92).all()
+
+
+def test_an_auroc_is_that_of_mann_and_whitney() -> None:
+    rng = np.random.default_rng(3)
+    low, high = rng.normal(0, 1, (1, 15)), rng.normal(1, 1, (1, 15))
+    found = auroc(low, high)
+    assert found is not None
+    assert found.mean == pytest.approx(stats.mannwhitneyu(high[0], low[0]).statistic / 15**2)
+    assert 0 <= found.low < found.mean < found.high <= 1
+    same = auroc(low, low)
+    assert same is not None
+    assert same.mean == pytest.approx(0.5)
+    assert auroc(low[:, :3], high[:, :3]) is None
 
 
 def test_a_rank_correlation_is_spearmans_and_bounded() -> None:

@@ -116,6 +116,19 @@ def test_the_best_of_one_is_the_single_run_and_nothing_beats_the_oracle(
         assert error["oracle", 3] <= error["oracle", 1]
 
 
+def test_foreign_candidates_are_verified(run: tuple[Path, Path]) -> None:
+    rows = {
+        row.setting.label: row.metrics
+        for row in rows_of(read_result(run[0]), "in distribution", "foreign")
+    }
+    assert rows["truth"]["error"].mean == 0
+    assert 0 <= rows["truth"]["truth_first"].mean <= 1
+    assert rows["frame of another clip"]["error"].mean > rows["blurred truth"]["error"].mean > 0
+    for name in ("own prediction", "copy of the last frame", "frame after the next"):
+        assert 0 <= rows[name]["truth_preferred"].mean <= 1
+        assert 0 <= rows[name]["auroc"].mean <= 1
+
+
 def data_of(run: tuple[Path, Path]) -> ThinkingData:
     config = to_config(parse(SMALL))
     data = load_task("thinking").prepare(config, Inputs(None, {}, run[1]))

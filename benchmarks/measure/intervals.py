@@ -6,6 +6,7 @@ as a t-interval of its own. With few seeds, percentiles of a bootstrap are far t
 interval reaches its nominal coverage whether seeds or sources dominate (tests/test_intervals.py).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,7 @@ from scipy.stats import rankdata
 LEVEL = 0.95
 LARGEST_CORRELATION = 1 - 1e-9  # Fisher's transform of 1 is infinite
 SMALLEST_P = 1e-12
+LEAST_SOURCES = 4  # of a statistic over pairs or ranks of sources
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,7 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> Interval | None:
 
     The interval is of Fisher's transform of it, by the jackknife over sources.
     """
-    sources = a.shape[1]
-    if sources < 4:
+    if a.shape[1] < LEAST_SOURCES:
         return None
 
     def transformed(kept: np.ndarray) -> np.ndarray:
@@ -77,12 +78,26 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> Interval | None:
         correlation = (x * y).sum(axis=1) / np.where(spread > 0, spread, 1)
         return np.arctanh(np.clip(correlation, -LARGEST_CORRELATION, LARGEST_CORRELATION))
 
-    every = np.arange(sources)
-    whole = transformed(every)
-    without = np.stack([transformed(np.delete(every, source)) for source in every], axis=1)
-    found = _interval(float(whole.mean()), sources * whole[:, None] - (sources - 1) * without)
+    found = _jackknife(transformed, a.shape[1])
     mean, low, high = (float(np.tanh(value)) for value in (found.mean, found.low, found.high))
-    return Interval(mean, low, high, sources, found.p)
+    return Interval(mean, low, high, found.n, found.p)
+
+
+def auroc(low: np.ndarray, high: np.ndarray) -> Interval | None:
+    """How often a value of `low` is below one of `high`, over all pairs of sources; ties are half.
+
+    A mean over seeds, with an interval by the jackknife over sources; None for under four sources.
+    """
+    if low.shape[1] < LEAST_SOURCES:
+        return None
+
+    def area(kept: np.ndarray) -> np.ndarray:
+        """The share of each seed `[seeds]`."""
+        difference = high[:, None, kept] - low[:, kept, None]  # [seeds, sources, sources]
+        return ((difference > 0) + (difference == 0) / 2).mean(axis=(1, 2))
+
+    found = _jackknife(area, low.shape[1])
+    return Interval(found.mean, max(found.low, 0.0), min(found.high, 1.0), found.n, found.p)
 
 
 def pooled_psnr(mse: np.ndarray) -> Interval:
@@ -102,6 +117,14 @@ def holm(p_values: list[float]) -> list[float]:
     found = np.empty(len(p_values))
     found[order] = corrected
     return [float(value) for value in found]
+
+
+def _jackknife(statistic: Callable[[np.ndarray], np.ndarray], sources: int) -> Interval:
+    """The interval of a statistic `[seeds]` of some sources, whose numbers it is given."""
+    every = np.arange(sources)
+    whole = statistic(every)
+    without = np.stack([statistic(np.delete(every, source)) for source in every], axis=1)
+    return _interval(float(whole.mean()), sources * whole[:, None] - (sources - 1) * without)
 
 
 def _interval(point: float, values: np.ndarray) -> Interval:

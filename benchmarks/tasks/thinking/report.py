@@ -36,11 +36,17 @@ QUALITY: list[Column] = [("PSNR dB", "psnr", 2), ("Smooth-L1", "smooth_l1", 3)]
 FUTURE_HEADER = ["energy / expected error", "rank, expected error", "rank, true spread"]
 FUTURE = ("calibration_to_expected", "expected_rank", "spread_rank")
 CHOICES = ("energy", "random", "mean", "bayes", "oracle")
+FOREIGN = ("calibration", "error_rank", "truth_preferred", "auroc", "truth_first")
 STOPPING = (
     "Each prediction stops after the first step that moves it by at most a threshold (`update`), "
     "or after the first before which its energy fell by at most one (`energy`). Validation "
     "chooses the threshold. The gain is over a fixed number of steps of the same mean cost; steps "
     "saved are against the fixed number that reaches the same PSNR."
+)
+VERIFYING = (
+    "The energy of candidates that did not come from descending it. An honest energy is half the "
+    "squared error to expect of each, so it need not be lowest at the truth: the true conditional "
+    "mean has less. `truth has lower energy` compares the two of a prediction, AUROC all videos."
 )
 CHOOSING = (
     "Half the squared error, on scaled embeddings, of one prediction among N that descend from as "
@@ -77,6 +83,7 @@ def make_report(folder: Path, result: Result) -> Report:
         Section("Along the steps", [steps_table(result)]),
         Section("Stopping early", [STOPPING, stopping_table(result)]),
         Section("Choosing among candidates", [CHOOSING, choice_table(result)]),
+        Section("Foreign candidates", [VERIFYING, foreign_table(result)]),
         Section(
             f"Every setting: {IN_DISTRIBUTION}",
             [settings_table(result, under(IN_DISTRIBUTION), QUALITY[:1])],
@@ -153,6 +160,18 @@ def choice_table(result: Result) -> Table:
                 cells = [interval(row.metrics["error"] if row else None, 2) for row in of_count]
                 rows.append([model.name, name, str(count), *cells])
     return ["model", "clips", "candidates", *CHOICES], rows
+
+
+def foreign_table(result: Result) -> Table:
+    """What each energy says of candidates that the model did not make, in distribution."""
+    header = ["model", "candidate", "energy", "error", "energy / error", "rank, across samples"]
+    rows = []
+    for model, name, row in _dynamic(result, "foreign"):
+        if name == IN_DISTRIBUTION:
+            means = [number(row.metrics[key].mean, 2) for key in ("energy", "error")]
+            others = [interval(row.metrics.get(key), 2) for key in FOREIGN]
+            rows.append([model.name, row.setting.label, *means, *others])
+    return [*header, "truth has lower energy", "AUROC", "truth has lowest energy"], rows
 
 
 def verdicts(result: Result) -> list[str]:

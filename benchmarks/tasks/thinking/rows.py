@@ -8,6 +8,7 @@ from benchmarks.reporting.results import Metric, Model, Row, SettingRecord
 from benchmarks.tasks.thinking.choice import Choice, judge_choices
 from benchmarks.tasks.thinking.conditions import VALIDATION, ThinkingCondition
 from benchmarks.tasks.thinking.evaluation import ThinkingJudge
+from benchmarks.tasks.thinking.foreign import judge_foreign
 from benchmarks.tasks.thinking.stopping import (
     RULES,
     Stopping,
@@ -19,9 +20,13 @@ from benchmarks.training.fit import TrainedModel
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Thinking
 
+NOT_COUNTED = Cost(None, None, None, None, None, 0, None)
+
 
 def with_dynamic_rows(model: Model, trained: TrainedModel, judge: ThinkingJudge) -> Model:
-    """The model with a row for each rule of stopping and of choice, on every set but validation.
+    """The model with rows for rules of stopping and choice and for foreign candidates, on all sets.
+
+    Validation is left out; it only chooses thresholds.
 
     Only a model that thinks has any.
     """
@@ -40,6 +45,9 @@ def with_dynamic_rows(model: Model, trained: TrainedModel, judge: ThinkingJudge)
             rows.append(_stopping_row(model, judge_stopping(traces, rule, threshold), name))
         for choice in judge_choices(judge, predictors, steps, name):
             rows.append(_choice_row(model, choice, steps, name))
+        for verdict in judge_foreign(judge, predictors, name):
+            setting = SettingRecord(verdict.kind, 0.0, True, {"foreign": verdict.kind})
+            rows.append(_row(setting, verdict.metrics, NOT_COUNTED, name))
     return replace(model, rows=rows)
 
 
