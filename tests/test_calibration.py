@@ -8,7 +8,7 @@ from torch import Tensor
 
 from data_prep.errors import InputError
 from worldmodel.config import BackboneConfig, EBTConfig
-from worldmodel.energy import exponential_deviance
+from worldmodel.energy import deviance
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Clips, Thinking
 
@@ -20,15 +20,13 @@ def test_the_deviance_is_lowest_at_the_mean_of_the_errors(scale: float) -> None:
     generator = torch.Generator().manual_seed(0)
     errors = scale * torch.empty(10_000, dtype=torch.float64).exponential_(generator=generator)
     factors = torch.linspace(0.5, 2, 301, dtype=torch.float64)
-    losses = [
-        float(exponential_deviance(errors.mean() * f.expand(10_000), errors)) for f in factors
-    ]
+    losses = [float(deviance(errors.mean() * f.expand(10_000), errors)) for f in factors]
     assert float(factors[torch.tensor(losses).argmin()]) == pytest.approx(1, abs=0.011)
 
 
 def test_the_deviance_of_a_perfect_prediction_is_finite() -> None:
     energy = torch.zeros(3, requires_grad=True)
-    exponential_deviance(energy, torch.zeros(3)).backward()
+    deviance(energy, torch.zeros(3)).backward()
     assert energy.grad is not None
     assert energy.grad.isfinite().all()
 

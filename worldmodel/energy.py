@@ -204,11 +204,16 @@ class EnergyTransformer(nn.Module):
         return context.embeddings[:, visible - 1] if self.anchor == "last_frame" else 0.0
 
 
-def exponential_deviance(energy: Tensor, error: Tensor) -> Tensor:
-    """Mean of error / energy + log energy, which is lowest where energy is the expected error.
+def deviance(energy: Tensor, error: Tensor) -> Tensor:
+    """How far energies are from the expected errors; lowest, for each, where it is that.
 
-    The deviance of an exponential distribution, as QLIKE in Patton (2011): a proper score of a
-    positive mean that does not depend on its scale. Both are above 0 and of one shape.
+    The sum of two proper scores of a positive mean (Patton, 2011, section 3): the deviance of an
+    exponential distribution, error / energy + log energy, in which every patch counts by its
+    relative error; and that of a Poisson distribution, energy - error log energy, in units of the
+    mean error, in which large errors count and which is lowest only where the means agree. Neither
+    depends on the scale. Both arguments are at least 0 and of one shape.
     """
     energy, error = energy + DEVIANCE_FLOOR, error + DEVIANCE_FLOOR
-    return (error / energy + energy.log()).mean()
+    exponential = error / energy + energy.log()
+    poisson = (energy - error * energy.log()) / error.mean()
+    return (exponential + poisson).mean()

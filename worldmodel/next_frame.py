@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from worldmodel.backbone import EncodedContext
 from worldmodel.config import BackboneConfig, EBTConfig
-from worldmodel.energy import EnergyTransformer, exponential_deviance
+from worldmodel.energy import EnergyTransformer, deviance
 from worldmodel.noise import Stream, keyed_noise, noise_like
 from worldmodel.predictor import (
     Clips,
@@ -162,7 +162,7 @@ class NextFrameEBT(Predictor):
                 loss = F.smooth_l1_loss(candidate, target)
                 if weight := config.resolved_calibration:
                     error = (start.detach() - target).square().sum(-1) / 2  # [B, C, P]
-                    loss = loss + weight * exponential_deviance(energies, error)
+                    loss = loss + weight * deviance(energies, error)
                 yield loss / share
         if config.replay:
             self._replay.keep(batch, candidate)

@@ -80,9 +80,14 @@ def best_first(losses: Mapping[Trial, float]) -> list[Trial]:
 
 
 def finalists_of(losses: Mapping[Trial, float]) -> list[Trial]:
-    """The best trial of each optimiser; which of them leads can change with a training's length."""
+    """The two best trials of the leading optimiser, and the best of the other.
+
+    Which optimiser and which rate lead can change with the length of a training.
+    """
     best = best_first(losses)
-    return [next(t for t in best if t.optimizer == optimizer) for optimizer in OPTIMIZERS]
+    leading = [trial for trial in best if trial.optimizer == best[0].optimizer]
+    other = [trial for trial in best if trial.optimizer != best[0].optimizer]
+    return leading[:2] + other[:1]
 
 
 def search(
@@ -96,10 +101,10 @@ def search(
     """Try every model's optimiser and rate, print the ranking, write `search.{json,yaml}`.
 
     All models get the same grid at a third of their steps. While the best of any model lies on an
-    edge, every model gets one more trial: beyond the edge, or beside its best. The best of each
-    optimiser is trained at full length, and the lower validation loss decides; a trial that
-    diverges counts as infinitely bad. `search.yaml` can be given to `--config` or copied into a
-    preset.
+    edge, every model gets one more trial: beyond the edge, or beside its best. The best three, of
+    both optimisers, are trained at full length, and the lowest validation loss decides; a trial
+    that diverges counts as infinitely bad. `search.yaml` can be given to `--config` or copied
+    into a preset.
     """
     names = [spec.name for spec in task.declared if spec.config and spec.name in config.models]
     searcher = _Search(task, config, data, out, device, console)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from worldmodel.backbone import EmptyContext
-from worldmodel.energy import exponential_deviance
+from worldmodel.energy import deviance
 from worldmodel.layers import Block, Rotation
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.noise import Stream, noise_like
@@ -81,8 +81,8 @@ class NaiveEBT:
                         start = start.detach()
                     energy = self.patch_energies(context, start)
                     error = (start.detach() - target).square().sum(-1) / 2
-                    deviance = exponential_deviance(energy, error)
-                    loss = loss + config.resolved_calibration * deviance / share
+                    score = deviance(energy, error)
+                    loss = loss + config.resolved_calibration * score / share
                 if config.detach:
                     yield loss
                 else:
