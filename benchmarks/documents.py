@@ -21,8 +21,11 @@ from data_prep.shards.storage import atomic_file, write_json
 ROOT = Path(__file__).parent.parent
 KEPT = Path(__file__).parent / "results"
 DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "results.md")
-# Between these lines of a document stands the table of a kept result.
-TABLE = re.compile(r"(<!-- table: (?P<name>[\w-]+) -->\n)(.*?)(<!-- end of table -->)", re.DOTALL)
+# Between these lines of a document stands the table of a kept result, or of one part of it.
+TABLE = re.compile(
+    r"(<!-- table: (?P<name>[\w-]+)(, (?P<part>[\w. ]+))? -->\n)(?:.*?)(<!-- end of table -->)",
+    re.DOTALL,
+)
 METRICS = ("psnr", "ssim", "energy", "error", *HONESTY)
 
 
@@ -74,8 +77,8 @@ def with_tables(document: str) -> str:
 
     def table(match: re.Match[str]) -> str:
         result = kept_result(match["name"])
-        lines = markdown(load_task(result.task).headline(result))
-        return "\n".join([match[1], *lines, "", _source(result), "", match[4]])
+        lines = markdown(load_task(result.task).headline(result, match["part"]))
+        return "\n".join([match[1], *lines, "", _source(result), "", match[5]])
 
     return TABLE.sub(table, document)
 

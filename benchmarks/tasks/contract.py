@@ -59,8 +59,8 @@ class Task(ABC, Generic[Config, Data]):
     def run(self, config: Config, data: Data, out: Path, device: str) -> "Result":
         """Measure; weights and the data of figures go to `out`."""
 
-    def headline(self, result: "Result") -> "Table":
-        """The table that sums the result up, for documents."""
+    def headline(self, result: "Result", part: str | None = None) -> "Table":
+        """The table that sums the result up, for documents, or a part of it that it names."""
         raise NotImplementedError
 
     @abstractmethod

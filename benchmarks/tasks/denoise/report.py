@@ -27,7 +27,6 @@ from benchmarks.reporting.tables import (
 )
 from benchmarks.tasks.denoise.figures import draw_figures
 from benchmarks.tasks.denoise.verdicts import (
-    TRAINED,
     corruption_names,
     swept_corruptions,
     test_sets,
@@ -78,15 +77,15 @@ def make_report(folder: Path, result: Result) -> Report:
     return Report("Image denoising", sections, figures, _shown(result), sentences)
 
 
-def headline(result: Result) -> Table:
-    """PSNR of each model at the trained level, on every test set, with its costs, best first."""
+def headline(result: Result, corruption: str) -> Table:
+    """PSNR of each model under a corruption, on every test set, with its costs, best first."""
     names, reference = test_sets(result), "direct"
     header = ["model", *names, f"Δ `{reference}`", "setting", *SUMMARY_HEADER]
     rows = []
-    for model, row in ranked(result, under(names[0], TRAINED)):
-        found = [selected_row(model, under(name, TRAINED)) for name in names]
+    for model, row in ranked(result, under(names[0], corruption)):
+        found = [selected_row(model, under(name, corruption)) for name in names]
         psnr = [number(other.metrics["psnr"].mean if other else None, 2) for other in found]
-        to_reference = difference(result, model.name, reference, under(names[0], TRAINED))
+        to_reference = difference(result, model.name, reference, under(names[0], corruption))
         cells = [*psnr, to_reference, row.setting.label, *summary_cells(model, row)]
         rows.append([f"`{model.name}`", *cells])
     return header, rows

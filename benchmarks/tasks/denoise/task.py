@@ -83,11 +83,12 @@ class Denoise(Task[DenoiseConfig, "DenoiseData"]):
             },
         )
 
-    def headline(self, result: "Result") -> "Table":
-        """Quality and cost of every model."""
+    def headline(self, result: "Result", part: str | None = None) -> "Table":
+        """Quality and cost of every model, at the trained level or under another corruption."""
         from benchmarks.tasks.denoise.report import headline
+        from benchmarks.tasks.denoise.verdicts import TRAINED
 
-        return headline(result)
+        return headline(result, part or TRAINED)
 
     def report(self, folder: Path, result: "Result") -> "Report":
         """Tables, figures and sentences."""

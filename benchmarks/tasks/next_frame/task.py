@@ -87,7 +87,7 @@ class NextFrame(Task[NextFrameConfig, "NextFrameData"]):
             },
         )
 
-    def headline(self, result: "Result") -> "Table":
+    def headline(self, result: "Result", part: str | None = None) -> "Table":
         """Quality and cost of every model."""
         from benchmarks.tasks.next_frame.report import headline
 

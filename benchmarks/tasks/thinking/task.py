@@ -75,7 +75,7 @@ class ThinkingTask(Task[ThinkingConfig, "ThinkingData"]):
             },
         )
 
-    def headline(self, result: "Result") -> "Table":
+    def headline(self, result: "Result", part: str | None = None) -> "Table":
         """How well each energy knows the error, on every set."""
         from benchmarks.tasks.thinking.report import headline
 
