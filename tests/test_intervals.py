@@ -12,7 +12,9 @@ from benchmarks.measure.intervals import (
     pooled_psnr,
     rank_correlation,
     ratio,
+    risk_coverage,
     skill,
+    sparsification_error,
 )
 from benchmarks.measure.scores import corrected
 from benchmarks.reporting.results import Comparison, SettingRecord
@@ -151,6 +153,18 @@ def test_an_auroc_is_that_of_mann_and_whitney() -> None:
     assert same is not None
     assert same.mean == pytest.approx(0.5)
     assert auroc(low[:, :3], high[:, :3]) is None
+
+
+def test_the_sparsification_error_is_zero_for_the_ideal_order_only() -> None:
+    error = np.array([[1.0, 2.0, 3.0, 6.0]])
+    assert risk_coverage(error[0], error[0]).tolist() == [1, 1.5, 2, 3]
+    ideal, worst = sparsification_error(error, error), sparsification_error(-error, error)
+    assert ideal is not None
+    assert ideal.mean == 0
+    assert worst is not None
+    # Kept from the worst on: 6, 4.5, 11/3 and 3, against 1, 1.5, 2 and 3; the mean error is 3.
+    assert worst.mean == pytest.approx((5 + 3 + 5 / 3 + 0) / 4 / 3)
+    assert sparsification_error(error, 0 * error) is None
 
 
 def test_a_rank_correlation_is_spearmans_and_bounded() -> None:

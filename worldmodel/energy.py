@@ -207,7 +207,7 @@ class EnergyTransformer(nn.Module):
 def deviance(energy: Tensor, error: Tensor) -> Tensor:
     """How far energies are from the expected errors; lowest, for each, where it is that.
 
-    The sum of two proper scores of a positive mean (Patton, 2011, section 3): the deviance of an
+    The sum of two proper scores of a positive mean (Patton, 2011): the deviance of an
     exponential distribution, error / energy + log energy, in which every patch counts by its
     relative error; and that of a Poisson distribution, energy - error log energy, in units of the
     mean error, in which large errors count and which is lowest only where the means agree. Neither

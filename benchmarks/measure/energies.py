@@ -7,7 +7,7 @@ import safetensors.numpy
 import torch
 from torch import Tensor
 
-from benchmarks.measure.intervals import rank_correlation, ratio
+from benchmarks.measure.intervals import rank_correlation, ratio, sparsification_error
 from benchmarks.measure.metrics import higher_is_better
 from benchmarks.measure.scores import Condition, Scores, Values, metric
 from benchmarks.reporting.results import Metric
@@ -19,6 +19,7 @@ ENERGIES = "energies.safetensors"
 # Names of metrics; `energy_0`, `energy_1`, ... are the energies along the steps.
 ENERGY, ERROR = "energy", "error"
 CALIBRATION, RANK, PATCH_RANK = "calibration", "error_rank", "error_rank_patches"
+SPARSIFICATION = "sparsification_error"
 
 
 def energy_scores(trajectory: Trajectory, target: Tensor) -> dict[str, Tensor]:
@@ -43,11 +44,15 @@ def half_squared_error(candidate: Tensor, target: Tensor) -> Tensor:
 
 
 def energy_metrics(values: Values) -> dict[str, Metric]:
-    """Mean energy over mean error, 1 for an honest one, and their rank correlation over sources."""
+    """Mean energy over mean error, 1 for an honest one, and how well it orders sources by error."""
     if ENERGY not in values:
         return {}
     energy, error = values[ENERGY], values[ERROR]
-    found = {CALIBRATION: ratio(energy, error), RANK: rank_correlation(energy, error)}
+    found = {
+        CALIBRATION: ratio(energy, error),
+        RANK: rank_correlation(energy, error),
+        SPARSIFICATION: sparsification_error(energy, error),
+    }
     return {
         name: metric(value, higher_is_better(name))
         for name, value in found.items()

@@ -16,6 +16,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+from benchmarks.measure.intervals import risk_coverage
 from benchmarks.reporting.results import Model, Result, Row
 from benchmarks.reporting.tables import Condition, energy_names, rows_under
 
@@ -106,6 +107,29 @@ def energy_figure(folder: Path, result: Result) -> Figure | None:
         axis.set(xlabel="half squared error (scaled embeddings)", ylabel="energy")
         for one in (axis.xaxis, axis.yaxis):
             plain_numbers(one)
+    return finish(figure)
+
+
+def risk_figure(folder: Path, result: Result) -> Figure | None:
+    """Mean error of the samples that are kept when those of highest energy are left out."""
+    found = safetensors.numpy.load_file(folder / result.files["energies"])
+    places = sorted({name.rsplit("/", 2)[0] for name in found})
+    if not places:
+        return None
+    figure, axes = plt.subplots(1, len(places), figsize=(5.5 * len(places), 4.5), squeeze=False)
+    for axis, place in zip(axes[0], places, strict=True):
+        for index, model in enumerate(result.models):
+            if f"{place}/{model.name}/energy" not in found:
+                continue
+            energy, error = (found[f"{place}/{model.name}/{kind}"] for kind in PAIR)
+            color = model_style(model, index).color
+            coverage = np.arange(1, error.shape[1] + 1) / error.shape[1]
+            for doubt, line in ((energy, "-"), (error, ":")):
+                risks = [risk_coverage(d, e) for d, e in zip(doubt, error, strict=True)]
+                label = model.name if line == "-" else None
+                axis.plot(coverage, np.mean(risks, axis=0), line, color=color, label=label)
+        axis.set(xlabel="share of the samples that is kept", title=f"{place} (dotted: ideal)")
+    axes[0, 0].set_ylabel("mean half squared error")
     return finish(figure)
 
 

@@ -24,8 +24,8 @@ SUMMARY_HEADER = [
 ]
 BRIEF_COST_HEADER = ["passes", "equivalents", "latency ms"]
 
-HONESTY = ("calibration", "error_rank", "error_rank_patches")
-HONESTY_HEADER = ["energy / error", "rank, across samples", "rank, across patches"]
+HONESTY = ("calibration", "error_rank", "error_rank_patches", "sparsification_error")
+HONESTY_HEADER = ["energy / error", "rank, across samples", "rank, across patches", "AUSE"]
 
 CORRECTED = (
     "A difference counts where its p-value stays below 0.05 after Holm's correction for all "
@@ -35,7 +35,8 @@ CORRECTED = (
 ENERGY_AND_ERROR = (
     "The energy of a candidate stands for half its squared error in scaled embeddings. Mean energy "
     "over mean error is 1 where it is honest; Spearman's rank correlation says whether it finds "
-    "the samples, and within a sample the patches, that are predicted worst."
+    "the samples, and within a sample the patches, that are predicted worst. AUSE is the area "
+    "between the curve of risk against coverage and the ideal one, over the mean error: 0 is ideal."
 )
 
 Cells = list[str]

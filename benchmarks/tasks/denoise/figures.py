@@ -11,6 +11,7 @@ from benchmarks.reporting.figures import (
     compute_figure,
     energy_figure,
     model_style,
+    risk_figure,
     save_figures,
     thinking_figure,
     training_curves,
@@ -46,6 +47,7 @@ def draw_figures(folder: Path, result: Result) -> list[tuple[str, str]]:
                 _panels(result, pictures, f"{name}/{corruption}"),
             )
     figures["Energy against error"] = ("energy", energy_figure(folder, result))
+    figures["Risk against coverage"] = ("risk", risk_figure(folder, result))
     figures["Training curves"] = ("training", training_curves(folder, result))
     return save_figures(folder, figures)
 

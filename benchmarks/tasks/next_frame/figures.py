@@ -12,6 +12,7 @@ from benchmarks.reporting.figures import (
     energy_figure,
     finish,
     model_style,
+    risk_figure,
     save_figures,
     thinking_figure,
     training_curves,
@@ -39,6 +40,7 @@ def draw_figures(folder: Path, result: Result) -> list[tuple[str, str]]:
                 ),
             ),
             "Energy against error": ("energy", energy_figure(folder, result)),
+            "Risk against coverage": ("risk", risk_figure(folder, result)),
             "Training curves": ("training", training_curves(folder, result)),
         },
     )
