@@ -8,11 +8,13 @@ import argparse
 import dataclasses
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from benchmarks.reporting.results import Model, Result, Row, parse_result, read_result
-from benchmarks.reporting.tables import HONESTY, find_comparison, markdown
+from benchmarks.reporting.tables import HONESTY, Condition, find_comparison, markdown
 from benchmarks.tasks.registry import load_task
 from data_prep.errors import InputError
 from data_prep.options import run_command
@@ -43,7 +45,7 @@ def main(arguments: list[str]) -> int:
     def command() -> int:
         if options.command == "keep":
             kept = dataclasses.asdict(smaller(read_result(options.run)))
-            write_json(KEPT / f"{options.name}.json", kept)
+            write_json(KEPT / f"{options.name}.json", _rounded(kept))
         for path in DOCUMENTS:
             text = with_tables(path.read_text(encoding="utf-8"))
             with atomic_file(path) as file:
@@ -54,14 +56,16 @@ def main(arguments: list[str]) -> int:
 
 
 def smaller(result: Result) -> Result:
-    """What of a result stands in documents: selected and trained settings on test, few metrics."""
+    """What of a result stands in documents: selected settings, few conditions and metrics."""
+    conditions = load_task(result.task).documented(result)
     return replace(
         result,
-        models=[_smaller_model(model) for model in result.models],
+        models=[_smaller_model(model, conditions) for model in result.models],
         comparisons=[
             found
             for found in result.comparisons
-            if found is find_comparison(result, found.a, found.b, found.condition)
+            if found.condition in conditions
+            and found is find_comparison(result, found.a, found.b, found.condition)
         ],
         data=result.data | {"rejected": []},
         files={},
@@ -104,12 +108,18 @@ def _source(result: Result) -> str:
     )
 
 
-def _smaller_model(model: Model) -> Model:
-    return replace(model, rows=[_smaller_row(row) for row in model.rows if _kept_row(row)])
+def _smaller_model(model: Model, conditions: Sequence[Condition]) -> Model:
+    kept = [row for row in model.rows if row.selected and row.condition in conditions]
+    return replace(model, rows=[_smaller_row(row) for row in kept])
 
 
-def _kept_row(row: Row) -> bool:
-    return (row.selected or row.trained) and "validation" not in row.condition.values()
+def _rounded(content: Any) -> Any:
+    """JSON values with numbers of six digits, more than any table shows."""
+    if isinstance(content, dict):
+        return {name: _rounded(value) for name, value in content.items()}
+    if isinstance(content, list):
+        return [_rounded(value) for value in content]
+    return float(f"{content:.6g}") if isinstance(content, float) else content
 
 
 def _smaller_row(row: Row) -> Row:

@@ -20,7 +20,7 @@ def test_tables_are_made_from_the_committed_results(document: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_committed_result_is_small_and_says_how_it_was_made(name: str) -> None:
-    assert (KEPT / f"{name}.json").stat().st_size < 200_000
+    assert (KEPT / f"{name}.json").stat().st_size < 500_000
     result = kept_result(name)
     assert result.environment["command"].startswith("python benchmarks/run.py --task ")
     assert len(result.environment["commit"]) == 40  # of a checkout without changes

@@ -11,7 +11,7 @@ from benchmarks.models import ModelSpec
 if TYPE_CHECKING:
     from benchmarks.reporting.page import Report
     from benchmarks.reporting.results import Result
-    from benchmarks.reporting.tables import Table
+    from benchmarks.reporting.tables import Condition, Table
     from benchmarks.training.plan import PlannedModel
 
 
@@ -61,6 +61,10 @@ class Task(ABC, Generic[Config, Data]):
 
     def headline(self, result: "Result", part: str | None = None) -> "Table":
         """The table that sums the result up, for documents, or a part of it that it names."""
+        raise NotImplementedError
+
+    def documented(self, result: "Result") -> "list[Condition]":
+        """The conditions that `headline` reads, which are kept of a result for documents."""
         raise NotImplementedError
 
     @abstractmethod

@@ -12,7 +12,7 @@ from benchmarks.tasks.thinking.models import MODELS
 if TYPE_CHECKING:
     from benchmarks.reporting.page import Report
     from benchmarks.reporting.results import Result
-    from benchmarks.reporting.tables import Table
+    from benchmarks.reporting.tables import Condition, Table
     from benchmarks.tasks.thinking.data import ThinkingData
     from benchmarks.training.plan import PlannedModel
 
@@ -80,6 +80,12 @@ class ThinkingTask(Task[ThinkingConfig, "ThinkingData"]):
         from benchmarks.tasks.thinking.report import headline
 
         return headline(result)
+
+    def documented(self, result: "Result") -> "list[Condition]":
+        """Every set but validation."""
+        from benchmarks.tasks.thinking.report import judged_sets, under
+
+        return [under(name) for name in judged_sets(result)]
 
     def report(self, folder: Path, result: "Result") -> "Report":
         """Tables, figures and sentences."""
