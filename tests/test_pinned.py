@@ -29,14 +29,14 @@ from worldmodel.predictor import Clips, Predictor
 BACKBONE = BackboneConfig(layers=2, heads=2, width=64)
 GRID, DIM = (4, 4), 48
 NEXT_FRAME: dict[str, tuple[Callable[..., Predictor], object, float]] = {
-    "ebt": (NextFrameEBT, EBTConfig(), 0.439613),
+    "ebt": (NextFrameEBT, EBTConfig(), 0.474751),
     "ebt quadratic": (NextFrameEBT, EBTConfig(form="quadratic", anchor="last_frame"), 0.723401),
     "ebt linear": (NextFrameEBT, EBTConfig(form="linear"), 0.765563),
-    "ebt blind": (NextFrameEBT, EBTConfig(candidate_in_features=False), 0.436664),
+    "ebt blind": (NextFrameEBT, EBTConfig(candidate_in_features=False), 0.559142),
     "transformer_pp": (TransformerPP, TransformerPPConfig(), 0.436703),
 }
 DENOISE: dict[str, tuple[Callable[..., Predictor], object, float]] = {
-    "ebt": (EBTDenoiser, EBTDenoiserConfig(), 0.069891),
+    "ebt": (EBTDenoiser, EBTDenoiserConfig(), 0.0893554),
     "ebt_without_context": (EBTDenoiser, EBTWithoutContextConfig(), 0.064002),
     "ebt_linear": (EBTDenoiser, PublishedEBTConfig(), 0.059213),
     "direct": (DirectDenoiser, DirectConfig(), 0.068602),
