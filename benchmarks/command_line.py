@@ -18,7 +18,7 @@ from data_prep.errors import InputError
 from data_prep.options import run_command
 
 # Options that say what to do with a run, not what the run is.
-NOT_KEPT = ("config", "resume", "report", "out", "search", "__default_config__")
+NOT_KEPT = ("config", "resume", "report", "out", "search", "part", "__default_config__")
 PLACES = ("--out", "--cache-dir", "--resume")
 COMMAND = "command.txt"  # in the folder of a run: how it was begun
 
@@ -79,7 +79,8 @@ def _report(folder: Path) -> int:
 def _run(options: Namespace, config: Any, added: list[str]) -> int:
     inputs = _inputs(options)
     started = time.strftime("%Y%m%d-%H%M%S")
-    out = Path(options.get("resume") or options.out or f"runs/{started}-{options.task}")
+    name = f"{started}-{options.task}".replace("/", "-")
+    out = Path(options.get("resume") or options.out or f"runs/{name}")
     resumed = options.get("resume") is not None
     if not resumed and (out / "config.yaml").exists():
         raise InputError(f"--out {out}: holds a run already; continue it with --resume {out}")

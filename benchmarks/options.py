@@ -12,7 +12,7 @@ from typing import Any
 from jsonargparse import DefaultHelpFormatter, Namespace
 
 from benchmarks.config import ComparisonConfig
-from benchmarks.tasks.registry import TASKS, load_task, preset_files
+from benchmarks.tasks.registry import PARTS, TASKS, load_task, preset_files
 from data_prep.errors import InputError
 from data_prep.options import (
     Parser,
@@ -94,6 +94,9 @@ def build_parser(task: str | None, defaults: Path | None) -> Parser:
 
 def _add_task_options(parser: Parser, task: str) -> None:
     found = load_task(task)
+    if task in PARTS:
+        names = " or ".join(PARTS[task])
+        parser.add_argument("--part", type=str | None, help=f"part of the task: {names}")
     if found.reserved_test_sets is not None:
         parser.add_argument(
             "--test", action="append", help="one more test set, NAME=FOLDER; can be given again"
@@ -123,7 +126,7 @@ def parse(arguments: list[str]) -> Namespace:
     Raises:
         InputError: an option, key or value is wrong.
     """
-    arguments = config_first(arguments)
+    arguments = config_first(_with_part(arguments))
     resumed = value_of(arguments, "--resume")
     preset = value_of(arguments, "--preset") or DEFAULT_PRESET
     defaults = None
@@ -199,6 +202,27 @@ def _seeds(given: str) -> list[int]:
         return [int(seed) for seed in given.split(",")]
     except ValueError:
         raise InputError(f"--seeds {given}: give whole numbers, such as 0,1,2") from None
+
+
+def _with_part(arguments: list[str]) -> list[str]:
+    """The arguments with `--task` and `--part` of a task in parts joined to the name of the part.
+
+    Raises:
+        InputError: there is no such part.
+    """
+    task, part = value_of(arguments, "--task"), value_of(arguments, "--part")
+    if part is None or task not in PARTS:
+        return arguments
+    if part not in PARTS[task]:
+        raise InputError(f"--part {part}: {did_you_mean(part, list(PARTS[task]))}")
+    kept: list[str] = []
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        if "--task" in (before, argument.partition("=")[0]):
+            continue
+        if "--part" in (before, argument.partition("=")[0]):
+            continue
+        kept.append(argument)
+    return ["--task", PARTS[task][part], *kept]
 
 
 def _task_of(files: list[str], resumed: Path | None) -> str | None:

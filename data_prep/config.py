@@ -66,7 +66,8 @@ class CorpusConfig:
         _require_limits("corpus", self.time_limit, self.memory_limit)
 
 
-MOST_BALLS = 4  # more would not find room
+MOST_BALLS = 4
+MOST_FILLED = 0.52  # share of the box that squares around the largest balls may fill
 
 
 @dataclass
@@ -78,7 +79,10 @@ class BouncingBallsConfig:
         validation: number of videos for validation.
         test: number of videos for testing.
         balls: fewest and most balls in a video.
-        speeds: lowest and highest speed of a ball, in box widths per second.
+        radii: smallest and largest radius of a ball, in box widths.
+        speeds: lowest and highest speed of a ball at first, in box widths per second.
+        gravity: downward acceleration of the balls, in box widths per second squared.
+        hue: angle in degrees by which the hues of all balls are turned.
         seconds: length of a video in seconds.
         fps: frames per second of a video.
         size: height and width of a video in pixels.
@@ -93,7 +97,10 @@ class BouncingBallsConfig:
     validation: int = 32
     test: int = 64
     balls: list[int] = field(default_factory=lambda: [1, 2])
+    radii: list[float] = field(default_factory=lambda: [0.12, 0.18])
     speeds: list[float] = field(default_factory=lambda: [0.1, 0.25])
+    gravity: float = 0.0
+    hue: float = 0.0
     seconds: float = 6.0
     fps: int = 8
     size: int = 64
@@ -109,10 +116,18 @@ class BouncingBallsConfig:
             len(self.balls) == 2 and 1 <= self.balls[0] <= self.balls[1] <= MOST_BALLS,
             f"balls.balls must be the fewest and the most, from 1 to {MOST_BALLS}",
         )
+        for name in ("radii", "speeds"):
+            ends = getattr(self, name)
+            require(
+                len(ends) == 2 and 0 < ends[0] <= ends[1],
+                f"balls.{name} must be the lowest and the highest, above 0",
+            )
         require(
-            len(self.speeds) == 2 and 0 < self.speeds[0] <= self.speeds[1],
-            "balls.speeds must be the lowest and the highest, above 0",
+            self.balls[1] * (2 * self.radii[1]) ** 2 <= MOST_FILLED,
+            "balls: so many balls of such radii would not find room; lower balls.balls or "
+            "balls.radii",
         )
+        require(self.gravity >= 0, "balls.gravity must be at least 0")
         require(self.seconds > 0 and self.fps > 0, "balls.seconds and balls.fps must be above 0")
         require(self.size % 2 == 0, "balls.size must be even: H.264 halves the colour planes")
         require(0 <= self.turn_odds <= 1, "balls.turn_odds must be between 0 and 1")

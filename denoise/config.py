@@ -1,6 +1,7 @@
 """Configuration of noise and denoisers. Imports nothing heavy."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from data_prep.config import require
 from worldmodel.config import Anchor, EBTConfig, Form
@@ -50,6 +51,26 @@ class BlindEBTDenoiserConfig(EBTDenoiserConfig):
     """The EBT whose features do not see the candidate: a regressor in the shape of an energy."""
 
     candidate_in_features: bool = False
+
+
+@dataclass
+class UnsupervisedEBTDenoiserConfig(EBTDenoiserConfig):
+    """The EBT whose energy is never compared with the error."""
+
+    calibration: float | None = 0.0
+
+
+@dataclass
+class System2EBTDenoiserConfig(EBTDenoiserConfig):
+    """The EBT trained by the published System 2 recipe (arXiv 2507.02092, section 3.3)."""
+
+    loss_at: Literal["each", "last"] = "last"
+    detach: bool = False
+    random_steps: int = 1
+    random_step_size: float = 1.5
+    learn_step_size: bool = False
+    langevin_noise: float = 0.05
+    replay: int = 64
 
 
 @dataclass

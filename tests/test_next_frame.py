@@ -279,3 +279,24 @@ def test_a_value_that_is_not_finite_names_step_and_clip() -> None:
     batch.embeddings[1, 0] = float("nan")
     with pytest.raises(NonFiniteError, match="thinking step 1, clip clip-1"):
         model.predict(batch, Thinking(2))
+
+
+def test_langevin_noise_tells_candidates_of_one_start_apart() -> None:
+    model, batch, sigma = ebt(candidate_in_features=False), clips(4), 0.3
+    found = model.competing(batch, Thinking(2, candidates=8, langevin_noise=sigma)).candidates
+    start, moved, last = (each.unflatten(1, (-1, 8)) for each in found)  # [B, T, N, P, D]
+    assert torch.equal(start, start[:, :, :1].expand_as(start))
+    # A blind energy moves all of one start alike; what is left is the noise of the first step.
+    assert float(moved.std(dim=2).square().mean().sqrt()) == pytest.approx(sigma, rel=0.03)
+    quiet = model.competing(batch, Thinking(2)).candidates[1]
+    assert float((moved.mean(2) - quiet).square().mean().sqrt()) < sigma / 8**0.5 * 1.1
+    assert float(last.std(dim=2).max()) < 1e-4  # no noise follows the last step
+
+
+def test_candidates_from_elsewhere_get_the_energies_that_thinking_gives() -> None:
+    model, batch = ebt(), clips(2)
+    trajectory = model.predict(batch, Thinking(2), energies=True)
+    assert trajectory.patch_energies is not None
+    several = trajectory.candidates.movedim(0, 2)  # [B, T, M + 1, P, D]
+    verified = model.verify(batch, several)
+    assert torch.allclose(verified, trajectory.patch_energies.movedim(0, 2), atol=1e-5)

@@ -94,3 +94,35 @@ def test_the_truth_is_kept_with_the_clips_and_tells_what_came_next(tmp_path: Pat
 def test_turns_between_frames_are_refused() -> None:
     with pytest.raises(InputError, match="turn_interval must be a whole number of frames"):
         BouncingBallsConfig(turn_odds=0.5, turn_interval=0.2)
+
+
+def test_gravity_pulls_balls_down_alike() -> None:
+    motion, balls = start(0)
+    falling, straight = (
+        Balls(np.full((2, 2), 0.5), np.zeros((2, 2)), balls.radius / 100, balls.colour).moved(8, g)
+        for g in (1.0, 0.0)
+    )
+    fall = falling.position - straight.position
+    assert np.allclose(falling.velocity, [[0, 1 / 8]] * 2)  # downwards: rows count from the top
+    assert fall[:, 1] == pytest.approx(1 / 2 * (1 / 8) ** 2, rel=0.2)
+    assert np.allclose(fall[:, 0], 0)
+    later = replace(motion, gravity=1.0).outcomes(balls)[0]
+    pairs = zip(later, motion.outcomes(balls)[0], strict=True)
+    assert all((fell.position != went.position).any() for fell, went in pairs)
+
+
+def test_hues_turn_and_come_back_after_a_circle() -> None:
+    motion, balls = start(0)
+    plain = motion.draw([balls]).astype(int)
+    turned = replace(motion, hue=120.0).draw([balls]).astype(int)
+    assert np.abs(turned - plain).max() > 50
+    assert np.array_equal(replace(motion, hue=360.0).draw([balls]), motion.draw([balls]))
+
+
+def test_radii_are_those_that_are_asked_for() -> None:
+    large = replace(OPEN, radii=[0.2, 0.25])
+    drawn = [Balls.drawn(np.random.default_rng(seed), large).radius for seed in range(20)]
+    assert np.min(drawn) >= 0.2
+    assert np.max(drawn) <= 0.25
+    with pytest.raises(InputError, match="would not find room"):
+        replace(OPEN, radii=[0.2, 0.3])

@@ -11,13 +11,13 @@ from benchmarks.config import Inputs
 from benchmarks.options import parse, to_config
 from benchmarks.reporting.results import Model, Result, Row, read_result
 from benchmarks.tasks.registry import load_task
-from benchmarks.tasks.thinking.data import Judged, ThinkingData
+from benchmarks.tasks.thinking.next_frame import ClipSet, NextFrameThinkingData
 from benchmarks.tasks.thinking.stopping import Trace, choose_threshold, judge_stopping
 from data_prep.synthetic.balls import from_json
 
 SMALL = [
     *("--task", "thinking", "--preset", "smoke", "--models", "ebt,transformer_pp,copy_last"),
-    *("--balls.train", "3", "--balls.validation", "2", "--balls.test", "5"),
+    *("--balls.train", "3", "--balls.validation", "2", "--balls.test", "5", "--seeds", "0,1"),
     *("--training.steps", "3", "--training.processes", "1"),
     *("--evaluation.counts", "[1,2,3]", "--evaluation.candidates", "[1,3]"),
     *("--evaluation.thresholds", "4"),
@@ -71,19 +71,25 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def rows_of(result: Result, clips: str, key: str) -> list[Row]:
     model: Model = result.models[0]
-    return [r for r in model.rows if r.condition["clips"] == clips and key in r.setting.options]
+    return [r for r in model.rows if r.condition["samples"] == clips and key in r.setting.options]
 
 
 def test_a_run_says_what_thinking_buys(run: tuple[Path, Path]) -> None:
     result, text = read_result(run[0]), (run[0] / "report.md").read_text()
-    assert set(result.data["sets"]) == {"validation", "in distribution", "speed x2"}
+    assert set(result.data["sets"]) == {"validation", "in distribution", "speed x2", "gravity 1"}
+    speeds, gravities = result.data["ladders"].values()
+    assert speeds == [["in distribution", 1.0], ["speed x2", 2.0]]
+    assert gravities == [["in distribution", 0.0], ["gravity 1", 1.0]]
+    assert "Along gravity (widths/s²), ebt: 0: best at" in text
     assert "does thinking help?" in text
     assert "does the energy know the error?" in text
     assert "ebt that stops by its update" in text
     row = next(r for r in rows_of(result, "in distribution", "steps") if r.selected)
     assert {"calibration", "expected_error", "true_spread", "spread_rank"} <= set(row.metrics)
     assert row.metrics["true_spread"].mean > 0
-    assert all((run[0] / "figures" / f"{name}.png").is_file() for name in ("steps", "choice"))
+    assert {"error_rank_frames", "error_rank_patches"} <= set(row.metrics)
+    drawn = ("steps", "choice", "distance", "landscape", "map", "strip", "patches", "risk")
+    assert all((run[0] / "figures" / f"{name}.png").is_file() for name in drawn)
 
 
 def test_stopping_costs_what_its_mean_steps_cost(run: tuple[Path, Path]) -> None:
@@ -104,16 +110,34 @@ def test_the_best_of_one_is_the_single_run_and_nothing_beats_the_oracle(
     result = read_result(run[0])
     for clips in ("in distribution", "speed x2"):
         found = {
-            (row.setting.options["choice"], row.setting.options["candidates"]): row
+            tuple(row.setting.options[name] for name in ("source", "choice", "candidates")): row
             for row in rows_of(result, clips, "choice")
         }
         error = {key: row.metrics["error"].mean for key, row in found.items()}
         single = next(r for r in rows_of(result, clips, "steps") if r.setting.label == "2 steps")
         for rule in ("energy", "random", "mean", "bayes", "oracle"):
-            assert error[rule, 1] == pytest.approx(single.metrics["error"].mean, rel=1e-5)
-        for rule in ("energy", "random", "bayes"):
-            assert error["oracle", 3] <= error[rule, 3]
-        assert error["oracle", 3] <= error["oracle", 1]
+            for source in ("starts", "Langevin noise"):
+                if source == "starts":
+                    alone = single.metrics["error"].mean
+                    assert error[source, rule, 1] == pytest.approx(alone, rel=1e-5)
+                assert error[source, "oracle", 3] <= error[source, rule, 3] or rule == "mean"
+            assert error["models", "oracle", 2] <= error["models", rule, 2] or rule == "mean"
+        assert error["starts", "oracle", 3] <= error["starts", "oracle", 1]
+
+
+def test_what_else_may_know_the_error_stands_beside_the_energy(run: tuple[Path, Path]) -> None:
+    result = read_result(run[0])
+    found = {r.setting.label: r.metrics for r in rows_of(result, "in distribution", "doubt")}
+    spreads = {"spread by starts", "spread by Langevin noise"}
+    assert set(found) == {"energy", "last update", "ensemble of 2", *spreads}
+    for metrics in found.values():
+        assert {"calibration", "error_rank", "sparsification_error"} <= set(metrics)
+    selected = next(r for r in rows_of(result, "in distribution", "steps") if r.trained)
+    honest = selected.metrics["calibration"].mean
+    assert found["energy"]["calibration"].mean == pytest.approx(honest, rel=1e-4)
+    network = next(m for m in result.models if m.name == "transformer_pp")
+    labels = [r.setting.label for r in network.rows if "doubt" in r.setting.options]
+    assert set(labels) == {"ensemble of 2"}
 
 
 def test_foreign_candidates_are_verified(run: tuple[Path, Path]) -> None:
@@ -123,28 +147,30 @@ def test_foreign_candidates_are_verified(run: tuple[Path, Path]) -> None:
     }
     assert rows["truth"]["error"].mean == 0
     assert 0 <= rows["truth"]["truth_first"].mean <= 1
-    assert rows["frame of another clip"]["error"].mean > rows["blurred truth"]["error"].mean > 0
-    for name in ("own prediction", "copy of the last frame", "frame after the next"):
+    assert rows["truth of another sample"]["error"].mean > rows["blurred truth"]["error"].mean > 0
+    others = ("prediction of ebt", "prediction of transformer_pp", "copy of the last frame")
+    for name in (*others, "frame after the next"):
         assert 0 <= rows[name]["truth_preferred"].mean <= 1
         assert 0 <= rows[name]["auroc"].mean <= 1
 
 
-def data_of(run: tuple[Path, Path]) -> ThinkingData:
+def data_of(run: tuple[Path, Path]) -> NextFrameThinkingData:
     config = to_config(parse(SMALL))
     data = load_task("thinking").prepare(config, Inputs(None, {}, run[1]))
-    assert isinstance(data, ThinkingData)
+    assert isinstance(data, NextFrameThinkingData)
     return data
 
 
 def test_the_known_future_has_the_moments_of_many_continuations(run: tuple[Path, Path]) -> None:
-    judged: Judged = data_of(run).sets["in distribution"]
+    judged = data_of(run).sets["in distribution"]
+    assert isinstance(judged, ClipSet)
     future = judged.future
     assert future is not None
     clip, frame, rng = 0, 2, np.random.default_rng(0)
     metadata = judged.data.embeddings.read_metadata(judged.clips.samples[clip])
     motion, balls = from_json(metadata["truth"], metadata["times"][frame])
     drawn = [motion.states(balls, motion.frames_between_turns + 1, rng)[-1] for _ in range(2000)]
-    embedded = judged._embedded(motion.draw(drawn))  # [2000, P, D]
+    embedded = judged.embedded(motion.draw(drawn))  # [2000, P, D]
     spread = embedded.var(0, correction=0).sum(-1) / 2
     assert torch.allclose(future.spread[clip, frame].sum(), spread.sum(), rtol=0.1, atol=1e-3)
     error = (embedded.mean(0) - future.mean[clip, frame]).square().sum() / 2
@@ -156,5 +182,38 @@ def test_the_known_future_has_the_moments_of_many_continuations(run: tuple[Path,
 
 
 def test_a_speed_is_above_that_of_training(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--task", "thinking", "--evaluation.speeds", "[0.5]"]) == 2
-    assert "evaluation.speeds must be different factors above 1" in capsys.readouterr().err
+    assert main(["--task", "thinking", "--ladders.speeds", "[0.5]"]) == 2
+    assert "ladders.speeds must be different numbers above 1" in capsys.readouterr().err
+
+
+def test_an_unknown_part_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--task", "thinking", "--part", "denoising"]) == 2
+    assert "--part denoising: did you mean denoise?" in capsys.readouterr().err
+
+
+def test_a_part_is_a_task_with_options_of_its_own() -> None:
+    named = ["--task", "thinking", "--part", "denoise", "--preset", "smoke"]
+    config = to_config(parse(named))
+    assert config == to_config(parse(["--task", "thinking/denoise", "--preset", "smoke"]))
+    assert config == to_config(parse(["--part=denoise", "--task=thinking", "--preset", "smoke"]))
+    first = to_config(parse(["--task", "thinking", "--part", "next_frame", "--preset", "smoke"]))
+    assert first == to_config(parse(["--task", "thinking", "--preset", "smoke"]))
+
+
+def test_denoising_is_a_part(tmp_path: Path) -> None:
+    arguments = [
+        *("--task", "thinking", "--part", "denoise", "--preset", "smoke"),
+        *("--models", "ebt,direct,identity", "--training.steps", "3", "--dead_leaves.train", "4"),
+        *("--evaluation.counts", "[1,2]", "--training.processes", "1"),
+        *("--out", str(tmp_path / "run"), "--cache-dir", str(tmp_path / "cache")),
+    ]
+    assert main(arguments) == 0
+    result = read_result(tmp_path / "run")
+    sets = {"validation", "in distribution", "level 0.2", "poisson 5", "photographs"}
+    assert set(result.data["sets"]) == sets
+    sources = {r.setting.options["source"] for r in rows_of(result, "level 0.2", "choice")}
+    assert sources == {"Langevin noise", "models"}  # all starts are the noisy image
+    direct = next(model for model in result.models if model.name == "direct")
+    gains = [r.metrics["gain_of_more"] for r in direct.rows if "gain_of_more" in r.metrics]
+    assert len(gains) == len(sets)  # the regressor, applied to its own output
+    assert main(["--report", str(tmp_path / "run")]) == 0

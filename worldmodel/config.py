@@ -183,6 +183,34 @@ class System2EBTConfig(EBTConfig):
     replay: int = 64
 
 
+@dataclass
+class System2WithoutReplayConfig(System2EBTConfig):
+    """The System 2 recipe without its replay buffer."""
+
+    replay: int = 0
+
+
+@dataclass
+class System2WithoutLangevinConfig(System2EBTConfig):
+    """The System 2 recipe without Langevin noise."""
+
+    langevin_noise: float = 0.0
+
+
+@dataclass
+class System2WithFixedStepsConfig(System2EBTConfig):
+    """The System 2 recipe with the same number of steps in every training step."""
+
+    random_steps: int = 0
+
+
+@dataclass
+class System2WithFixedStepSizeConfig(System2EBTConfig):
+    """The System 2 recipe with the same step size everywhere."""
+
+    random_step_size: float = 1.0
+
+
 def require_counts(counts: list[int], option: str) -> None:
     """Raise InputError unless `counts` are different numbers of at least 1."""
     require(

@@ -102,6 +102,20 @@ class NextFrameEBT(Predictor):
             visible = torch.arange(1, encoded.frames + 1, device=encoded.features.device)
             return self._compete(encoded, visible, context.keys, expect(setting, Thinking), True)
 
+    def verify(self, context: Clips, candidates: Tensor) -> Tensor:
+        """Energies of patches `[B, T, N, P]` of candidates `[B, T, N, P, D]` of every next frame.
+
+        The candidates may come from anywhere; none of them is moved.
+        """
+        with torch.no_grad():
+            encoded = self.energy.encode(context.embeddings)
+            count = candidates.shape[2]
+            visible = torch.arange(1, encoded.frames + 1, device=candidates.device)
+            energies = self.energy.patch_energies(
+                candidates.flatten(1, 2), encoded, visible.repeat_interleave(count)
+            )
+        return energies.unflatten(1, (-1, count))
+
     def seed_starts(self, seed: int) -> None:
         """Draw the starts of predictions from another seed."""
         self._start_seed = seed
@@ -174,17 +188,9 @@ class NextFrameEBT(Predictor):
 
         They depend on seed, clip, frame and number of the candidate alone.
         """
-        patches, dim = encoded.embeddings.shape[2:]
-        frames = visible.tolist()
-        noise = torch.stack(
-            [
-                keyed_noise(Stream.START, (self._start_seed, number), keys, frames, patches, dim)
-                for number in range(candidates)
-            ],
-            dim=2,
-        ).flatten(1, 2)  # [B, C * N, P, D]
+        noise = self._drawn(Stream.START, encoded, visible, keys, candidates)
         visible = visible.repeat_interleave(candidates)
-        return self._mixed_start(encoded.embeddings[:, visible - 1], noise.to(encoded.embeddings))
+        return self._mixed_start(encoded.embeddings[:, visible - 1], noise)
 
     def _think(
         self,
@@ -207,10 +213,38 @@ class NextFrameEBT(Predictor):
         setting: Thinking,
         energies: bool,
     ) -> Trajectory:
-        candidates = setting.candidates
-        start = self.start(encoded, visible, keys, candidates)
+        candidates, sigma = setting.candidates, setting.langevin_noise
         repeated = visible.repeat_interleave(candidates)
-        return think(self.energy, start, encoded, repeated, setting.steps, keys, energies)
+        if sigma:
+            start = self.start(encoded, visible, keys).repeat_interleave(candidates, dim=1)
+        else:
+            start = self.start(encoded, visible, keys, candidates)
+
+        def noise(step: int) -> Tensor | None:
+            if not sigma or step == setting.steps:
+                return None
+            drawn = self._drawn(Stream.LANGEVIN, encoded, visible, keys, candidates, step)
+            return sigma * drawn
+
+        return think(self.energy, start, encoded, repeated, setting.steps, keys, energies, noise)
+
+    def _drawn(
+        self,
+        stream: Stream,
+        encoded: EncodedContext,
+        visible: Tensor,
+        keys: Sequence[str],
+        candidates: int,
+        *key: int,
+    ) -> Tensor:
+        """Noise `[B, C * N, P, D]` for N candidates of each frame, which lie side by side."""
+        patches, dim = encoded.embeddings.shape[2:]
+        frames = visible.tolist()
+        drawn = [
+            keyed_noise(stream, (self._start_seed, *key, number), keys, frames, patches, dim)
+            for number in range(candidates)
+        ]
+        return torch.stack(drawn, dim=2).flatten(1, 2).to(encoded.embeddings)
 
     def _mixed_start(self, last: Tensor, noise: Tensor) -> Tensor:
         """Start candidates `[B, C, P, D]`: noise, the `last` visible frames, or between."""

@@ -25,6 +25,7 @@ class Stream(StrEnum):
     TRAINING_REPLAY = "choice of the candidates that training continues"
     CALIBRATION = "corruption of the images that calibrate an energy"
     START = "start candidates of predictions"
+    LANGEVIN = "noise on the candidates of predictions"
     CORRUPTION = "corruption of test images"
 
 

@@ -98,11 +98,13 @@ class Thinking(Setting):
     """Thinking for a number of steps.
 
     With `candidates` above 1 as many starts of each frame descend at once, and the one of lowest
-    energy is the prediction.
+    energy is the prediction. With `langevin_noise` all of them have one start, and each gets noise
+    of its own, of this standard deviation, after every step but the last.
     """
 
     steps: int
     candidates: int = 1
+    langevin_noise: float = 0.0
 
     @property
     def label(self) -> str:

@@ -1,6 +1,6 @@
 """Thinking: descent of the energy on the candidate."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -43,18 +43,22 @@ def think(
     steps: int,
     keys: Sequence[str],
     energies: bool = False,
+    noise: Callable[[int], Tensor | None] = lambda step: None,
 ) -> Trajectory:
     """Descend from `start [B, C, P, D]` for `steps` steps, without a graph.
 
-    With `energies` the final candidates are scored as well, by one more forward pass.
+    With `energies` the final candidates are scored as well, by one more forward pass. `noise` gives
+    what is added to the candidates after a step, by its number from 1 on.
 
     Raises:
         NonFiniteError: an energy or candidate is not finite.
     """
     candidates, values = [start], []
     with torch.no_grad():
-        for _ in range(steps):
-            candidate, value = thinking_step(energy, candidates[-1], context, visible)
+        for step in range(1, steps + 1):
+            candidate, value = thinking_step(
+                energy, candidates[-1], context, visible, noise=noise(step)
+            )
             candidates.append(candidate)
             values.append(value)
         if energies:

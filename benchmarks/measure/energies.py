@@ -19,6 +19,7 @@ ENERGIES = "energies.safetensors"
 # Names of metrics; `energy_0`, `energy_1`, ... are the energies along the steps.
 ENERGY, ERROR = "energy", "error"
 CALIBRATION, RANK, PATCH_RANK = "calibration", "error_rank", "error_rank_patches"
+FRAME_RANK = "error_rank_frames"
 SPARSIFICATION = "sparsification_error"
 
 
@@ -34,7 +35,7 @@ def energy_scores(trajectory: Trajectory, target: Tensor) -> dict[str, Tensor]:
     errors = (trajectory.prediction - target).square().sum(-1) / 2  # [B, T, P]
     found = {ENERGY: energies.sum(-1), ERROR: errors.sum(-1)}
     if energies.shape[-1] > 2:
-        found[PATCH_RANK] = _rank_correlations(energies, errors)
+        found[PATCH_RANK] = rank_correlations(energies, errors)
     return found
 
 
@@ -78,7 +79,7 @@ def write_energies(
     return ENERGIES
 
 
-def _rank_correlations(a: Tensor, b: Tensor) -> Tensor:
+def rank_correlations(a: Tensor, b: Tensor) -> Tensor:
     """Spearman's rank correlation `[...]` over the last dimension; ties are rare and ignored."""
     ranks = [x.argsort(-1).argsort(-1).double() for x in (a, b)]
     a, b = (rank - rank.mean(-1, keepdim=True) for rank in ranks)

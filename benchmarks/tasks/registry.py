@@ -9,9 +9,13 @@ from benchmarks.tasks.contract import Task
 TASKS = {
     "next_frame": "benchmarks.tasks.next_frame.task:NextFrame",
     "denoise": "benchmarks.tasks.denoise.task:Denoise",
-    "thinking": "benchmarks.tasks.thinking.task:ThinkingTask",
+    "thinking": "benchmarks.tasks.thinking.task:NextFrameThinking",
+    "thinking/denoise": "benchmarks.tasks.thinking.task:DenoiseThinking",
     "throughput": "benchmarks.tasks.throughput.task:Throughput",
 }
+
+# Tasks in parts: the task that `--part` chooses, the first without it.
+PARTS = {"thinking": {"next_frame": "thinking", "denoise": "thinking/denoise"}}
 
 
 def load_task(name: str) -> Task[Any, Any]:
@@ -25,7 +29,7 @@ def load_task(name: str) -> Task[Any, Any]:
 
 
 def preset_files(name: str) -> dict[str, Path]:
-    """The preset files of a task by name."""
+    """The preset files of a task by name; those of a part have a folder of their own."""
     module = TASKS[name].partition(":")[0]
-    folder = Path(pkgutil.resolve_name(module).__file__).parent / "presets"
+    folder = Path(pkgutil.resolve_name(module).__file__).parent / "presets" / name.partition("/")[2]
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}

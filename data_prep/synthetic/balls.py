@@ -4,8 +4,9 @@ Where they turn at random their future is open: then everything that can happen 
 known, with its probability.
 """
 
+import colorsys
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ import numpy as np
 from data_prep.config import BouncingBallsConfig
 
 SUBSTEPS = 6
-LEAST_RADIUS, LARGEST_RADIUS = 0.12, 0.18  # box widths
 BACKGROUND = np.array([0.08, 0.09, 0.12])
 WALL, WALL_EDGES = np.array([0.35, 0.36, 0.40]), (0.4, 0.6)  # colour; left and right, box widths
 PALETTE = np.array(
@@ -44,7 +44,8 @@ class Balls:
     def drawn(cls, rng: np.random.Generator, config: BouncingBallsConfig) -> "Balls":
         """The balls at the start of a video, apart from one another."""
         count = int(rng.integers(config.balls[0], config.balls[1] + 1))
-        radius = rng.uniform(LEAST_RADIUS, LARGEST_RADIUS, count)
+        smallest, largest = config.radii
+        radius = rng.uniform(smallest, largest, count)
         position = _place_apart(rng, radius)
         angle = rng.uniform(0, 2 * np.pi, count)
         slowest, fastest = config.speeds
@@ -52,10 +53,11 @@ class Balls:
         velocity = speed[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
         return cls(position, velocity, radius, rng.permutation(len(PALETTE))[:count])
 
-    def moved(self, fps: int) -> "Balls":
-        """The balls one frame later, after straight motion, bounces and collisions."""
+    def moved(self, fps: int, gravity: float = 0.0) -> "Balls":
+        """The balls one frame later, after fall or straight motion, bounces and collisions."""
         position, velocity = self.position, self.velocity
         for _ in range(SUBSTEPS):
+            velocity = velocity + np.array([0.0, gravity / (fps * SUBSTEPS)])
             position = position + velocity / (fps * SUBSTEPS)
             velocity = _reflect(position, velocity, self.radius)
             velocity = _collide(position, velocity, self.radius)
@@ -81,6 +83,8 @@ class Motion:
         turn_interval: seconds between the moments at which balls may turn, by a right angle to the
             left or to the right.
         wall: whether a wall stands before the balls and hides what is behind it.
+        gravity: downward acceleration, in box widths per second squared.
+        hue: angle in degrees by which the hues of the palette are turned.
     """
 
     fps: int
@@ -88,12 +92,13 @@ class Motion:
     turn_odds: float
     turn_interval: float
     wall: bool
+    gravity: float
+    hue: float
 
     @classmethod
     def of(cls, config: BouncingBallsConfig) -> "Motion":
         """The motion of a corpus."""
-        odds, interval = config.turn_odds, config.turn_interval
-        return cls(config.fps, config.size, odds, interval, config.wall)
+        return cls(**{each.name: getattr(config, each.name) for each in fields(cls)})
 
     @property
     def frames_between_turns(self) -> int:
@@ -112,7 +117,7 @@ class Motion:
             if self.turn_odds and index % self.frames_between_turns == 0:
                 turns = rng.random(len(balls.radius)) < self.odds(balls)
                 balls = balls.turned(turns * rng.choice([-1, 1], len(balls.radius)))
-            balls = balls.moved(self.fps)
+            balls = balls.moved(self.fps, self.gravity)
         return found
 
     def outcomes(self, balls: Balls) -> tuple[list[Balls], np.ndarray]:
@@ -127,7 +132,7 @@ class Motion:
             if probability > 0:
                 later = balls.turned(turn)
                 for _ in range(self.frames_between_turns):
-                    later = later.moved(self.fps)
+                    later = later.moved(self.fps, self.gravity)
                 found.append(later)
                 probabilities.append(probability)
         return found, np.array(probabilities)
@@ -136,7 +141,19 @@ class Motion:
         """The frames of states of the same balls, uint8 `[T, height, width, 3]`."""
         positions = np.stack([balls.position for balls in states])
         looks = states[0]
-        return _draw(positions, looks.radius, PALETTE[looks.colour], self.size, self.wall)
+        colours = palette(self.hue)[looks.colour]
+        return _draw(positions, looks.radius, colours, self.size, self.wall)
+
+
+def palette(hue: float) -> np.ndarray:
+    """The colours of balls `[6, 3]` in [0, 1], their hues turned by an angle in degrees."""
+    if hue == 0:
+        return PALETTE
+    turned = []
+    for red, green, blue in PALETTE.tolist():
+        own, saturation, value = colorsys.rgb_to_hsv(red, green, blue)
+        turned.append(colorsys.hsv_to_rgb((own + hue / 360) % 1, saturation, value))
+    return np.array(turned)
 
 
 def as_json(motion: Motion, states: list[Balls]) -> dict[str, Any]:

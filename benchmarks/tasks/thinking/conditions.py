@@ -1,4 +1,4 @@
-"""On which clips thinking is judged."""
+"""On which samples thinking is judged."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,17 @@ VALIDATION, IN_DISTRIBUTION = "validation", "in distribution"
 
 @dataclass(frozen=True)
 class ThinkingCondition:
-    """A set of clips: validation, the test split, or balls faster than those of training."""
+    """A set of samples by name: validation, the test split, or a rung away from training."""
 
-    clips: str
+    samples: str
 
 
-def faster(factor: float) -> str:
-    """The name of the clips whose balls are faster by a factor."""
-    return f"speed x{factor:g}"
+@dataclass(frozen=True)
+class Rung:
+    """A set of a ladder that leads away from training, and how far it is in the ladder's unit."""
+
+    samples: str
+    degree: float
+
+
+Ladders = dict[str, list[Rung]]  # by what grows from rung to rung, with its unit

@@ -1,4 +1,4 @@
-"""How thinking is judged: every number of steps, in distribution and on faster balls."""
+"""How thinking is judged: every number of steps, in distribution and away from training."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -11,40 +11,38 @@ from benchmarks.measure.costs import count_flops
 from benchmarks.measure.energies import (
     ENERGY,
     ERROR,
+    FRAME_RANK,
     energy_metrics,
     energy_scores,
     half_squared_error,
+    rank_correlations,
 )
 from benchmarks.measure.evaluation import CostCall, Judge
 from benchmarks.measure.intervals import rank_correlation, ratio
 from benchmarks.measure.metrics import embedding_errors, frame_quality
 from benchmarks.measure.scores import Scores, Values, compare, mean_by_source, metric, thinking_pair
 from benchmarks.reporting.results import Comparison, Metric
-from benchmarks.tasks.next_frame.evaluation import FIRST_TARGET
 from benchmarks.tasks.thinking.conditions import IN_DISTRIBUTION, VALIDATION, ThinkingCondition
 from benchmarks.tasks.thinking.config import ThinkingEvaluationConfig
-from benchmarks.tasks.thinking.data import Future, Judged, ThinkingData
-from worldmodel.data import ordered_batches
-from worldmodel.predictor import Clips, Predictor, Setting, Trajectory
+from benchmarks.tasks.thinking.data import Case, ThinkingData, first_sample
+from worldmodel.predictor import Predictor, Setting, Trajectory
 
 ThinkingScores = Scores[ThinkingCondition]
 SELECTING, TESTED = ThinkingCondition(VALIDATION), ThinkingCondition(IN_DISTRIBUTION)
 # Names of metrics that need a known future.
 EXPECTED, SPREAD = "expected_error", "true_spread"
-UPDATE = "last_update"
-# Predictions from the first position on that all models can make.
-SCORED = slice(FIRST_TARGET - 1, None)
+LEAST_RANKED = 3  # frames or candidates of which a rank correlation is taken
 
 
 class ThinkingJudge(Judge[ThinkingCondition]):
-    """Judges predictors, teacher-forced, on every set of a thinking run."""
+    """Judges predictors on every set of a thinking run."""
 
     def __init__(self, config: ThinkingEvaluationConfig, data: ThinkingData, device: str):
         self.config, self.data, self.device = config, data, device
         self.conditions = [ThinkingCondition(name) for name in data.sets]
 
     def selecting(self, condition: ThinkingCondition) -> ThinkingCondition:
-        """Validation, whose balls are as fast as those of training."""
+        """Validation, which is like training."""
         return SELECTING
 
     def wanted(self, predictor: Predictor, setting: Setting, condition: ThinkingCondition) -> bool:
@@ -54,26 +52,24 @@ class ThinkingJudge(Judge[ThinkingCondition]):
     def values(
         self, predictor: Predictor, settings: Sequence[Setting], condition: ThinkingCondition
     ) -> list[dict[str, np.ndarray]]:
-        """Every metric per video `[videos]`, for each setting."""
-        judged = self.data.sets[condition.clips]
+        """Every metric per video or image `[sources]`, for each setting."""
         parts: list[list[dict[str, Tensor]]] = [[] for _ in settings]
-        for batch, truth, future in self.batches(judged):
-            trajectories = predictor.predict_all(batch.frames(0, -1), settings, energies=True)
+        for case in self.cases(condition.samples):
+            trajectories = predictor.predict_all(case.context, settings, energies=True)
             for part, trajectory in zip(parts, trajectories, strict=True):
-                part.append(self._scores(trajectory, batch, truth, future))
+                part.append(self._scores(trajectory, case))
+        sources = self.data.sets[condition.samples].sources
         return [
             {
-                name: mean_by_source(torch.cat([scores[name] for scores in part]), judged.sources)
+                name: mean_by_source(torch.cat([scores[name] for scores in part]), sources)
                 for name in part[0]
             }
             for part in parts
         ]
 
     def metrics(self, values: Values, condition: ThinkingCondition) -> dict[str, Metric]:
-        """How well the energy, and what else might, knows the error and the open future."""
+        """How well the energy knows the error and the open future."""
         found = energy_metrics(values)
-        if UPDATE in values:
-            found |= _rank("update_rank", values[UPDATE], values[ERROR])
         if EXPECTED in values and ENERGY in values:
             found |= _rank("expected_rank", values[ENERGY], values[EXPECTED])
             found |= _rank("spread_rank", values[ENERGY], values[SPREAD])
@@ -85,58 +81,42 @@ class ThinkingJudge(Judge[ThinkingCondition]):
     def cost_call(
         self, predictor: Predictor, setting: Setting, condition: ThinkingCondition
     ) -> CostCall:
-        """Prediction of all frames of a clip; the set changes no cost."""
-        return CostCall("predict", partial(predictor.predict, self._single_clip(), setting))
+        """Prediction of one clip or image; the set changes no cost."""
+        context = first_sample(self.data, self.device)
+        return CostCall("predict", partial(predictor.predict, context, setting))
 
     def unit_flops(self, plain: Predictor) -> int:
-        """FLOPs of one forward pass of the plain baseline over a clip: the unit of all models."""
-        context, plain = self._single_clip(), plain.to(self.device)
+        """FLOPs of one forward pass of the plain baseline over a sample: the unit of all models."""
+        context, plain = first_sample(self.data, self.device), plain.to(self.device)
         return count_flops(lambda: plain.predict(context, plain.trained_setting()))
 
-    def batches(self, judged: Judged) -> list[tuple[Clips, Tensor, Future | None]]:
-        """Batches of a set: clips, true frames `[B, T, 3, height, width]` and future."""
-        found, start = [], 0
-        for batch in ordered_batches(judged.clips, self.config.batch_size):
-            chosen = slice(start, start + len(batch.keys))
-            future = judged.future
-            if future is not None:
-                future = Future(
-                    future.mean[chosen].to(self.device), future.spread[chosen].to(self.device)
-                )
-            truth = judged.frames[chosen].to(self.device)
-            found.append((batch.to(self.device), truth, future))
-            start = chosen.stop
-        return found
+    def cases(self, name: str) -> Sequence[Case]:
+        """The batches of a set."""
+        return list(self.data.sets[name].cases(self.config.batch_size, self.device))
 
-    def psnr(self, candidates: Tensor, truth: Tensor) -> Tensor:
-        """PSNR in dB `[B, T]` of scored candidates `[B, T, P, D]`."""
-        return frame_quality(self.data.corpus.decode(candidates), truth)["psnr"]
+    def psnr(self, candidates: Tensor, case: Case) -> Tensor:
+        """PSNR in dB `[B, T]` of the judged ones among candidates `[B, T, P, D]`."""
+        scored = self.data.scored
+        frames = self.data.decode(candidates[:, scored])
+        return frame_quality(frames, case.truth[:, scored])["psnr"]
 
-    def _scores(
-        self, trajectory: Trajectory, batch: Clips, truth: Tensor, future: Future | None
-    ) -> dict[str, Tensor]:
-        """Every metric of the predictions, one value `[B]` a clip."""
-        prediction, target = trajectory.prediction, batch.embeddings[:, 1:]
+    def _scores(self, trajectory: Trajectory, case: Case) -> dict[str, Tensor]:
+        """Every metric of the predictions, one value `[B]` a sample."""
+        prediction, target, judged = trajectory.prediction, case.target, self.data.scored
         scores = embedding_errors(prediction, target) | energy_scores(trajectory, target)
         scores[ERROR] = half_squared_error(prediction, target)
-        if len(trajectory.candidates) > 1:
-            before = trajectory.candidates[-2]
-            scores[UPDATE] = half_squared_error(prediction, before)
-        if future is not None:
-            scores[EXPECTED] = future.expected_error(prediction).sum(-1)
-            scores[SPREAD] = future.spread.sum(-1)
-        scored = {name: value[:, SCORED].mean(1) for name, value in scores.items()}
-        quality = frame_quality(
-            self.data.corpus.decode(prediction[:, SCORED]), truth[:, FIRST_TARGET:]
-        )
+        if case.future is not None:
+            scores[EXPECTED] = case.future.expected_error(prediction).sum(-1)
+            scores[SPREAD] = case.future.spread.sum(-1)
+        scored = {name: value[:, judged].mean(1) for name, value in scores.items()}
+        quality = frame_quality(self.data.decode(prediction[:, judged]), case.truth[:, judged])
         if trajectory.energies is not None:
-            for step, energy in enumerate(trajectory.energies):
-                scored[f"energy_{step}"] = energy[:, SCORED].mean(1)
+            energies = trajectory.energies[:, :, judged]  # [M + 1, B, T]
+            for step, energy in enumerate(energies):
+                scored[f"energy_{step}"] = energy.mean(1)
+            if energies.shape[2] >= LEAST_RANKED:
+                scored[FRAME_RANK] = rank_correlations(energies[-1], scores[ERROR][:, judged])
         return scored | {name: value.mean(1) for name, value in quality.items()}
-
-    def _single_clip(self) -> Clips:
-        key, embeddings = self.data.sets[IN_DISTRIBUTION].clips[0]
-        return Clips(embeddings[None].to(self.device), [key]).frames(0, -1)
 
 
 def compare_all(scores: dict[str, ThinkingScores], judge: ThinkingJudge) -> list[Comparison]:

@@ -4,6 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
+import safetensors.numpy
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.models import Role
@@ -18,16 +21,20 @@ from benchmarks.reporting.figures import (
     thinking_figure,
     training_curves,
 )
-from benchmarks.reporting.results import Result
+from benchmarks.reporting.results import Model, Result
 from benchmarks.reporting.tables import rows_under, selected_row
-from benchmarks.tasks.thinking.conditions import IN_DISTRIBUTION, VALIDATION
+from benchmarks.tasks.thinking.conditions import IN_DISTRIBUTION
+from benchmarks.tasks.thinking.tables import CHOICES, gain_of_more, thinkers, under
 
-RULES = ("energy", "random", "mean", "bayes", "oracle")
+Arrays = dict[str, np.ndarray]
+BINS = 10
 
 
 def draw_figures(folder: Path, result: Result) -> list[tuple[str, str]]:
     """Draw all figures into `folder/figures`; gives their titles and relative paths."""
-    condition = {"clips": IN_DISTRIBUTION}
+    condition = under(IN_DISTRIBUTION)
+    known = result.files.get("thinking")
+    shown: Arrays = safetensors.numpy.load_file(folder / known) if known else {}
     return save_figures(
         folder,
         {
@@ -37,63 +44,188 @@ def draw_figures(folder: Path, result: Result) -> list[tuple[str, str]]:
             ),
             "Quality against compute, with predictions that stop": (
                 "compute",
-                compute_figure(_without_choices(result), condition),
+                compute_figure(_with_quality(result), condition),
             ),
             "Gain and honesty with distance from training": ("distance", _distance(result)),
             "Energy against error": ("energy", energy_figure(folder, result)),
+            "Energy against error, patches of the first model": ("patches", _patches(shown)),
             "Risk against coverage": ("risk", risk_figure(folder, result)),
             "Choice among candidates": ("choice", _choice(result)),
+            "Thinking, step by step": ("strip", _strip(shown)),
+            "Energy and true error over the frame": ("map", _maps(shown, result)),
+            "A slice of the energy, with the way that thinking takes": (
+                "landscape",
+                _landscape(shown),
+            ),
             "Training curves": ("training", training_curves(folder, result)),
         },
     )
 
 
-def _distance(result: Result) -> Figure:
-    """Over the sets: what the selected steps gain over one, and energy over error."""
-    names = [name for name in result.data["sets"] if name != VALIDATION]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2))
-    for index, model in enumerate(result.models):
-        if model.role != Role.ENERGY:
-            continue
-        gains, honest = [], []
-        for name in names:
-            rows = [r for r in rows_under(model, {"clips": name}) if not r.setting.fixed]
-            gains.append(rows[-1].metrics["psnr"].mean - rows[0].metrics["psnr"].mean)
-            row = selected_row(model, {"clips": name})
-            assert row is not None
-            honest.append(row.metrics["calibration"].mean)
-        color = model_style(model, index).color
-        left.plot(names, gains, "-o", color=color, label=model.name)
-        right.plot(names, honest, "-o", color=color, label=model.name)
-    left.set(ylabel="PSNR of the most steps over one step (dB)")
-    right.axhline(1, color="k", lw=1, ls=":")
-    right.set(ylabel="mean energy / mean error")
-    return finish(figure)
-
-
-def _choice(result: Result) -> Figure:
-    """The error of each rule of choice over the number of candidates."""
-    thinkers = [model for model in result.models if model.role == Role.ENERGY]
+def _distance(result: Result) -> Figure | None:
+    """Along every ladder: what the most steps gain over the fewest, and energy over error."""
+    ladders = result.data["ladders"]
+    if not ladders:
+        return None
     figure, axes = plt.subplots(
-        1, len(thinkers), figsize=(4 * len(thinkers) + 1, 4.2), squeeze=False, sharey=True
+        2, len(ladders), figsize=(4 * len(ladders) + 1, 7.5), squeeze=False, sharey="row"
     )
-    for axis, model in zip(axes[0], thinkers, strict=True):
-        rows = rows_under(model, {"clips": IN_DISTRIBUTION})
-        for rule in RULES:
-            points = [
-                (row.setting.options["candidates"], row.metrics["error"].mean)
-                for row in rows
-                if row.setting.options.get("choice") == rule
-            ]
-            if points:
-                axis.plot(*zip(*sorted(points), strict=True), "-o", ms=4, label=rule)
-        axis.set(xscale="log", xlabel="candidates", title=model.name)
-        plain_numbers(axis.xaxis)
-    axes[0, 0].set_ylabel("half squared error (scaled embeddings)")
+    for column, (what, rungs) in enumerate(ladders.items()):
+        for index, model in enumerate(result.models):
+            if model.role != Role.FLOOR:
+                _draw_ladder(axes[:, column], model, model_style(model, index).color, rungs)
+        axes[0, column].axhline(0, color="k", lw=1, ls=":")
+        axes[1, column].axhline(1, color="k", lw=1, ls=":")
+        axes[1, column].set(xlabel=what)
+    axes[0, 0].set_ylabel("PSNR of the most steps over the fewest (dB)")
+    axes[1, 0].set_ylabel("mean energy / mean error")
     return finish(figure)
 
 
-def _without_choices(result: Result) -> Result:
+def _draw_ladder(
+    axes: np.ndarray, model: Model, color: str, rungs: list[tuple[str, float]]
+) -> None:
+    """The gain of more steps of a model above, its honesty below, with intervals."""
+    degrees = [f"{degree:g}" for _, degree in rungs]
+    rows = [selected_row(model, under(name)) for name, _ in rungs]
+    gains = [gain_of_more(model, name) for name, _ in rungs]
+    honest = [row.metrics.get("calibration") if row else None for row in rows]
+    for axis, metrics in zip(axes, (gains, honest), strict=True):
+        known = [metric for metric in metrics if metric is not None]
+        if len(known) == len(rungs):
+            axis.plot(degrees, [m.mean for m in known], "-o", ms=4, color=color, label=model.name)
+            lows, highs = [m.low for m in known], [m.high for m in known]
+            axis.fill_between(degrees, lows, highs, alpha=0.12, color=color)
+
+
+def _choice(result: Result) -> Figure | None:
+    """The error of each rule of choice over the number of candidates; a row for each source."""
+    models = thinkers(result)
+    rows = [r for m in models for r in rows_under(m, under(IN_DISTRIBUTION))]
+    sources = dict.fromkeys(r.setting.options["source"] for r in rows if _swept(r.setting.options))
+    if not sources:
+        return None
+    figure, axes = plt.subplots(
+        len(sources),
+        len(models),
+        figsize=(4 * len(models) + 1, 3.8 * len(sources)),
+        squeeze=False,
+        sharey=True,
+    )
+    for line, source in enumerate(sources):
+        for axis, model in zip(axes[line], models, strict=True):
+            _draw_choices(axis, model, source)
+        axes[line, 0].set_ylabel(f"half squared error, {source}")
+    return finish(figure)
+
+
+def _draw_choices(axis: Axes, model: Model, source: str) -> None:
+    for rule in CHOICES:
+        points = [
+            (row.setting.options["candidates"], row.metrics["error"].mean)
+            for row in rows_under(model, under(IN_DISTRIBUTION))
+            if (row.setting.options.get("choice"), row.setting.options.get("source"))
+            == (rule, source)
+        ]
+        if points:
+            axis.plot(*zip(*sorted(points), strict=True), "-o", ms=4, label=rule)
+    axis.set(xscale="log", xlabel="candidates", title=model.name)
+    plain_numbers(axis.xaxis)
+
+
+def _swept(options: dict[str, object]) -> bool:
+    return options.get("source") not in (None, "models")
+
+
+def _patches(shown: Arrays) -> Figure | None:
+    """Energy against error of patches: how many there are, and means of bins of equal size."""
+    if not shown:
+        return None
+    energy, error = shown["patches/energy"], shown["patches/error"]
+    if not (energy > 0).all() or not (error > 0).any():
+        return None
+    error = error.clip(min=max(error[error > 0].min(), 1e-6))
+    figure, axis = plt.subplots(figsize=(6, 4.8))
+    drawn = axis.hexbin(
+        error, energy, xscale="log", yscale="log", gridsize=40, mincnt=1, bins="log", cmap="Blues"
+    )
+    figure.colorbar(drawn, label="patches")
+    parts = np.array_split(np.argsort(energy), BINS)
+    means = [(error[part].mean(), energy[part].mean()) for part in parts if len(part)]
+    axis.plot(*zip(*means, strict=True), "-o", color="C1", label="means of tenths by energy")
+    ends = np.array([min(error.min(), energy.min()), max(error.max(), energy.max())])
+    axis.plot(ends, ends, "k:", lw=1, label="energy = error")
+    axis.set(xlabel="half squared error of a patch", ylabel="energy of the patch")
+    return _with_legend(figure, axis)
+
+
+def _strip(shown: Arrays) -> Figure | None:
+    """What is observed, the candidate after every step, and the truth; a row for each sample."""
+    if not shown:
+        return None
+    steps, samples = shown["steps"], len(shown["truth"])
+    titles = ["observed", *(f"step {i}" if i else "start" for i in range(steps.shape[1])), "truth"]
+    figure, axes = plt.subplots(
+        samples, len(titles), figsize=(1.5 * len(titles), 1.6 * samples + 0.3), squeeze=False
+    )
+    for row in range(samples):
+        pictures = [shown["observed"][row], *steps[row], shown["truth"][row]]
+        for axis, picture, title in zip(axes[row], pictures, titles, strict=True):
+            axis.imshow(picture)
+            axis.axis("off")
+            if row == 0:
+                axis.set_title(title, fontsize=9)
+    figure.tight_layout()
+    return figure
+
+
+def _maps(shown: Arrays, result: Result) -> Figure | None:
+    """The energy of every patch as a heat map, beside the true error, on the same scale."""
+    if not shown:
+        return None
+    grid, samples = result.data["encoder"]["grid"], len(shown["truth"])
+    figure, axes = plt.subplots(samples, 4, figsize=(9, 2.2 * samples + 0.3), squeeze=False)
+    for row in range(samples):
+        energy, error = (shown[name][row].reshape(grid) for name in ("energy", "error"))
+        top = max(energy.max(), error.max())
+        for axis, picture, title in zip(
+            axes[row],
+            (shown["steps"][row][-1], shown["truth"][row], energy, error),
+            ("prediction", "truth", "energy", "half squared error"),
+            strict=True,
+        ):
+            heat = {"cmap": "magma", "vmin": 0, "vmax": top} if picture.ndim == 2 else {}
+            axis.imshow(picture, **heat)
+            axis.axis("off")
+            if row == 0:
+                axis.set_title(title, fontsize=9)
+    figure.tight_layout()
+    return figure
+
+
+def _landscape(shown: Arrays) -> Figure | None:
+    """Contours of the energy on the plane of start, prediction and truth."""
+    if not shown:
+        return None
+    along, across, steps = (shown[f"landscape/{n}"] for n in ("along", "across", "steps"))
+    figure, axis = plt.subplots(figsize=(6.5, 5))
+    drawn = axis.contourf(along, across, shown["landscape/energy"].T, levels=24, cmap="viridis")
+    figure.colorbar(drawn, label="energy")
+    axis.plot(*steps.T, "w-o", ms=4, lw=1, label="thinking")
+    axis.plot(*steps[-1], "r*", ms=12, ls="none", label="prediction")
+    axis.plot(1, 0, "rX", ms=9, ls="none", label="truth")
+    axis.set(xlabel="from prediction to truth (1 = distance)", ylabel="towards the start")
+    return _with_legend(figure, axis)
+
+
+def _with_legend(figure: Figure, axis: Axes) -> Figure:
+    """Layout and a legend on one axis; a colour bar has none."""
+    axis.legend(fontsize=8)
+    figure.tight_layout()
+    return figure
+
+
+def _with_quality(result: Result) -> Result:
     """The result without the rows that have no PSNR."""
     models = [
         replace(model, rows=[row for row in model.rows if "psnr" in row.metrics])

@@ -6,19 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torchvision.transforms.functional import gaussian_blur
 
 from benchmarks.measure.energies import half_squared_error
 from benchmarks.measure.intervals import auroc, mean, rank_correlation, ratio
 from benchmarks.measure.scores import mean_by_source, metric
 from benchmarks.reporting.results import Metric
-from benchmarks.tasks.thinking.data import ThinkingData
-from benchmarks.tasks.thinking.evaluation import SCORED, ThinkingJudge
-from worldmodel.next_frame import NextFrameEBT
-from worldmodel.predictor import Clips, Thinking
-
-TRUTH, OWN = "truth", "own prediction"
-BLUR = 1.0  # standard deviation in pixels
+from benchmarks.tasks.thinking.candidates import Contenders, energy_model
+from benchmarks.tasks.thinking.data import TRUTH, Case, ThinkingData
+from benchmarks.tasks.thinking.evaluation import ThinkingJudge
+from worldmodel.predictor import Predictor
 
 
 @dataclass(frozen=True)
@@ -27,7 +23,7 @@ class Verdict:
 
     `metrics` are the mean energy and error, energy over error, their rank correlation, the share of
     predictions in which the truth has the lower energy (`truth_preferred`) and how well the energy
-    tells the truth of one video from such a candidate of another (`auroc`); for the truth itself
+    tells the truth of one sample from such a candidate of another (`auroc`); for the truth itself
     the share in which it has the lowest energy of all (`truth_first`).
     """
 
@@ -36,83 +32,54 @@ class Verdict:
 
 
 def judge_foreign(
-    judge: ThinkingJudge, predictors: Sequence[NextFrameEBT], name: str
+    judge: ThinkingJudge,
+    predictors: Sequence[Predictor],
+    contenders: Sequence[Contenders],
+    name: str,
 ) -> list[Verdict]:
-    """The energy on the truth, on its own prediction and on foreign candidates of a set."""
-    judged = judge.data.sets[name]
-    energies: dict[str, list[np.ndarray]] = {}
-    errors: dict[str, list[np.ndarray]] = {}
-    preferred: dict[str, list[np.ndarray]] = {}
-    for predictor in predictors:
-        parts: dict[str, list[Tensor]] = {}
-        for batch, _, _ in judge.batches(judged):
-            found = _candidates(predictor, batch, judge.data)
-            scored = {kind: _energies(predictor, batch, c)[:, SCORED] for kind, c in found.items()}
-            target = found[TRUTH][:, SCORED]
-            lowest = torch.stack(list(scored.values())).amin(0)
-            for kind, energy in scored.items():
-                error = half_squared_error(found[kind][:, SCORED], target)
-                better = scored[TRUTH] < energy if kind != TRUTH else energy <= lowest
-                for key, values in (("energy", energy), ("error", error), ("better", better)):
-                    parts.setdefault(f"{key}/{kind}", []).append(values.float().mean(1))
-        for key, part in parts.items():
-            of, kind = key.split("/", 1)
-            into = {"energy": energies, "error": errors, "better": preferred}[of]
-            into.setdefault(kind, []).append(mean_by_source(torch.cat(part), judged.sources))
-    truth = np.stack(energies[TRUTH])
-    return [
-        Verdict(
-            kind,
-            _metrics(
-                kind,
-                np.stack(energies[kind]),
-                np.stack(errors[kind]),
-                np.stack(preferred[kind]),
-                truth,
-            ),
-        )
-        for kind in energies
-    ]
+    """The energy on the truth, on all models' predictions and on other candidates of a set."""
+    scored, sources = judge.data.scored, judge.data.sets[name].sources
+    values: dict[tuple[str, str], list[np.ndarray]] = {}
+    for predictor, others in zip(predictors, contenders, strict=True):
+        model = energy_model(predictor)
+        assert model is not None
+        parts: dict[tuple[str, str], list[Tensor]] = {}
+        for case in judge.cases(name):
+            found = _candidates(others, case, judge.data)
+            kinds, several = list(found), torch.stack(list(found.values()), dim=2)
+            energies = model.verify(case.context, several).sum(-1)[:, scored]  # [B, T, N]
+            lowest, of_truth = energies.amin(2), energies[..., kinds.index(TRUTH)]
+            for index, kind in enumerate(kinds):
+                energy = energies[..., index]
+                error = half_squared_error(found[kind][:, scored], case.target[:, scored])
+                better = of_truth < energy if kind != TRUTH else energy <= lowest
+                for key, value in (("energy", energy), ("error", error), ("better", better)):
+                    parts.setdefault((key, kind), []).append(value.float().mean(1))
+        for pair, part in parts.items():
+            values.setdefault(pair, []).append(mean_by_source(torch.cat(part), sources))
+    stacked = {pair: np.stack(of_seeds) for pair, of_seeds in values.items()}
+    return [Verdict(kind, _metrics(kind, stacked)) for of, kind in stacked if of == "energy"]
 
 
-def _metrics(
-    kind: str, energy: np.ndarray, error: np.ndarray, preferred: np.ndarray, truth: np.ndarray
-) -> dict[str, Metric]:
+def _metrics(kind: str, values: dict[tuple[str, str], np.ndarray]) -> dict[str, Metric]:
+    energy, error, preferred = (values[key, kind] for key in ("energy", "error", "better"))
     found = {"energy": metric(mean(energy), None), "error": metric(mean(error), False)}
     if kind == TRUTH:
         return found | {"truth_first": metric(mean(preferred), True)}
     found["truth_preferred"] = metric(mean(preferred), True)
     others = {
-        "auroc": (auroc(truth, energy), True),
+        "auroc": (auroc(values["energy", TRUTH], energy), True),
         "calibration": (ratio(energy, error), None),
         "error_rank": (rank_correlation(energy, error), True),
     }
     return found | {n: metric(v, good) for n, (v, good) in others.items() if v is not None}
 
 
-def _candidates(predictor: NextFrameEBT, batch: Clips, data: ThinkingData) -> dict[str, Tensor]:
-    """Candidates `[B, T - 1, P, D]` of every kind for the frames after the first."""
-    frames, target = batch.embeddings, batch.embeddings[:, 1:]
-    setting = Thinking(predictor.config.training_steps)
-    pictures = data.corpus.decode(target)  # [B, T - 1, 3, height, width]
-    blurred = gaussian_blur(pictures.flatten(0, 1), 2 * round(3 * BLUR) + 1, BLUR)
-    embedded = data.corpus.scaler.scale_embeddings(data.encoder.encode(blurred))
-    found = {
-        TRUTH: target,
-        OWN: predictor.predict(batch.frames(0, -1), setting).prediction,
-        "copy of the last frame": frames[:, :-1],
-        "blurred truth": embedded.unflatten(0, target.shape[:2]),
-        "frame after the next": torch.cat([frames[:, 2:], frames[:, -2:-1]], dim=1),
+def _candidates(contenders: Contenders, case: Case, data: ThinkingData) -> dict[str, Tensor]:
+    """Candidates `[B, T, P, D]` of every kind."""
+    predictions = contenders.predictions(case).unbind(2)
+    named = {
+        f"prediction of {name}": prediction
+        for name, prediction in zip(contenders.names, predictions, strict=True)
     }
-    if len(frames) > 1:
-        found["frame of another clip"] = target.roll(1, dims=0)
-    return found
-
-
-def _energies(predictor: NextFrameEBT, batch: Clips, candidates: Tensor) -> Tensor:
-    """Energies `[B, T - 1]` of candidates after the frames of a batch."""
-    with torch.no_grad():
-        context = predictor.energy.encode(batch.embeddings[:, :-1])
-        visible = torch.arange(1, context.frames + 1, device=candidates.device)
-        energies: Tensor = predictor.energy(candidates, context, visible)
-    return energies
+    return {TRUTH: case.target, **named, **data.foreign(case)}

@@ -1,13 +1,18 @@
-"""Stopping and choice as rows of a result, with what they cost."""
+"""Stopping, choice, doubts and foreign candidates as rows of a result, with what they cost."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
-from typing import cast
 
 from benchmarks.measure.costs import Cost
+from benchmarks.measure.intervals import difference
+from benchmarks.measure.scores import metric
+from benchmarks.models import Role
 from benchmarks.reporting.results import Metric, Model, Row, SettingRecord
+from benchmarks.tasks.thinking.candidates import MODELS, Contenders, energy_model
 from benchmarks.tasks.thinking.choice import Choice, judge_choices
 from benchmarks.tasks.thinking.conditions import VALIDATION, ThinkingCondition
-from benchmarks.tasks.thinking.evaluation import ThinkingJudge
+from benchmarks.tasks.thinking.doubts import judge_doubts
+from benchmarks.tasks.thinking.evaluation import ThinkingJudge, ThinkingScores
 from benchmarks.tasks.thinking.foreign import judge_foreign
 from benchmarks.tasks.thinking.stopping import (
     RULES,
@@ -17,38 +22,84 @@ from benchmarks.tasks.thinking.stopping import (
     trace,
 )
 from benchmarks.training.fit import TrainedModel
-from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Thinking
 
 NOT_COUNTED = Cost(None, None, None, None, None, 0, None)
 
 
-def with_dynamic_rows(model: Model, trained: TrainedModel, judge: ThinkingJudge) -> Model:
-    """The model with rows for rules of stopping and choice and for foreign candidates, on all sets.
+def with_gains(model: Model, scores: ThinkingScores) -> Model:
+    """The model with what its most steps or passes gain over its fewest, on every set."""
+    gains: dict[tuple[str, str], Metric] = {}
+    for condition in {condition for _, condition in scores.values}:
+        judged = [
+            index
+            for index, where in scores.values
+            if where == condition and not scores.settings[index].fixed
+        ]
+        few, most = min(judged), max(judged)
+        if few < most:
+            values = [scores.values[index, condition]["psnr"] for index in (most, few)]
+            key = (scores.settings[most].label, condition.samples)
+            gains[key] = metric(difference(*values), True)
+    rows = []
+    for row in model.rows:
+        gain = gains.get((row.setting.label, row.condition["samples"]))
+        more = {} if gain is None else {"gain_of_more": gain}
+        rows.append(replace(row, metrics=row.metrics | more))
+    return replace(model, rows=rows)
 
-    Validation is left out; it only chooses thresholds.
 
-    Only a model that thinks has any.
+def with_dynamic_rows(
+    model: Model, trained: TrainedModel, everyone: Sequence[TrainedModel], judge: ThinkingJudge
+) -> Model:
+    """The model with rows for rules of stopping and choice, doubts and foreign candidates.
+
+    They stand for every set but validation, which only chooses thresholds. A model that does not
+    think has doubts only: the disagreement of its training seeds.
     """
-    if not isinstance(trained.predictors[0], NextFrameEBT):
+    if trained.planned.spec.role == Role.FLOOR:
         return model
-    predictors = [cast(NextFrameEBT, predictor) for predictor in trained.predictors]
-    names = [name for name in judge.data.sets if name != VALIDATION]
-    rows = list(model.rows)
+    seeds = range(len(trained.predictors))
+    contenders = [Contenders.of(everyone, seed) for seed in seeds]
+    rows = [*model.rows, *_doubt_rows(trained, contenders, judge)]
+    if energy_model(trained.predictors[0]) is not None:
+        rows += _stopping_rows(model, trained, judge)
+        rows += _verifying_rows(model, trained, contenders, judge)
+    return replace(model, rows=rows)
+
+
+def _doubt_rows(
+    trained: TrainedModel, contenders: Sequence[Contenders], judge: ThinkingJudge
+) -> Iterator[Row]:
+    for name in judge.data.judged_names:
+        for doubt in judge_doubts(judge, trained.predictors, contenders, name):
+            setting = SettingRecord(doubt.kind, 0.0, True, {"doubt": doubt.kind})
+            yield _row(setting, doubt.metrics, NOT_COUNTED, name)
+
+
+def _stopping_rows(model: Model, trained: TrainedModel, judge: ThinkingJudge) -> Iterator[Row]:
     longest = Thinking(max(judge.config.counts))
+    predictors = trained.predictors
     validation = [trace(judge, predictor, longest, VALIDATION) for predictor in predictors]
     chosen = {rule: choose_threshold(validation, rule, judge.config.thresholds) for rule in RULES}
-    steps = predictors[0].config.training_steps
-    for name in names:
+    for name in judge.data.judged_names:
         traces = [trace(judge, predictor, longest, name) for predictor in predictors]
         for rule, threshold in chosen.items():
-            rows.append(_stopping_row(model, judge_stopping(traces, rule, threshold), name))
-        for choice in judge_choices(judge, predictors, steps, name):
-            rows.append(_choice_row(model, choice, steps, name))
-        for verdict in judge_foreign(judge, predictors, name):
+            yield _stopping_row(model, judge_stopping(traces, rule, threshold), name)
+
+
+def _verifying_rows(
+    model: Model, trained: TrainedModel, contenders: Sequence[Contenders], judge: ThinkingJudge
+) -> Iterator[Row]:
+    thinker = energy_model(trained.predictors[0])
+    assert thinker is not None
+    steps = thinker.config.training_steps
+    for name in judge.data.judged_names:
+        for choice in judge_choices(judge, trained.predictors, contenders, name):
+            yield _choice_row(model, choice, steps, name)
+        for verdict in judge_foreign(judge, trained.predictors, contenders, name):
             setting = SettingRecord(verdict.kind, 0.0, True, {"foreign": verdict.kind})
-            rows.append(_row(setting, verdict.metrics, NOT_COUNTED, name))
-    return replace(model, rows=rows)
+            yield _row(setting, verdict.metrics, NOT_COUNTED, name)
 
 
 def _stopping_row(model: Model, found: Stopping, name: str) -> Row:
@@ -62,11 +113,21 @@ def _stopping_row(model: Model, found: Stopping, name: str) -> Row:
 
 
 def _choice_row(model: Model, found: Choice, steps: int, name: str) -> Row:
-    options = {"choice": found.rule, "candidates": found.candidates, "steps": steps}
-    label = f"{found.rule} of {found.candidates}"
+    options = {
+        "choice": found.rule,
+        "candidates": found.candidates,
+        "steps": steps,
+        "source": found.source,
+    }
+    label = f"{found.rule} of {found.candidates}, {found.source}"
     setting = SettingRecord(label, steps * found.candidates, True, options)
-    cost = _cost_of_steps(model, steps * found.candidates)
-    return _row(setting, {"error": found.error}, cost, name)
+    cost = NOT_COUNTED
+    if found.source != MODELS:
+        cost = _cost_of_steps(model, steps * found.candidates)
+    metrics = {"error": found.error}
+    if found.rank is not None:
+        metrics["error_rank_candidates"] = found.rank
+    return _row(setting, metrics, cost, name)
 
 
 def _row(setting: SettingRecord, metrics: dict[str, Metric], cost: Cost, name: str) -> Row:

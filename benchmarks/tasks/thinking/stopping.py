@@ -10,8 +10,7 @@ from torch import Tensor
 from benchmarks.measure.intervals import difference, mean
 from benchmarks.measure.scores import SELECTION_TOLERANCE, mean_by_source, metric
 from benchmarks.reporting.results import Metric
-from benchmarks.tasks.next_frame.evaluation import FIRST_TARGET
-from benchmarks.tasks.thinking.evaluation import SCORED, ThinkingJudge
+from benchmarks.tasks.thinking.evaluation import ThinkingJudge
 from worldmodel.predictor import Predictor, Setting, Trajectory
 
 RULES = ("update", "energy")
@@ -71,20 +70,17 @@ class Stopping:
 
 def trace(judge: ThinkingJudge, predictor: Predictor, setting: Setting, name: str) -> Trace:
     """Think as long as `setting` says on the clips of a set, and keep every step."""
-    judged = judge.data.sets[name]
     psnr: list[Tensor] = []
     signals: dict[str, list[Tensor]] = {rule: [] for rule in RULES}
-    for batch, truth, _ in judge.batches(judged):
-        trajectory = predictor.predict(batch.frames(0, -1), setting, energies=True)
-        steps = [
-            judge.psnr(candidates[:, SCORED], truth[:, FIRST_TARGET:]).flatten()
-            for candidates in trajectory.candidates[1:]
-        ]
+    for case in judge.cases(name):
+        trajectory = predictor.predict(case.context, setting, energies=True)
+        steps = [judge.psnr(each, case).flatten() for each in trajectory.candidates[1:]]
         psnr.append(torch.stack(steps))
         for rule, values in _signals(trajectory).items():
-            signals[rule].append(values[:, :, SCORED].flatten(1))
-    of_clip = sum(part.shape[1] for part in psnr) // len(judged.sources)
-    sources = [source for source in judged.sources for _ in range(of_clip)]
+            signals[rule].append(values[:, :, judge.data.scored].flatten(1))
+    of_set = judge.data.sets[name].sources
+    of_sample = sum(part.shape[1] for part in psnr) // len(of_set)
+    sources = [source for source in of_set for _ in range(of_sample)]
     joined = {rule: torch.cat(parts, dim=1).cpu() for rule, parts in signals.items()}
     return Trace(torch.cat(psnr, dim=1).cpu(), joined, sources)
 

@@ -1,13 +1,18 @@
 """Thinking: what longer descent, choice by energy and the energy itself are worth."""
 
 import dataclasses
+from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from benchmarks.config import Inputs
+from benchmarks.config import ComparisonConfig, Inputs
 from benchmarks.tasks.contract import Task
-from benchmarks.tasks.thinking.config import ThinkingConfig
-from benchmarks.tasks.thinking.models import MODELS
+from benchmarks.tasks.thinking.config import (
+    DenoiseThinkingConfig,
+    NextFrameThinkingConfig,
+    ThinkingEvaluationConfig,
+)
+from benchmarks.tasks.thinking.models import ABLATION, DENOISE, NEXT_FRAME
 
 if TYPE_CHECKING:
     from benchmarks.reporting.page import Report
@@ -15,75 +20,86 @@ if TYPE_CHECKING:
     from benchmarks.reporting.tables import Condition, Table
     from benchmarks.tasks.thinking.data import ThinkingData
     from benchmarks.training.plan import PlannedModel
+    from worldmodel.predictor import Predictor
+
+Config = TypeVar("Config", bound=ComparisonConfig)
 
 
-class ThinkingTask(Task[ThinkingConfig, "ThinkingData"]):
-    """Think longer, choose, and know the error, where the future is open."""
+class ThinkingTask(Task[Config, "ThinkingData"], Generic[Config]):
+    """A part of thinking; it says what its data and its plain baseline are."""
 
-    config = ThinkingConfig
-    declared = MODELS
+    name: str
 
-    def prepare(self, config: ThinkingConfig, inputs: Inputs) -> "ThinkingData":
-        """Make or reuse the shards of videos, and of balls that are faster than in training."""
-        from benchmarks.tasks.thinking.data import prepare_thinking
+    @abstractmethod
+    def plain(self, config: Config, data: "ThinkingData") -> "Predictor":
+        """The baseline one forward pass of which is the unit of compute."""
 
-        return prepare_thinking(config, inputs)
+    @abstractmethod
+    def evaluation(self, config: Config) -> ThinkingEvaluationConfig:
+        """How the part is judged."""
 
-    def models(self, config: ThinkingConfig, data: "ThinkingData") -> "list[PlannedModel]":
+    def models(self, config: Config, data: "ThinkingData") -> "list[PlannedModel]":
         """The models that the configuration names."""
         from benchmarks.training.plan import plan_models
 
-        return plan_models(MODELS, config, data)
+        return plan_models(self.declared, config, data)
 
-    def run(self, config: ThinkingConfig, data: "ThinkingData", out: Path, device: str) -> "Result":
+    def run(self, config: Config, data: "ThinkingData", out: Path, device: str) -> "Result":
         """Train, judge and compare all models."""
-        from baselines.config import TransformerPPConfig
-        from baselines.transformer_pp import TransformerPP
+        from rich.console import Console
+        from rich.progress import track
+
         from benchmarks.measure.energies import write_energies
-        from benchmarks.measure.evaluation import judge_models
+        from benchmarks.measure.evaluation import judge_models, selected_setting
         from benchmarks.reporting.results import Result, describe_environment
+        from benchmarks.tasks.thinking.conditions import IN_DISTRIBUTION, ThinkingCondition
         from benchmarks.tasks.thinking.evaluation import SELECTING, ThinkingJudge, compare_all
-        from benchmarks.tasks.thinking.rows import with_dynamic_rows
+        from benchmarks.tasks.thinking.pictures import write_thinking
+        from benchmarks.tasks.thinking.rows import with_dynamic_rows, with_gains
         from benchmarks.training.fit import TrainedModel, train_models, training_logs
         from worldmodel.predictor import Setting
 
-        def select(model: TrainedModel) -> Setting:
-            raise AssertionError(f"{model.name}: no model is sized by another here")
+        evaluation = self.evaluation(config)
+        judge = ThinkingJudge(evaluation, data, device)
 
-        judge = ThinkingJudge(config.evaluation, data, device)
-        trained = train_models(MODELS, config, data, out, device, select)
-        plain = config.section("transformer_pp", TransformerPPConfig)
-        unit = judge.unit_flops(
-            TransformerPP(plain, config.backbone, data.encoder.grid, data.encoder.dim)
-        )
-        judged = judge_models(trained, judge, config.evaluation, unit, device, lambda _: [])
-        places = {c.clips: c for c in judge.conditions if c != SELECTING}
+        def select(model: TrainedModel) -> Setting:
+            return selected_setting(model.predictors, judge, evaluation.counts, SELECTING)
+
+        trained = train_models(self.declared, config, data, out, device, select)
+        unit = judge.unit_flops(self.plain(config, data))
+        judged = judge_models(trained, judge, evaluation, unit, device, lambda _: [])
+        farthest = [rungs[-1].samples for rungs in data.ladders.values()][:1]
+        places = {name: ThinkingCondition(name) for name in [IN_DISTRIBUTION, *farthest]}
+        pairs = list(zip(judged.models, trained, strict=True))
+        shown = track(pairs, "thinking", console=Console(stderr=True), transient=True)
+        models = [
+            with_dynamic_rows(with_gains(model, judged.scores[model.name]), found, trained, judge)
+            for model, found in shown
+        ]
         return Result(
-            task="thinking",
+            task=self.name,
             config=dataclasses.asdict(config),
             seeds=config.seeds,
             environment=describe_environment(device),
             data=data.describe(),
-            models=[
-                with_dynamic_rows(model, found, judge)
-                for model, found in zip(judged.models, trained, strict=True)
-            ],
+            models=models,
             comparisons=compare_all(judged.scores, judge),
             files={
+                "thinking": write_thinking(out, trained, judge),
                 "energies": write_energies(out, judged.scores, places),
                 "logs": training_logs(trained, config.seeds),
             },
         )
 
     def headline(self, result: "Result", part: str | None = None) -> "Table":
-        """How well each energy knows the error, on every set."""
+        """How well each energy knows the error, in distribution or on the set that `part` names."""
         from benchmarks.tasks.thinking.report import headline
 
-        return headline(result)
+        return headline(result, part)
 
     def documented(self, result: "Result") -> "list[Condition]":
         """Every set but validation."""
-        from benchmarks.tasks.thinking.report import judged_sets, under
+        from benchmarks.tasks.thinking.tables import judged_sets, under
 
         return [under(name) for name in judged_sets(result)]
 
@@ -92,3 +108,55 @@ class ThinkingTask(Task[ThinkingConfig, "ThinkingData"]):
         from benchmarks.tasks.thinking.report import make_report
 
         return make_report(folder, result)
+
+
+class NextFrameThinking(ThinkingTask[NextFrameThinkingConfig]):
+    """Think longer, choose, and know the error, where the future is open."""
+
+    name = "thinking"
+    config = NextFrameThinkingConfig
+    declared = (*NEXT_FRAME, *ABLATION)
+
+    def prepare(self, config: NextFrameThinkingConfig, inputs: Inputs) -> "ThinkingData":
+        """Make or reuse the shards of videos, and of balls that differ from those of training."""
+        from benchmarks.tasks.thinking.next_frame import prepare_clips
+
+        return prepare_clips(config, inputs)
+
+    def plain(self, config: NextFrameThinkingConfig, data: "ThinkingData") -> "Predictor":
+        """Transformer++."""
+        from baselines.config import TransformerPPConfig
+        from baselines.transformer_pp import TransformerPP
+
+        section = config.section("transformer_pp", TransformerPPConfig)
+        return TransformerPP(section, config.backbone, data.encoder.grid, data.encoder.dim)
+
+    def evaluation(self, config: NextFrameThinkingConfig) -> ThinkingEvaluationConfig:
+        """How the part is judged."""
+        return config.evaluation
+
+
+class DenoiseThinking(ThinkingTask[DenoiseThinkingConfig]):
+    """Think longer, choose, and know the error, under noise of every strength and kind."""
+
+    name = "thinking/denoise"
+    config = DenoiseThinkingConfig
+    declared = DENOISE
+
+    def prepare(self, config: DenoiseThinkingConfig, inputs: Inputs) -> "ThinkingData":
+        """Make or reuse the shards of images; the test images get every corruption."""
+        from benchmarks.tasks.thinking.denoise import prepare_images
+
+        return prepare_images(config, inputs)
+
+    def plain(self, config: DenoiseThinkingConfig, data: "ThinkingData") -> "Predictor":
+        """The direct regressor."""
+        from baselines.config import DirectConfig
+        from baselines.direct import DirectDenoiser
+
+        section = config.section("direct", DirectConfig)
+        return DirectDenoiser(section, config.backbone, data.encoder.grid, data.encoder.dim)
+
+    def evaluation(self, config: DenoiseThinkingConfig) -> ThinkingEvaluationConfig:
+        """How the part is judged."""
+        return config.evaluation

@@ -1,0 +1,134 @@
+"""Noisy images to think about, and noise that differs from that of training."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor
+
+from benchmarks.config import Inputs
+from benchmarks.tasks.denoise.config import DenoiseConfig
+from benchmarks.tasks.denoise.data import DenoiseData, ImageSet, prepare_data
+from benchmarks.tasks.denoise.evaluation import batch_of
+from benchmarks.tasks.thinking.conditions import IN_DISTRIBUTION, VALIDATION, Ladders, Rung
+from benchmarks.tasks.thinking.config import CorruptionLaddersConfig, DenoiseThinkingConfig
+from benchmarks.tasks.thinking.data import Case, JudgedSet, ThinkingData, of_another
+from data_prep.encoders.base import Encoder
+from denoise.config import TRAINED_LEVEL, CorruptionConfig
+from denoise.corruption import corruptions
+from denoise.data import NoisyImages
+
+LEVELS = "level of Gaussian noise"
+
+
+@dataclass(frozen=True)
+class NoisySet:
+    """Images of one set under the corruption of a name, among those of a configuration."""
+
+    images: ImageSet
+    corruption: str
+    options: CorruptionConfig
+    encoder: Encoder
+
+    @property
+    def sources(self) -> list[str]:
+        """The image that each crop is of."""
+        return self.images.sources
+
+    @cached_property
+    def noisy(self) -> NoisyImages:
+        """The noisy images: made once, the same for every model."""
+        images, name = self.images, self.corruption
+        applied = next(found for found in corruptions(self.options) if found.name == name)
+        return applied.apply(images.frames, images.keys, self.encoder, self.options.seed)
+
+    def cases(self, batch_size: int, device: str) -> Iterator[Case]:
+        """The images in batches: the clean one is to be predicted from the noisy one."""
+        for start in range(0, len(self.images.keys), batch_size):
+            chosen = slice(start, start + batch_size)
+            truth = self.images.frames[chosen].to(device)
+            target = self.encoder.encode(truth)[:, None]  # [B, 1, P, D]
+            yield Case(batch_of(self.noisy, chosen).to(device), target, truth[:, None], None)
+
+
+@dataclass(frozen=True)
+class DenoiseThinkingData(ThinkingData):
+    """Images to train on, and sets of noisy images to judge on."""
+
+    scored = slice(None)
+    corpus: DenoiseData
+    sets: dict[str, JudgedSet]
+    ladders: Ladders
+
+    def decode(self, embeddings: Tensor) -> Tensor:
+        """Embeddings `[B, 1, P, D]` to frames `[B, 1, 3, height, width]`, not clipped."""
+        return self.corpus.decode(embeddings)[:, None]
+
+    def embed(self, frames: Tensor) -> Tensor:
+        """Frames `[N, 3, height, width]` in [0, 1] to embeddings `[N, P, D]`."""
+        return self.encoder.encode(frames)
+
+    def foreign(self, case: Case) -> dict[str, Tensor]:
+        """The noisy image itself, blurred, half denoised and foreign images."""
+        noisy, target = case.context.embeddings, case.target
+        return {
+            "noisy image": noisy,
+            "blurred truth": self.blurred_truth(case),
+            "between truth and noisy image": target.lerp(noisy, 0.5),
+        } | of_another(target)
+
+    def describe(self) -> dict[str, Any]:
+        """What the data is, for the result."""
+        return self.corpus.describe() | self.describe_sets()
+
+
+def prepare_images(config: DenoiseThinkingConfig, inputs: Inputs) -> DenoiseThinkingData:
+    """Make or reuse the shards of the corpus; its test images get every corruption.
+
+    Raises:
+        InputError: the data cannot be used.
+    """
+    corpus = prepare_data(
+        DenoiseConfig(
+            encoder=config.encoder,
+            backbone=config.backbone,
+            training=config.training,
+            images=config.images,
+            dead_leaves=config.dead_leaves,
+        ),
+        inputs,
+    )
+    plain, encoder = CorruptionConfig(), corpus.encoder
+    trained = corpus.trained_corruption.name
+    test, *others = corpus.test_sets.items()
+    sets: dict[str, JudgedSet] = {
+        VALIDATION: NoisySet(corpus.validation_set, trained, plain, encoder),
+        IN_DISTRIBUTION: NoisySet(test[1], trained, plain, encoder),
+    }
+    ladders: Ladders = {LEVELS: [Rung(IN_DISTRIBUTION, TRAINED_LEVEL)]}
+    for what, degree, corruption, changes in _rungs(config.ladders):
+        name = corruption if corruption.startswith("level") else f"{corruption} {degree:g}"
+        sets[name] = NoisySet(test[1], corruption, replace(plain, **changes), encoder)
+        ladders.setdefault(what, []).append(Rung(name, degree))
+    ladders[LEVELS].sort(key=lambda rung: rung.degree)
+    for name, images in others:
+        sets[name] = NoisySet(images, trained, plain, encoder)
+    return DenoiseThinkingData(corpus, sets, ladders)
+
+
+def _rungs(
+    config: CorruptionLaddersConfig,
+) -> Iterator[tuple[str, float, str, dict[str, Any]]]:
+    """By what grows from rung to rung: the degree, the corruption and the options it needs."""
+    for level in config.levels:
+        levels = sorted({TRAINED_LEVEL, level})
+        yield LEVELS, level, f"level {level:g}", {"levels": levels, "swept_levels": [TRAINED_LEVEL]}
+    for photons in config.photons:
+        what = "Poisson noise (photons of a white pixel)"
+        yield what, photons, "poisson", {"poisson_peak": photons}
+    for share in config.salt_and_pepper:
+        what = "salt and pepper (share of pixels)"
+        yield what, share, "salt and pepper", {"salt_and_pepper": share}
+    for width in config.blurs:
+        yield "blur (pixels)", width, "blur", {"blur": width}

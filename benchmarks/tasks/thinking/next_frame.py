@@ -1,0 +1,190 @@
+"""Clips with an open future, what is known of that future, and balls that differ from training."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from benchmarks.config import Inputs
+from benchmarks.tasks.next_frame.config import NextFrameConfig, NextFrameEvaluationConfig
+from benchmarks.tasks.next_frame.data import NextFrameData, prepare_data
+from benchmarks.tasks.next_frame.evaluation import FIRST_TARGET
+from benchmarks.tasks.thinking.conditions import IN_DISTRIBUTION, VALIDATION, Ladders, Rung
+from benchmarks.tasks.thinking.config import NextFrameThinkingConfig
+from benchmarks.tasks.thinking.data import Case, Future, JudgedSet, ThinkingData, of_another
+from data_prep.config import BouncingBallsConfig
+from data_prep.synthetic.balls import from_json
+from worldmodel.data import EmbeddingClips, ordered_batches
+
+
+@dataclass(frozen=True)
+class ClipSet:
+    """Clips of one split with their frames, and their future where it is known."""
+
+    data: NextFrameData
+    split: str
+
+    @cached_property
+    def clips(self) -> EmbeddingClips:
+        """The clips, scaled as in training."""
+        return self.data.clips(self.split)
+
+    @cached_property
+    def frames(self) -> Tensor:
+        """The true frames `[B, T, 3, height, width]` in [0, 1]."""
+        return self.data.true_frames(self.split)
+
+    @cached_property
+    def sources(self) -> list[str]:
+        """The video of each clip."""
+        return [sample.source for sample in self.clips.samples]
+
+    @cached_property
+    def future(self) -> Future | None:
+        """What may follow each frame but the last; None where the corpus does not tell."""
+        shards = self.data.embeddings
+        metadata = [shards.read_metadata(sample) for sample in self.clips.samples]
+        if any("truth" not in entry for entry in metadata):
+            return None
+        known = [self._future(entry) for entry in metadata]
+        mean, spread = (torch.stack(parts) for parts in zip(*known, strict=True))
+        return Future(mean, spread)
+
+    def cases(self, batch_size: int, device: str) -> Iterator[Case]:
+        """The clips in batches: every frame but the first is to be predicted from those before."""
+        start, future = 0, self.future
+        for batch in ordered_batches(self.clips, batch_size):
+            chosen = slice(start, start + len(batch.keys))
+            start = chosen.stop
+            known = None
+            if future is not None:
+                known = Future(future.mean[chosen].to(device), future.spread[chosen].to(device))
+            clips = batch.to(device)
+            truth = self.frames[chosen, 1:].to(device)
+            yield Case(clips.frames(0, -1), clips.embeddings[:, 1:], truth, known)
+
+    def embedded(self, pictures: np.ndarray) -> Tensor:
+        """Scaled embeddings `[K, P, D]` of uint8 frames, made as the corpus would make them."""
+        frames = torch.from_numpy(pictures).permute(0, 3, 1, 2) / 255
+        size = self.frames.shape[-1]
+        frames = F.interpolate(frames, size=(size, size), mode="bicubic", antialias=True)
+        return self.data.scaler.scale_embeddings(self.data.encoder.encode(frames.clamp(0, 1)))
+
+    def _future(self, metadata: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Mean `[T - 1, P, D]` and spread `[T - 1, P]` of what may follow a clip's frames."""
+        means, spreads = [], []
+        for time in metadata["times"][:-1]:
+            motion, balls = from_json(metadata["truth"], time)
+            outcomes, probabilities = motion.outcomes(balls)
+            embeddings = self.embedded(motion.draw(outcomes))  # [K, P, D]
+            weight = torch.from_numpy(probabilities).float()[:, None, None]
+            mean = (weight * embeddings).sum(0)
+            means.append(mean)
+            spreads.append((weight * (embeddings - mean).square()).sum((0, 2)) / 2)
+        return torch.stack(means), torch.stack(spreads)
+
+
+@dataclass(frozen=True)
+class NextFrameThinkingData(ThinkingData):
+    """Clips to train on, and sets of clips to judge on."""
+
+    scored = slice(FIRST_TARGET - 1, None)
+    corpus: NextFrameData
+    sets: dict[str, JudgedSet]
+    ladders: Ladders
+
+    def decode(self, embeddings: Tensor) -> Tensor:
+        """Scaled embeddings `[B, T, P, D]` to frames `[B, T, 3, height, width]`, not clipped."""
+        return self.corpus.decode(embeddings)
+
+    def embed(self, frames: Tensor) -> Tensor:
+        """Frames `[N, 3, height, width]` in [0, 1] to scaled embeddings `[N, P, D]`."""
+        return self.corpus.scaler.scale_embeddings(self.encoder.encode(frames))
+
+    def foreign(self, case: Case) -> dict[str, Tensor]:
+        """Copies of the last frame, blurred, time-shifted and foreign frames."""
+        target = case.target
+        return {
+            "copy of the last frame": case.context.embeddings,
+            "blurred truth": self.blurred_truth(case),
+            "frame after the next": torch.cat([target[:, 1:], target[:, -2:-1]], dim=1),
+        } | of_another(target)
+
+    def describe(self) -> dict[str, Any]:
+        """What the data is, for the result."""
+        return self.corpus.describe() | self.describe_sets()
+
+
+def prepare_clips(config: NextFrameThinkingConfig, inputs: Inputs) -> NextFrameThinkingData:
+    """Make or reuse the shards of the corpus, and of balls that differ from those of training.
+
+    Raises:
+        InputError: the data cannot be used.
+    """
+    corpus = prepare_data(_as_next_frame(config, config.balls), inputs)
+    sets: dict[str, JudgedSet] = {
+        VALIDATION: ClipSet(corpus, "validation"),
+        IN_DISTRIBUTION: ClipSet(corpus, "test"),
+    }
+    ladders: Ladders = {}
+    if inputs.data is None:
+        for what, first, rungs in filter(lambda found: found[2], _ladders(config)):
+            ladders[what] = [Rung(IN_DISTRIBUTION, first)]
+            for name, degree, changes in rungs:
+                balls = replace(config.balls, train=1, validation=1, seed=1, **changes)
+                other = prepare_data(_as_next_frame(config, balls), inputs)
+                sets[name] = ClipSet(replace(other, scaler=corpus.scaler), "test")
+                ladders[what].append(Rung(name, degree))
+    return NextFrameThinkingData(corpus, sets, ladders)
+
+
+def _ladders(
+    config: NextFrameThinkingConfig,
+) -> Sequence[tuple[str, float, list[tuple[str, float, dict[str, Any]]]]]:
+    """By what grows: the degree of training, and name, degree and changed options of each rung."""
+    balls, ladders = config.balls, config.ladders
+    fastest, largest, most = balls.speeds[1], balls.radii[1], balls.balls[1]
+    return [
+        (
+            "speed over the fastest of training",
+            1.0,
+            [(f"speed x{f:g}", f, {"speeds": [fastest * f] * 2}) for f in ladders.speeds],
+        ),
+        (
+            "number of balls",
+            float(most),
+            [(f"{n} balls", float(n), {"balls": [n, n]}) for n in ladders.numbers if n > most],
+        ),
+        (
+            "size over the largest of training",
+            1.0,
+            [(f"size x{f:g}", f, {"radii": [largest * f] * 2}) for f in ladders.sizes],
+        ),
+        (
+            "gravity (widths/s²)",
+            balls.gravity,
+            [(f"gravity {g:g}", g, {"gravity": g}) for g in ladders.gravities],
+        ),
+        (
+            "turn of the hues (degrees)",
+            balls.hue,
+            [(f"hues turned {h:g}°", h, {"hue": h}) for h in ladders.hues],
+        ),
+    ]
+
+
+def _as_next_frame(config: NextFrameThinkingConfig, balls: BouncingBallsConfig) -> NextFrameConfig:
+    """The part of the configuration that makes the clips."""
+    return NextFrameConfig(
+        encoder=config.encoder,
+        backbone=config.backbone,
+        training=config.training,
+        corpus=config.corpus,
+        balls=balls,
+        evaluation=NextFrameEvaluationConfig(context_frames=2, horizon=1),
+    )
