@@ -96,9 +96,16 @@ class ThinkingData(ABC):
         return self.corpus.fingerprint
 
     @property
-    def judged_names(self) -> list[str]:
-        """The names of the sets that are reported: all but validation."""
-        return [name for name in self.sets if name != VALIDATION]
+    def ends(self) -> list[str]:
+        """The sets on which all is judged: in distribution, and where each ladder ends.
+
+        A set that belongs to no ladder is one of them; between the ends of a ladder only
+        predictions, their gain from longer thinking and their energies are judged.
+        """
+        rungs = [rung.samples for of in self.ladders.values() for rung in of]
+        last = {of[-1].samples for of in self.ladders.values()}
+        outer = {IN_DISTRIBUTION, *last}
+        return [n for n in self.sets if n != VALIDATION and (n in outer or n not in rungs)]
 
     @abstractmethod
     def decode(self, embeddings: Tensor) -> Tensor:
@@ -126,6 +133,7 @@ class ThinkingData(ABC):
         """The sizes of the sets, and the ladders."""
         return {
             "sets": {name: len(set(found.sources)) for name, found in self.sets.items()},
+            "ends": self.ends,
             "ladders": {
                 what: [[rung.samples, rung.degree] for rung in rungs]
                 for what, rungs in self.ladders.items()

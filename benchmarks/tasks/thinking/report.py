@@ -157,9 +157,9 @@ def _ladders(result: Result) -> list[Table]:
 
 
 def _by_set(result: Result, table) -> list[str | Table]:  # type: ignore[no-untyped-def]
-    """A table for each set, the set's name before it."""
+    """A table for each end of a ladder, its name before it."""
     found: list[str | Table] = []
-    for name in judged_sets(result):
+    for name in result.data["ends"]:
         found += [f"**{name}**", table(result, name)]
     return found
 

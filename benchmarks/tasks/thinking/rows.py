@@ -54,8 +54,8 @@ def with_dynamic_rows(
 ) -> Model:
     """The model with rows for rules of stopping and choice, doubts and foreign candidates.
 
-    They stand for every set but validation, which only chooses thresholds. A model that does not
-    think has doubts only: the disagreement of its training seeds.
+    They stand for the ends of the ladders; validation only chooses thresholds. A model that does
+    not think has doubts only: the disagreement of its training seeds.
     """
     if trained.planned.spec.role == Role.FLOOR:
         return model
@@ -71,7 +71,7 @@ def with_dynamic_rows(
 def _doubt_rows(
     trained: TrainedModel, contenders: Sequence[Contenders], judge: ThinkingJudge
 ) -> Iterator[Row]:
-    for name in judge.data.judged_names:
+    for name in judge.data.ends:
         for doubt in judge_doubts(judge, trained.predictors, contenders, name):
             setting = SettingRecord(doubt.kind, 0.0, True, {"doubt": doubt.kind})
             yield _row(setting, doubt.metrics, NOT_COUNTED, name)
@@ -82,7 +82,7 @@ def _stopping_rows(model: Model, trained: TrainedModel, judge: ThinkingJudge) ->
     predictors = trained.predictors
     validation = [trace(judge, predictor, longest, VALIDATION) for predictor in predictors]
     chosen = {rule: choose_threshold(validation, rule, judge.config.thresholds) for rule in RULES}
-    for name in judge.data.judged_names:
+    for name in judge.data.ends:
         traces = [trace(judge, predictor, longest, name) for predictor in predictors]
         for rule, threshold in chosen.items():
             yield _stopping_row(model, judge_stopping(traces, rule, threshold), name)
@@ -94,7 +94,7 @@ def _verifying_rows(
     thinker = energy_model(trained.predictors[0])
     assert thinker is not None
     steps = thinker.config.training_steps
-    for name in judge.data.judged_names:
+    for name in judge.data.ends:
         for choice in judge_choices(judge, trained.predictors, contenders, name):
             yield _choice_row(model, choice, steps, name)
         for verdict in judge_foreign(judge, trained.predictors, contenders, name):
