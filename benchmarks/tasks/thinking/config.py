@@ -49,11 +49,11 @@ class BallsLaddersConfig:
         hues: angles in degrees by which the hues of the balls are turned.
     """
 
-    speeds: list[float] = field(default_factory=lambda: [1.5, 2.0, 3.0])
+    speeds: list[float] = field(default_factory=lambda: [1.5, 3.0])
     numbers: list[int] = field(default_factory=lambda: [3, 4])
     sizes: list[float] = field(default_factory=lambda: [1.2, 1.4])
-    gravities: list[float] = field(default_factory=lambda: [0.25, 0.5, 1.0])
-    hues: list[float] = field(default_factory=lambda: [30.0, 60.0, 120.0])
+    gravities: list[float] = field(default_factory=lambda: [0.25, 1.0])
+    hues: list[float] = field(default_factory=lambda: [45.0, 120.0])
 
     def __post_init__(self) -> None:
         for name, least in (("speeds", 1), ("numbers", 0), ("sizes", 1), ("gravities", 0)):
