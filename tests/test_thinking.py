@@ -1,19 +1,25 @@
 """The thinking task: stopping, choice, the known future, and a small run from end to end."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from baselines.config import TransformerPPConfig
+from baselines.transformer_pp import TransformerPP
 from benchmarks.command_line import main
 from benchmarks.config import Inputs
 from benchmarks.options import parse, to_config
 from benchmarks.reporting.results import Model, Result, Row, read_result
 from benchmarks.tasks.registry import load_task
+from benchmarks.tasks.thinking.looping import LoopedLonger
 from benchmarks.tasks.thinking.next_frame import ClipSet, NextFrameThinkingData
 from benchmarks.tasks.thinking.stopping import Trace, choose_threshold, judge_stopping
 from data_prep.synthetic.balls import from_json
+from worldmodel.config import BackboneConfig
+from worldmodel.predictor import Clips
 
 SMALL = [
     *("--task", "thinking", "--preset", "smoke", "--models", "ebt,transformer_pp,copy_last"),
@@ -217,3 +223,19 @@ def test_denoising_is_a_part(tmp_path: Path) -> None:
     gains = [r.metrics["gain_of_more"] for r in direct.rows if "gain_of_more" in r.metrics]
     assert len(gains) == len(sets)  # the regressor, applied to its own output
     assert main(["--report", str(tmp_path / "run")]) == 0
+
+
+def test_a_looped_model_at_its_trained_depth_is_what_was_trained() -> None:
+    backbone = BackboneConfig(layers=2, heads=2, width=16, depth=6)
+    looped = TransformerPP(TransformerPPConfig(), backbone, (2, 2), 5)
+    batch = Clips(torch.randn(3, 4, 4, 5), ["a", "b", "c"])
+    expected = looped.predict(batch, looped.trained_setting()).prediction
+    longer = LoopedLonger(looped)
+    found = longer.predict_all(batch, longer.settings([]))
+    assert [setting.count for setting in longer.settings([])] == [3, 6, 12, 24]
+    assert torch.equal(found[1].prediction, expected)
+    deep = TransformerPP(TransformerPPConfig(), replace(backbone, depth=24), (2, 2), 5)
+    deep.load_state_dict(looped.state_dict())
+    again = deep.predict(batch, deep.trained_setting()).prediction
+    assert torch.equal(found[3].prediction, again)
+    assert torch.equal(looped.predict(batch, looped.trained_setting()).prediction, expected)

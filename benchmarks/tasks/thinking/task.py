@@ -54,6 +54,7 @@ class ThinkingTask(Task[Config, "ThinkingData"], Generic[Config]):
         from benchmarks.reporting.results import Result, describe_environment
         from benchmarks.tasks.thinking.conditions import IN_DISTRIBUTION, ThinkingCondition
         from benchmarks.tasks.thinking.evaluation import SELECTING, ThinkingJudge, compare_all
+        from benchmarks.tasks.thinking.looping import with_more_loops
         from benchmarks.tasks.thinking.pictures import write_thinking
         from benchmarks.tasks.thinking.rows import with_dynamic_rows, with_gains
         from benchmarks.training.fit import TrainedModel, train_models, training_logs
@@ -65,7 +66,8 @@ class ThinkingTask(Task[Config, "ThinkingData"], Generic[Config]):
         def select(model: TrainedModel) -> Setting:
             return selected_setting(model.predictors, judge, evaluation.counts, SELECTING)
 
-        trained = train_models(self.declared, config, data, out, device, select)
+        found = train_models(self.declared, config, data, out, device, select)
+        trained = [with_more_loops(model) for model in found]
         unit = judge.unit_flops(self.plain(config, data))
         judged = judge_models(trained, judge, evaluation, unit, device, lambda _: [])
         farthest = [rungs[-1].samples for rungs in data.ladders.values()][:1]
