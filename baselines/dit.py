@@ -17,8 +17,8 @@ from denoise.config import STEPS, TRAINED_LEVEL, step_of
 from denoise.corruption import FIRST_BETA, LAST_BETA, cumulative_alphas, signal_and_noise
 from denoise.data import NoisyImages
 from denoise.model import TrainedDenoiser
+from worldmodel.attention import at_least_float32
 from worldmodel.config import BackboneConfig
-from worldmodel.layers import at_least_float32
 from worldmodel.predictor import Clips, Passes, Setting, Trajectory, counted, expect
 
 PredictNoise = Callable[[Tensor, int], Tensor]

@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.config import TransformerPPConfig
+from worldmodel.attention import at_least_float32
 from worldmodel.backbone import ContextEncoder, EncodedContext
 from worldmodel.config import BackboneConfig
 from worldmodel.energy import HEAD_STD
-from worldmodel.layers import at_least_float32
 from worldmodel.predictor import Clips, Predictor, Setting, Trajectory
 from worldmodel.rollout import cached_rollout
 

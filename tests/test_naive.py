@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.tasks.throughput.naive import NaiveEBT
+from worldmodel import attention, backbone, thinking
 from worldmodel.config import BackboneConfig, EBTConfig
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Clips, Thinking
@@ -48,6 +49,19 @@ def gradients(model: NextFrameEBT, losses: list[Tensor]) -> dict[str, Tensor]:
     return {name: gradient for name, gradient in found.items() if gradient.abs().max() > 0}
 
 
+@pytest.fixture(params=["all frames at once", "one by one", "recomputed", "in groups"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The ways in which attention is computed, whatever the number of patches."""
+    found: str = request.param
+    if found != "all frames at once":
+        monkeypatch.setattr(backbone, "LEAST_PATCHES", 1)
+        monkeypatch.setattr(attention, "RECOMPUTED_FROM", 1 if found == "recomputed" else 1000)
+    if found == "in groups":
+        monkeypatch.setattr(thinking, "GROUPED_TOKENS", 8)  # two frames of four patches
+    return found
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_energies_and_their_gradients_are_equal(options: dict[str, object]) -> None:
     model, naive = pair(options)
@@ -62,6 +76,7 @@ def test_energies_and_their_gradients_are_equal(options: dict[str, object]) -> N
     assert torch.allclose(of_fast, of_slow, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_losses_and_what_they_teach_are_equal(options: dict[str, object]) -> None:
     model, naive = pair(options)

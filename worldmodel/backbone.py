@@ -12,8 +12,9 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from worldmodel.attention import LEAST_PATCHES, Seen
 from worldmodel.config import BackboneConfig
-from worldmodel.layers import Block, KeptBlock, KeptNorm, RMSNorm, Rotary, Seen, initialise
+from worldmodel.layers import Block, KeptBlock, KeptNorm, RMSNorm, Rotary, initialise
 
 
 @dataclass(frozen=True)
@@ -139,9 +140,13 @@ class Transformer(nn.Module):
 
         The c-th is a candidate for the frame after the first `visible[c]` frames of the context.
         """
-        rotation, hidden = self.rotary(visible), _hidden(context, visible, tokens.shape[2])
+        rotation, patches = self.rotary(visible), tokens.shape[2]
+        frames = None
+        if len(visible) > 1 and patches >= LEAST_PATCHES and not torch.compiler.is_compiling():
+            frames = visible.tolist()
+        hidden = _hidden(context, visible, patches) if frames is None else None
         seen = [
-            Seen(key, value, hidden, rotation)
+            Seen(key, value, hidden, rotation, frames)
             for key, value in zip(context.keys, context.values, strict=True)
         ]
         x, blocks = tokens, []

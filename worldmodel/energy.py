@@ -204,16 +204,18 @@ class EnergyTransformer(nn.Module):
         return context.embeddings[:, visible - 1] if self.anchor == "last_frame" else 0.0
 
 
-def deviance(energy: Tensor, error: Tensor) -> Tensor:
+def deviance(energy: Tensor, error: Tensor, scale: Tensor | None = None) -> Tensor:
     """How far energies are from the expected errors; lowest, for each, where it is that.
 
     The sum of two proper scores of a positive mean (Patton, 2011): the deviance of an
     exponential distribution, error / energy + log energy, in which every patch counts by its
     relative error; and that of a Poisson distribution, energy - error log energy, in units of the
     mean error, in which large errors count and which is lowest only where the means agree. Neither
-    depends on the scale. Both arguments are at least 0 and of one shape.
+    depends on the scale. Both arguments are at least 0 and of one shape. `scale` is the mean error
+    of all, where `error` is a part.
     """
     energy, error = energy + DEVIANCE_FLOOR, error + DEVIANCE_FLOOR
     exponential = error / energy + energy.log()
-    poisson = (energy - error * energy.log()) / error.mean()
+    mean = error.mean() if scale is None else scale + DEVIANCE_FLOOR
+    poisson = (energy - error * energy.log()) / mean
     return (exponential + poisson).mean()

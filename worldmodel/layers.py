@@ -15,12 +15,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from worldmodel.attention import (
+    KeptAttention,
+    Rotation,
+    Seen,
+    at_least_float32,
+    attend,
+    attention_gradient,
+)
 from worldmodel.config import BackboneConfig
 
 # Llama's base for time; patches lie on grids of a few dozen rows, so space turns faster.
 TIME_BASE, SPACE_BASE = 10_000.0, 100.0
 
-Rotation = tuple[Tensor, Tensor]  # cosine and signed sine of every token
 KeyValue = tuple[Tensor, Tensor]  # keys and values of a layer, `[B, A, L, K]` each
 
 
@@ -40,21 +47,6 @@ class KeptFeedForward(NamedTuple):
     silu: Tensor
 
 
-class KeptAttention(NamedTuple):
-    """Turned queries (scaled) and keys, and values, `[B, A, C, P, K]`; weights
-    `[B, A, C, P, L + P]`; what they gave `[B, A, C * P, K]`.
-
-    Where `_is_one`, without the dimension C, and with the context's keys and values before the
-    frame's own `[B, A, L + P, K]`.
-    """
-
-    query: Tensor
-    key: Tensor
-    value: Tensor
-    weights: Tensor
-    mixed: Tensor
-
-
 class KeptBlock(NamedTuple):
     """What the input gradient of a block needs from its forward pass."""
 
@@ -62,20 +54,6 @@ class KeptBlock(NamedTuple):
     attention: KeptAttention
     feed_forward_norm: KeptNorm
     feed_forward: KeptFeedForward
-
-
-class Seen(NamedTuple):
-    """What candidates attend to in one layer, in addition to their own frame.
-
-    `key` and `value` are the context's `[B, A, L, K]`, `hidden [C, 1, L]` is minus infinity at the
-    tokens that a candidate frame must not see and zero elsewhere, or None where there are none;
-    `rotation` is the candidates'.
-    """
-
-    key: Tensor
-    value: Tensor
-    hidden: Tensor | None
-    rotation: Rotation
 
 
 class RMSNorm(nn.Module):
@@ -212,7 +190,6 @@ class Attention(nn.Module):
         )  # [B, A, C * P, K]; each is read by several products
         query = _turned(query, _scaled(seen.rotation, self.scale))
         key = _turned(key, seen.rotation)
-        attend = _attend_from_one if _is_one(seen, frames) else _attend_from_many
         kept = attend(query, key, value, seen, frames)
         return self.output(self._merge(kept.mixed)).unflatten(1, frames), kept
 
@@ -222,8 +199,7 @@ class Attention(nn.Module):
         flat = self._heads(gradient.flatten(1, 2) @ self.output.weight).contiguous()
         # Weighted sum of the weights' gradients, as in FlashAttention (2205.14135, appendix B.4).
         expected = (flat * kept.mixed).sum(dim=3, keepdim=True)
-        back = _back_to_one if _is_one(seen, frames) else _back_to_many
-        to_query, to_key, to_value = back(flat, expected, kept, seen, frames)
+        to_query, to_key, to_value = attention_gradient(flat, expected, kept, seen, frames)
         cosine, sine = seen.rotation
         inverse = (cosine, -sine)
         y = self._merge(to_value) @ self.value.weight
@@ -274,68 +250,10 @@ class Block(nn.Module):
         return gradient + self.attention_norm.input_gradient(y, kept.attention_norm)
 
 
-def _is_one(seen: Seen, frames: torch.Size) -> bool:
-    """Whether one candidate frame follows at most one frame, as in denoising.
-
-    A longer context's keys would cost more to copy than the second product does.
-    """
-    return frames[0] == 1 and seen.key.shape[2] <= frames[1]
-
-
-def _attend_from_one(
-    query: Tensor, key: Tensor, value: Tensor, seen: Seen, frames: torch.Size
-) -> KeptAttention:
-    """One candidate frame: all its patches see all keys, so they make one product."""
-    key, value = torch.cat([seen.key, key], dim=2), torch.cat([seen.value, value], dim=2)
-    weights = at_least_float32(query @ key.mT).softmax(dim=3).to(value.dtype)  # [B, A, P, L + P]
-    return KeptAttention(query, key, value, weights, weights @ value)
-
-
-def _back_to_one(
-    gradient: Tensor, expected: Tensor, kept: KeptAttention, seen: Seen, frames: torch.Size
-) -> tuple[Tensor, Tensor, Tensor]:
-    to_scores = kept.weights * (gradient @ kept.value.mT).sub_(expected)  # [B, A, P, L + P]
-    own, weights = to_scores[..., -frames[1] :], kept.weights[..., -frames[1] :]
-    return to_scores @ kept.key, own.mT @ kept.query, weights.mT @ gradient
-
-
-def _attend_from_many(
-    query: Tensor, key: Tensor, value: Tensor, seen: Seen, frames: torch.Size
-) -> KeptAttention:
-    """Many candidate frames: one product for the context that they share, one for their own."""
-    to_context = (query @ seen.key.mT).unflatten(2, frames)  # [B, A, C, P, L]
-    if seen.hidden is not None:
-        to_context = to_context + seen.hidden
-    query, key, value = (t.unflatten(2, frames) for t in (query, key, value))  # [B, A, C, P, K]
-    scores = torch.cat([to_context, query @ key.mT], dim=4)
-    weights = at_least_float32(scores).softmax(dim=4).to(value.dtype)
-    of_context, of_own = weights.split([seen.key.shape[2], frames[1]], dim=4)
-    mixed = of_context.flatten(2, 3) @ seen.value + (of_own @ value).flatten(2, 3)
-    return KeptAttention(query, key, value, weights, mixed)
-
-
-def _back_to_many(
-    gradient: Tensor, expected: Tensor, kept: KeptAttention, seen: Seen, frames: torch.Size
-) -> tuple[Tensor, Tensor, Tensor]:
-    own = gradient.unflatten(2, frames)  # [B, A, C, P, K]
-    to_context = (gradient @ seen.value.mT).unflatten(2, frames)  # [B, A, C, P, L]
-    to_weights = torch.cat([to_context, own @ kept.value.mT], dim=4)
-    to_scores = kept.weights * to_weights.sub_(expected.unflatten(2, frames))
-    to_seen, to_own = to_scores.split([seen.key.shape[2], frames[1]], dim=4)
-    to_query = to_seen.flatten(2, 3) @ seen.key + (to_own @ kept.key).flatten(2, 3)
-    of_own = kept.weights[..., -frames[1] :]
-    return to_query, (to_own.mT @ kept.query).flatten(2, 3), (of_own.mT @ own).flatten(2, 3)
-
-
 def initialise(module: nn.Module) -> None:
     """Normal weights that keep the variance of their input."""
     if isinstance(module, nn.Linear):
         nn.init.normal_(module.weight, std=module.in_features**-0.5)
-
-
-def at_least_float32(x: Tensor) -> Tensor:
-    """The tensor in float32, or wider if it is."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _frequencies(base: float, pairs: int) -> Tensor:

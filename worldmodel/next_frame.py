@@ -27,7 +27,7 @@ from worldmodel.system2 import (
     number_of_steps,
     step_size_factors,
 )
-from worldmodel.thinking import think, thinking_step
+from worldmodel.thinking import frame_groups, think, thinking_step
 
 
 class NextFrameEBT(Predictor):
@@ -139,9 +139,10 @@ class NextFrameEBT(Predictor):
     def training_losses(self, batch: Clips, seed: int) -> Iterator[Tensor]:
         """Smooth-L1 on the candidates after the thinking steps, through the steps.
 
-        With `detach` the losses come one step at a time and the context gathers their gradients
-        as leaves, so that memory does not grow with the number of steps; last comes a loss of value
-        zero that hands them on to the context.
+        With `detach` the losses come one step and one group of frames at a time, and the context
+        gathers their gradients as leaves, so that memory grows neither with the number of steps
+        nor with that of large frames; last comes a loss of value zero that hands them on to the
+        context.
         """
         clips, observed = batch.embeddings, batch.observed
         noise = noise_like(clips[:, 1:], Stream.TRAINING_START, seed)
@@ -160,24 +161,38 @@ class NextFrameEBT(Predictor):
     def _step_losses(self, context: EncodedContext, batch: Replayed, seed: int) -> Iterator[Tensor]:
         """The part of the training loss that each judged thinking step gives."""
         config, target, candidate = self.config, batch.target[:, 1:], batch.start
-        visible = torch.arange(1, context.frames + 1, device=target.device)
+        frames, patches = target.shape[1:3]
+        visible = torch.arange(1, frames + 1, device=target.device)
+        groups = frame_groups(frames, patches) if config.detach else [slice(None)]
         steps = number_of_steps(config, seed)
         for step in range(1, steps + 1):
             judged = config.loss_at == "each" or step == steps
-            with torch.set_grad_enabled(judged or not config.detach):
-                start = candidate.detach() if config.detach else candidate
-                factors = step_size_factors(start, config, seed, step)
-                noise = langevin_noise(start, config, seed, step)
-                candidate, energies = thinking_step(
-                    self.energy, start, context, visible, factors, noise
-                )
-            if judged:
-                share = steps if config.loss_at == "each" else 1
-                loss = F.smooth_l1_loss(candidate, target)
-                if weight := config.resolved_calibration:
-                    error = (start.detach() - target).square().sum(-1) / 2  # [B, C, P]
-                    loss = loss + weight * deviance(energies, error)
-                yield loss / share
+            start = candidate.detach() if config.detach else candidate
+            factors = step_size_factors(start, config, seed, step)
+            noise = langevin_noise(start, config, seed, step)
+            error = (start.detach() - target).square().sum(-1) / 2  # [B, C, P]
+            moved = []
+            for group in groups:
+                with torch.set_grad_enabled(judged or not config.detach):
+                    part, energies = thinking_step(
+                        self.energy,
+                        start[:, group],
+                        context,
+                        visible[group],
+                        None if factors is None else factors[:, group],
+                        None if noise is None else noise[:, group],
+                    )
+                moved.append(part.detach() if config.detach else part)
+                if judged:
+                    share = part.shape[1] / frames
+                    if config.loss_at == "each":
+                        share /= steps
+                    loss = F.smooth_l1_loss(part, target[:, group])
+                    if weight := config.resolved_calibration:
+                        scale = error.mean()
+                        loss = loss + weight * deviance(energies, error[:, group], scale)
+                    yield loss * share
+            candidate = torch.cat(moved, dim=1)
         if config.replay:
             self._replay.keep(batch, candidate)
 

@@ -1,6 +1,6 @@
 """Thinking: descent of the energy on the candidate."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -8,6 +8,8 @@ from torch import Tensor
 from worldmodel.backbone import EncodedContext
 from worldmodel.energy import EnergyTransformer
 from worldmodel.predictor import Trajectory
+
+GROUPED_TOKENS = 512  # of candidates that are thought about at once
 
 
 class NonFiniteError(FloatingPointError):
@@ -53,18 +55,53 @@ def think(
     Raises:
         NonFiniteError: an energy or candidate is not finite.
     """
-    candidates, values = [start], []
+    parts = []
     with torch.no_grad():
-        for step in range(1, steps + 1):
-            candidate, value = thinking_step(
-                energy, candidates[-1], context, visible, noise=noise(step)
-            )
-            candidates.append(candidate)
-            values.append(value)
-        if energies:
-            values.append(energy.patch_energies(candidates[-1], context, visible))
+        added = {step: noise(step) for step in range(1, steps + 1)}
+        for group in frame_groups(len(visible), start.shape[2]):
+            parts.append(_descend(energy, start, context, visible, group, added, energies))
+    candidates, values = (
+        [torch.cat(each, dim=1) for each in zip(*of_groups, strict=True)]
+        for of_groups in zip(*parts, strict=True)
+    )
     _require_finite(candidates[1:], values, keys)
     return Trajectory(torch.stack(candidates), torch.stack(values) if energies else None)
+
+
+def frame_groups(frames: int, patches: int) -> list[slice]:
+    """Candidate frames in groups of few tokens: no frame depends on another candidate.
+
+    So the memory of a thinking step does not grow with the number of frames. Small frames make one
+    group.
+    """
+    size = max(1, GROUPED_TOKENS // patches)
+    return [slice(first, min(first + size, frames)) for first in range(0, frames, size)]
+
+
+def _descend(
+    energy: EnergyTransformer,
+    start: Tensor,
+    context: EncodedContext,
+    visible: Tensor,
+    group: slice,
+    noise: Mapping[int, Tensor | None],
+    energies: bool,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Candidates `[B, C, P, D]` and energies of patches of a group of frames after every step."""
+    candidates, values, visible = [start[:, group]], [], visible[group]
+    for added in noise.values():
+        candidate, value = thinking_step(
+            energy,
+            candidates[-1],
+            context,
+            visible,
+            noise=None if added is None else added[:, group],
+        )
+        candidates.append(candidate)
+        values.append(value)
+    if energies:
+        values.append(energy.patch_energies(candidates[-1], context, visible))
+    return candidates, values
 
 
 def _require_finite(candidates: list[Tensor], values: list[Tensor], keys: Sequence[str]) -> None:
