@@ -1,4 +1,5 @@
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -8,6 +9,8 @@ import torch.nn.functional as F
 from baselines.config import TransformerPPConfig
 from baselines.transformer_pp import TransformerPP
 from baselines.trivial import CopyLast, LinearExtrapolation, MeanFrame
+from benchmarks.measure.costs import peak_memory
+from worldmodel.backbone import Transformer
 from worldmodel.config import BackboneConfig, EBTConfig
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.noise import Stream, keyed_noise, noise_like
@@ -300,3 +303,25 @@ def test_candidates_from_elsewhere_get_the_energies_that_thinking_gives() -> Non
     several = trajectory.candidates.movedim(0, 2)  # [B, T, M + 1, P, D]
     verified = model.verify(batch, several)
     assert torch.allclose(verified, trajectory.patch_energies.movedim(0, 2), atol=1e-5)
+
+
+@pytest.mark.parametrize("build", [ebt, transformer_pp])
+def test_recomputing_blocks_changes_memory_and_no_gradient(build: Callable[[], Predictor]) -> None:
+    batch, found = clips(4), []
+    for recompute in (False, True):
+        model = build()
+        if recompute:
+            assert isinstance(model.backbone, Transformer)
+            model.backbone.enable_gradient_checkpointing()
+
+        def step(model: Predictor = model) -> None:
+            for loss in model.training_losses(batch, seed=3):
+                loss.backward()
+
+        step()
+        gradients = [p.grad.clone() for p in model.parameters() if p.grad is not None]
+        found.append((gradients, peak_memory(step, "cpu")))
+    (kept, memory), (recomputed, less) = found
+    assert len(kept) == len(recomputed)
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(kept, recomputed, strict=True))
+    assert less < memory

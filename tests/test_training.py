@@ -230,6 +230,6 @@ def test_a_loss_that_is_not_finite_names_step_and_clips(
     predictor = build("residual")
     torch.nn.init.constant_(predictor.get_parameter("energy.residual_head.weight"), float("nan"))
     with pytest.raises(
-        NonFiniteError, match=r"thinking step 1 of training step 0, clips train-000000-"
+        NonFiniteError, match=r"part 1 of 3 of training step 0, clips train-000000-"
     ):
         train(predictor, embedding_shards, tmp_path)

@@ -9,14 +9,15 @@ Letters in shapes: B batch, C candidate frames, P patches per frame, A attention
 head, L context tokens, S context tokens that a frame sees.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+Value = TypeVar("Value")
 Rotation = tuple[Tensor, Tensor]  # cosine and signed sine of every token
 LEAST_PATCHES = 48  # from which candidate frames are taken one by one
 RECOMPUTED_FROM = 128  # patches; with fewer, keeping attention weights is cheap enough
@@ -156,7 +157,7 @@ def _attend_one_by_one(
         parts = [_attend_from_one(q, k, v, *prefix) for (q, k, v), prefix in pairs]
         mixed = torch.cat([part.mixed for part in parts], dim=2)
         return KeptAttention(query, key, value, None, mixed, parts)
-    taken = [_recomputed(_take, *own, *prefix) for own, prefix in pairs]
+    taken = [recomputed(_take, *own, *prefix) for own, prefix in pairs]
     return KeptAttention(query, key, value, None, torch.cat(taken, dim=2))
 
 
@@ -169,7 +170,7 @@ def _back_one_by_one(
     else:
         owns = _by_frame(frames, gradient, expected, kept.query, kept.key, kept.value)
         pairs = zip(owns, _prefixes(seen, frames), strict=True)
-        found = [_recomputed(_attend_and_back, *own, *prefix) for own, prefix in pairs]
+        found = [recomputed(_attend_and_back, *own, *prefix) for own, prefix in pairs]
     to_query, to_key, to_value = (torch.cat(part, dim=2) for part in zip(*found, strict=True))
     return to_query, to_key, to_value
 
@@ -211,8 +212,9 @@ def _prefixes(seen: Seen, frames: torch.Size) -> Iterator[tuple[Tensor, Tensor]]
         yield seen.key[:, :, : count * frames[1]], seen.value[:, :, : count * frames[1]]
 
 
-def _recomputed(function, *tensors: Tensor):  # type: ignore[no-untyped-def]
+def recomputed(function: Callable[..., Value], *inputs: Any) -> Value:
     """The function's value; where gradients are recorded, its inputs alone are kept for them."""
     if not torch.is_grad_enabled():
-        return function(*tensors)
-    return checkpoint(function, *tensors, use_reentrant=False, preserve_rng_state=False)
+        return function(*inputs)
+    value: Value = checkpoint(function, *inputs, use_reentrant=False, preserve_rng_state=False)
+    return value

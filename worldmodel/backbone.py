@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from worldmodel.attention import LEAST_PATCHES, Seen
+from worldmodel.attention import LEAST_PATCHES, Seen, recomputed
 from worldmodel.config import BackboneConfig
 from worldmodel.layers import Block, KeptBlock, KeptNorm, RMSNorm, Rotary, initialise
 
@@ -101,6 +101,7 @@ class Transformer(nn.Module):
         blocks = [Block(config) for _ in range(config.layers)]
         self.blocks = nn.ModuleList(blocks)
         self.depth = config.resolved_depth
+        self._recompute = False
         self.heads = config.heads
         self.norm = RMSNorm(config.width)
         self.rotary = Rotary(config.width // config.heads, grid)
@@ -130,10 +131,20 @@ class Transformer(nn.Module):
         keys, values = [], []
         for layer, block in enumerate(self._typed_blocks()):
             earlier = (past.keys[layer], past.values[layer]) if past else None
-            x, key, value = block.context(x, rotation, earlier, mask)
+            if self._recompute:
+                x, key, value = recomputed(block.context, x, rotation, earlier, mask)
+            else:
+                x, key, value = block.context(x, rotation, earlier, mask)
             keys.append(key)
             values.append(value)
         return self.norm(x).unflatten(1, (new, patches)), keys, values
+
+    def enable_gradient_checkpointing(self) -> None:
+        """Compute the context stream's blocks again in the backward pass; keep their inputs only.
+
+        Candidates are thought about in groups of few tokens, which keeps their memory small.
+        """
+        self._recompute = True
 
     def candidates(self, tokens: Tensor, context: EncodedContext, visible: Tensor) -> CandidatePass:
         """One pass of the candidate stream over tokens `[B, C, P, W]`.

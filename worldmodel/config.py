@@ -238,6 +238,8 @@ class TrainingConfig:
         clip_norm: largest norm of the gradient; a longer gradient is shortened to it.
         precision: precision of matrix products; candidates, energies and updates are always
             float32.
+        checkpoint_blocks: whether the blocks of a model are computed again in the backward pass,
+            instead of keeping all that they need: less memory for about a third more time.
         compile: whether training runs through torch.compile; `auto` compiles where enough steps
             are planned to pay for its start-up of a minute or more.
         ema: decay of an exponential moving average of the weights, which is then what is judged
@@ -259,6 +261,7 @@ class TrainingConfig:
     context_noise: float = 0.0
     clip_norm: float = 1.0
     precision: Precision = "32-true"
+    checkpoint_blocks: bool = False
     compile: Compile = "auto"
     ema: float = 0.0
     validate_every: int = 200

@@ -72,7 +72,7 @@ class PredictorTraining(L.LightningModule):
         """One optimiser step.
 
         Raises:
-            NonFiniteError: a loss is not finite; names thinking step, training step and clips.
+            NonFiniteError: a loss is not finite; names its part, the training step and the clips.
         """
         self.zero_grad()
         losses = []
@@ -83,10 +83,10 @@ class PredictorTraining(L.LightningModule):
             losses.append(loss.detach())
         total = torch.stack(losses).sum()
         if not bool(total.isfinite()):
-            step = [bool(loss.isfinite()) for loss in losses].index(False) + 1
+            part = [bool(loss.isfinite()) for loss in losses].index(False) + 1
             raise NonFiniteError(
-                f"loss not finite at thinking step {step} of training step {self.global_step}, "
-                f"clips {', '.join(batch.keys)}"
+                f"loss not finite in part {part} of {len(losses)} of training step "
+                f"{self.global_step}, clips {', '.join(batch.keys)}"
             )
         # Lightning's own clipping refuses fused optimisers in mixed precision. Only float16, which
         # is not offered, would need that: it scales its gradients.
@@ -200,6 +200,8 @@ def train_predictor(
         return TrainingRecord(**json.loads((folder / RECORD).read_text()))
     batch = next(iter(training_batches(data.train, config.batch_size, data.seed, 0, 1)))
     predictor.calibrate(batch)
+    if config.checkpoint_blocks and predictor.backbone is not None:
+        predictor.backbone.enable_gradient_checkpointing()  # type: ignore[operator]
     compiling, start_up = is_to_compile(config.compile, config.steps, device), 0.0
     module = PredictorTraining(predictor, config, learning_rate, data.seed)
     _quiet_lightning()

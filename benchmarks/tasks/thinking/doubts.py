@@ -1,7 +1,8 @@
 """What else might know the error: the last update, the spread of candidates, an ensemble."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -59,11 +60,11 @@ def judge_doubts(
     sources = judge.data.sets[name].sources
     by_seed: dict[str, list[dict[str, np.ndarray]]] = {}
     for predictor, others in zip(predictors, contenders, strict=True):
-        for kind, values in _collect(judge, name, _own_estimates, predictor, others).items():
+        estimates = partial(_own_estimates, judge, predictor, others)
+        for kind, values in _collect(judge, name, estimates).items():
             by_seed.setdefault(kind, []).append(_by_source(values, sources))
     if len(predictors) > 1:
-        found = _collect(judge, name, _ensemble_estimate, predictors)
-        for kind, values in found.items():
+        for kind, values in _collect(judge, name, partial(_ensemble_estimate, predictors)).items():
             by_seed[f"{kind} of {len(predictors)}"] = [_by_source(values, sources)]
     return [
         Doubt(kind, _metrics({key: np.stack([of[key] for of in seeds]) for key in seeds[0]}))
@@ -71,11 +72,13 @@ def judge_doubts(
     ]
 
 
-def _collect(judge: ThinkingJudge, name: str, estimates, *models) -> dict[str, dict[str, Tensor]]:  # type: ignore[no-untyped-def]
+def _collect(
+    judge: ThinkingJudge, name: str, estimates: Callable[[Case], Iterable[tuple[str, Estimate]]]
+) -> dict[str, dict[str, Tensor]]:
     """Values `[samples]` by kind of estimate and name."""
     parts: dict[str, dict[str, list[Tensor]]] = {}
     for case in judge.cases(name):
-        for kind, (doubt, error) in estimates(judge, case, *models):
+        for kind, (doubt, error) in estimates(case):
             doubt, error = doubt[:, judge.data.scored], error[:, judge.data.scored]
             values = {ENERGY: doubt.sum(-1), ERROR: error.sum(-1)}
             if doubt.shape[-1] > 2:
@@ -89,7 +92,7 @@ def _collect(judge: ThinkingJudge, name: str, estimates, *models) -> dict[str, d
 
 
 def _own_estimates(
-    judge: ThinkingJudge, case: Case, predictor: Predictor, others: Contenders
+    judge: ThinkingJudge, predictor: Predictor, others: Contenders, case: Case
 ) -> Iterator[tuple[str, Estimate]]:
     """What a single trained model that thinks can say of its own prediction."""
     model = energy_model(predictor)
@@ -107,7 +110,7 @@ def _own_estimates(
 
 
 def _ensemble_estimate(
-    judge: ThinkingJudge, case: Case, predictors: Sequence[Predictor]
+    predictors: Sequence[Predictor], case: Case
 ) -> Iterator[tuple[str, Estimate]]:
     """How far the predictors disagree, as an estimate of the error of their mean."""
     members = [p.predict(case.context, p.trained_setting()).prediction for p in predictors]

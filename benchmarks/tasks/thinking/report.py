@@ -1,6 +1,6 @@
 """The report of thinking: what it buys, in words, tables and figures."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.reporting.answers import answers
@@ -156,7 +156,7 @@ def _ladders(result: Result) -> list[Table]:
     return [ladder_table(result, what) for what in result.data["ladders"]]
 
 
-def _by_set(result: Result, table) -> list[str | Table]:  # type: ignore[no-untyped-def]
+def _by_set(result: Result, table: Callable[[Result, str], Table]) -> list[str | Table]:
     """A table for each end of a ladder, its name before it."""
     found: list[str | Table] = []
     for name in result.data["ends"]:
