@@ -18,7 +18,7 @@ from data_prep.errors import InputError
 from data_prep.options import run_command
 
 # Options that say what to do with a run, not what the run is.
-NOT_KEPT = ("config", "resume", "report", "out", "search", "part", "__default_config__")
+NOT_KEPT = ("config", "resume", "report", "out", "search", "part", "size", "__default_config__")
 PLACES = ("--out", "--cache-dir", "--resume")
 COMMAND = "command.txt"  # in the folder of a run: how it was begun
 

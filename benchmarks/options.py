@@ -22,6 +22,7 @@ from data_prep.options import (
     value_of,
     values_of,
 )
+from worldmodel.config import SIZES
 
 DEFAULT_PRESET = "cpu"
 COMPARISON_FIELDS = ("sections", "models", "seeds")
@@ -105,6 +106,9 @@ def _add_task_options(parser: Parser, task: str) -> None:
         parser.add_argument("--seeds", default="0", help="training seeds, such as 0,1,2")
         names = ", ".join(spec.name for spec in found.declared)
         parser.add_argument("--models", type=str | None, help=f"models to run, of {names}")
+        parser.add_argument(
+            "--size", type=str | None, help=f"size of all backbones by name: {', '.join(SIZES)}"
+        )
         parser.add_argument("--resume", type=str | None, help="continue the run in this folder")
         parser.add_argument(
             "--search",
@@ -126,7 +130,7 @@ def parse(arguments: list[str]) -> Namespace:
     Raises:
         InputError: an option, key or value is wrong.
     """
-    arguments = config_first(_with_part(arguments))
+    arguments = config_first(_with_size(_with_part(arguments)))
     resumed = value_of(arguments, "--resume")
     preset = value_of(arguments, "--preset") or DEFAULT_PRESET
     defaults = None
@@ -223,6 +227,22 @@ def _with_part(arguments: list[str]) -> list[str]:
             continue
         kept.append(argument)
     return ["--task", PARTS[task][part], *kept]
+
+
+def _with_size(arguments: list[str]) -> list[str]:
+    """The arguments with layers, heads and width before them that `--size` stands for.
+
+    Raises:
+        InputError: there is no such size.
+    """
+    name = value_of(arguments, "--size")
+    if name is None:
+        return arguments
+    if name not in SIZES:
+        raise InputError(f"--size {name}: {did_you_mean(name, list(SIZES))}")
+    size = SIZES[name]
+    given = {"layers": size.layers, "heads": size.heads, "width": size.width}
+    return [*(f"--backbone.{option}={value}" for option, value in given.items()), *arguments]
 
 
 def _task_of(files: list[str], resumed: Path | None) -> str | None:

@@ -183,3 +183,16 @@ def test_print_config_gives_a_file_that_can_be_used(
     assert config == to_config(
         parse(["--task", "next_frame", "--preset", "smoke", "--ebt.form", "linear"])
     )
+
+
+def test_a_size_by_name_gives_way_to_what_is_said_of_the_backbone() -> None:
+    config = to_config(parse(["--task", "next_frame", "--size", "xxs"]))
+    assert (config.backbone.layers, config.backbone.heads, config.backbone.width) == (6, 6, 384)
+    arguments = ["--task", "denoise", "--backbone.layers", "3", "--size=small"]
+    backbone = to_config(parse(arguments)).backbone
+    assert (backbone.layers, backbone.heads, backbone.width) == (3, 12, 768)
+
+
+def test_an_unknown_size_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--task", "next_frame", "--size", "smal"]) == 2
+    assert "--size smal: did you mean small?" in capsys.readouterr().err

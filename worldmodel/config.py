@@ -52,6 +52,19 @@ class BackboneConfig:
         return self.depth or self.layers
 
 
+# Sizes by name (arXiv 2507.02092, table of model sizes).
+SIZES = {
+    "4xs": BackboneConfig(layers=2, heads=2, width=128),
+    "3xs": BackboneConfig(layers=4, heads=4, width=256),
+    "xxs": BackboneConfig(layers=6, heads=6, width=384),
+    "xs": BackboneConfig(layers=12, heads=6, width=384),
+    "small": BackboneConfig(layers=12, heads=12, width=768),
+    "medium": BackboneConfig(layers=24, heads=16, width=1024),
+    "large": BackboneConfig(layers=24, heads=16, width=1536),
+    "xl": BackboneConfig(layers=24, heads=32, width=2048),
+}
+
+
 @dataclass
 class ModelConfig:
     """What the configurations of all trained models have.

@@ -16,15 +16,10 @@ from torch import Tensor
 from baselines.config import TransformerPPConfig
 from baselines.transformer_pp import TransformerPP
 from benchmarks.tasks.throughput.measuring import Series
-from worldmodel.config import BackboneConfig, EBTConfig
+from worldmodel.config import SIZES, EBTConfig
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Clips
 
-SIZES = {  # arXiv 2507.02092, table of model sizes
-    "4xs": BackboneConfig(layers=2, heads=2, width=128),
-    "xxs": BackboneConfig(layers=6, heads=6, width=384),
-    "small": BackboneConfig(layers=12, heads=12, width=768),
-}
 # Patches in a frame, and the width of an embedding: one token as published, or patches of latents.
 TOKENS = {"1 token a frame": ((1, 1), 3136), "16 patches": ((4, 4), 64), "64 patches": ((8, 8), 64)}
 FRAMES = 15

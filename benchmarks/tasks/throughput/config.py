@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from data_prep.config import BouncingBallsConfig, CorpusConfig, require
+from worldmodel.config import SIZES
 
 Part = Literal["all", "data", "model"]
-SIZE_NAMES = ("4xs", "xxs", "small")
 TOKEN_NAMES = ("1 token a frame", "16 patches", "64 patches")
 
 
@@ -22,7 +22,7 @@ class MeasureConfig:
         many_stride: seconds between the clips of the large corpus that is prepared twice.
         vae_frames: number of frames of the clip that a training step encodes.
         vae_size: height and width of these frames in pixels.
-        sizes: sizes of the models whose training steps are measured: 4xs, xxs, small.
+        sizes: names of the sizes of models whose training steps are measured, of 4xs to xl.
         compiled: cases whose training steps are measured compiled too, written `size, tokens`;
             each takes minutes.
         rollout_size: size of the model that rolls out.
@@ -47,11 +47,11 @@ class MeasureConfig:
         require(self.many_stride > 0, "measure.many_stride must be above 0 seconds")
         require(self.vae_frames >= 3, "measure.vae_frames must be at least 3")
         for size in [*self.sizes, self.rollout_size]:
-            require(size in SIZE_NAMES, f"measure.sizes: {size!r} is not known")
+            require(size in SIZES, f"measure.sizes: {size!r} is not known")
         for case in self.compiled:
             size, _, tokens = case.partition(", ")
             require(
-                size in SIZE_NAMES and tokens in TOKEN_NAMES,
+                size in SIZES and tokens in TOKEN_NAMES,
                 f"measure.compiled: {case!r} is no size and tokens such as 'xxs, 16 patches'",
             )
         require(all(context >= 2 for context in self.contexts), "measure.contexts: at least 2 each")

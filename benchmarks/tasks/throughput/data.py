@@ -31,15 +31,12 @@ from data_prep.frames import make_frames
 from data_prep.shards.format import ShardSet, decode_embeddings, encode_embeddings
 from data_prep.shards.plan import digest
 from data_prep.sources.corpus import Corpus
-from worldmodel.config import BackboneConfig, EBTConfig
+from worldmodel.config import SIZES, EBTConfig
 from worldmodel.data import EmbeddingClips, Scaler, ordered_batches
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Clips, Predictor
 
-PUBLISHED_SIZES = {
-    "4xs": BackboneConfig(layers=2, heads=2, width=128),
-    "xxs": BackboneConfig(layers=6, heads=6, width=384),
-}
+ENCODING_SIZES = ("4xs", "xxs")
 
 
 def measure_data(config: ThroughputConfig, corpus: Corpus, console: Console) -> list[Measurement]:
@@ -53,7 +50,7 @@ def measure_data(config: ThroughputConfig, corpus: Corpus, console: Console) -> 
         found += _many_clips(config, corpus, folder)
         console.print("reading embeddings, against a training step", highlight=False)
         found += _reading(config, next_frame, folder)
-    for size in PUBLISHED_SIZES:
+    for size in ENCODING_SIZES:
         console.print(f"prepared embeddings, against encoding in every step: {size}")
         found.append(_encoding_in_every_step(config, size))
     return found
@@ -166,7 +163,7 @@ def _encoding_in_every_step(config: ThroughputConfig, size: str) -> Measurement:
     dim = 4 * (side // 8) ** 2
     settings = EBTConfig(form="linear", loss_at="each")
     with warnings.catch_warnings(action="ignore"):  # wider than the model, as published
-        step = _TrainingStep(NextFrameEBT(settings, PUBLISHED_SIZES[size], (1, 1), dim))
+        step = _TrainingStep(NextFrameEBT(settings, SIZES[size], (1, 1), dim))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     prepared, encoding = Series(), Series()
