@@ -1,6 +1,6 @@
 """Next-frame prediction by thinking: the EBT as a predictor."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -145,8 +145,9 @@ class NextFrameEBT(Predictor):
         context.
         """
         clips, observed = batch.embeddings, batch.observed
-        noise = noise_like(clips[:, 1:], Stream.TRAINING_START, seed)
-        start = self._mixed_start(observed[:, :-1], noise).detach()
+        start = self._mixed_start(
+            observed[:, :-1], lambda: noise_like(clips[:, 1:], Stream.TRAINING_START, seed)
+        ).detach()
         mixed = self._replay.mixed(clips, observed, start, seed)
         encoded = self.energy.encode(mixed.observed[:, :-1])
         if self.config.detach:
@@ -203,9 +204,10 @@ class NextFrameEBT(Predictor):
 
         They depend on seed, clip, frame and number of the candidate alone.
         """
-        noise = self._drawn(Stream.START, encoded, visible, keys, candidates)
-        visible = visible.repeat_interleave(candidates)
-        return self._mixed_start(encoded.embeddings[:, visible - 1], noise)
+        last = encoded.embeddings[:, visible.repeat_interleave(candidates) - 1]
+        return self._mixed_start(
+            last, lambda: self._drawn(Stream.START, encoded, visible, keys, candidates)
+        )
 
     def _think(
         self,
@@ -261,10 +263,13 @@ class NextFrameEBT(Predictor):
         ]
         return torch.stack(drawn, dim=2).flatten(1, 2).to(encoded.embeddings)
 
-    def _mixed_start(self, last: Tensor, noise: Tensor) -> Tensor:
-        """Start candidates `[B, C, P, D]`: noise, the `last` visible frames, or between."""
+    def _mixed_start(self, last: Tensor, noise: Callable[[], Tensor]) -> Tensor:
+        """Start candidates `[B, C, P, D]`: noise, the `last` visible frames, or between.
+
+        Noise costs more to draw than a small step takes, so it is drawn only where it is used.
+        """
         share = self.config.start_noise
-        return share * noise + (1 - share) * last
+        return share * noise() + (1 - share) * last if share else last
 
 
 def _lowest(trajectory: Trajectory, candidates: int) -> Trajectory:
