@@ -1,4 +1,4 @@
-"""Many candidates of one prediction: from as many starts, by noise, or from many models."""
+"""Many candidates of one prediction: from its path, many starts, by noise, or from many models."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,14 +7,15 @@ import torch
 from torch import Tensor
 
 from benchmarks.models import Role
-from benchmarks.tasks.thinking.config import ThinkingEvaluationConfig
-from benchmarks.tasks.thinking.data import Case
+from benchmarks.tasks.thinking.data import BLURS, Case
+from benchmarks.tasks.thinking.evaluation import ThinkingJudge
 from benchmarks.training.fit import TrainedModel
 from denoise.model import EBTDenoiser
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Predictor, Thinking
 
-STARTS, LANGEVIN, MODELS = "starts", "Langevin noise", "models"
+STARTS, LANGEVIN, MODELS, PATH = "starts", "Langevin noise", "models", "path and blurs"
+COUNTED = (STARTS, LANGEVIN)  # sources of as many candidates as are asked for
 
 
 def energy_model(predictor: Predictor) -> NextFrameEBT | None:
@@ -50,20 +51,24 @@ def candidates(
     model: NextFrameEBT,
     contenders: Contenders,
     case: Case,
-    config: ThinkingEvaluationConfig,
+    judge: ThinkingJudge,
 ) -> Tensor:
     """Candidates `[B, T, N, P, D]` from a source, after as many steps as in training."""
     if source == MODELS:
         return contenders.predictions(case)
-    count = max(config.candidates)
-    noise = config.langevin_noise if source == LANGEVIN else 0.0
+    if source == PATH:
+        path = model.competing(case.context, model.trained_setting()).candidates
+        blurs = [judge.data.blurred(path[-1], width) for width in BLURS]
+        return torch.stack([*path, *blurs], dim=2)
+    count = max(judge.config.candidates)
+    noise = judge.config.langevin_noise if source == LANGEVIN else 0.0
     setting = Thinking(model.config.training_steps, count, noise)
     return model.competing(case.context, setting).prediction.unflatten(1, (-1, count))
 
 
 def sources_of(model: NextFrameEBT, contenders: Contenders) -> list[str]:
     """The sources that give different candidates for a model."""
-    found = [STARTS] if model.config.start_noise > 0 else []
+    found = [PATH, STARTS] if model.config.start_noise > 0 else [PATH]
     if model.config.training_steps > 1:
         found.append(LANGEVIN)
     return [*found, MODELS] if len(contenders.names) > 1 else found

@@ -12,7 +12,7 @@ from benchmarks.measure.intervals import mean
 from benchmarks.measure.scores import mean_by_source, metric
 from benchmarks.reporting.results import Metric
 from benchmarks.tasks.thinking.candidates import (
-    MODELS,
+    COUNTED,
     Contenders,
     candidates,
     energy_model,
@@ -79,7 +79,7 @@ def judge_choices(
         assert model is not None
         for case in judge.cases(name):
             for source in sources_of(model, others):
-                found = candidates(source, model, others, case, judge.config)
+                found = candidates(source, model, others, case, judge)
                 energies = model.verify(case.context, found).sum(-1)  # [B, T, N]
                 _judge_candidates(judge, case, source, found, energies, errors, ranks)
         for collected in (errors, ranks):
@@ -107,7 +107,7 @@ def _judge_candidates(
 ) -> None:
     """Add what every rule makes of candidates `[B, T, N, P, D]` with energies `[B, T, N]`."""
     scored, total = judge.data.scored, found.shape[2]
-    counts = [total] if source == MODELS else sorted(judge.config.candidates)
+    counts = sorted(judge.config.candidates) if source in COUNTED else [total]
     found, energies, target = found[:, scored], energies[:, scored], case.target[:, scored]
     error = half_squared_error(found, target[:, :, None])  # [B, T, N]
     expected = None

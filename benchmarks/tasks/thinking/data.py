@@ -1,5 +1,6 @@
 """What the data of both parts of thinking offers to whatever judges it."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from worldmodel.data import EmbeddingClips
 from worldmodel.predictor import Clips
 
 TRUTH = "truth"
-BLUR = 1.0  # standard deviation in pixels
+BLURS = (0.5, 1.0, 2.0)  # standard deviations in pixels
 
 
 @dataclass(frozen=True)
@@ -125,9 +126,17 @@ class ThinkingData(ABC):
 
     def blurred_truth(self, case: Case) -> Tensor:
         """Embeddings `[B, T, P, D]` of the true frames after a blur."""
-        frames = case.truth.flatten(0, 1)
-        blurred = gaussian_blur(frames, 2 * round(3 * BLUR) + 1, BLUR).clamp(0, 1)
-        return self.embed(blurred).unflatten(0, case.target.shape[:2]).to(case.target)
+        return self._blurred_frames(case.truth, BLURS[1]).to(case.target)
+
+    def blurred(self, candidates: Tensor, width: float) -> Tensor:
+        """Candidates `[B, T, P, D]` whose frames are blurred by a width in pixels."""
+        return self._blurred_frames(self.decode(candidates), width).to(candidates)
+
+    def _blurred_frames(self, frames: Tensor, width: float) -> Tensor:
+        """Embeddings `[B, T, P, D]` of frames `[B, T, 3, height, width]` after a blur."""
+        size = 2 * math.ceil(3 * width) + 1
+        blurred = gaussian_blur(frames.flatten(0, 1), size, width).clamp(0, 1)
+        return self.embed(blurred).unflatten(0, frames.shape[:2])
 
     def describe_sets(self) -> dict[str, Any]:
         """The sizes of the sets, and the ladders."""

@@ -19,8 +19,7 @@ from benchmarks.measure.intervals import mean
 from benchmarks.measure.scores import mean_by_source, metric
 from benchmarks.reporting.results import Metric
 from benchmarks.tasks.thinking.candidates import (
-    LANGEVIN,
-    STARTS,
+    COUNTED,
     Contenders,
     candidates,
     energy_model,
@@ -104,8 +103,8 @@ def _own_estimates(
     yield OWN, (found.patch_energies[-1], error)
     yield UPDATE, (_half_square(found.prediction - found.candidates[-2]), error)
     for source in sources_of(model, others):
-        if source in (STARTS, LANGEVIN):
-            several = candidates(source, model, others, case, judge.config)
+        if source in COUNTED:
+            several = candidates(source, model, others, case, judge)
             yield f"spread by {source}", (_spread(several), error)
 
 

@@ -59,8 +59,9 @@ VERIFYING = (
 CHOOSING = (
     "Half the squared error, on scaled embeddings, of one prediction among N candidates: the one "
     "of lowest energy, any one, their mean, the one nearest to the true conditional mean "
-    "(`bayes`), the one nearest to the truth (`oracle`). Candidates descend from as many starts, "
-    "or from one start with Langevin noise, or are the predictions of all models. `one, thinking "
+    "(`bayes`), the one nearest to the truth (`oracle`). Candidates are the start, all steps and "
+    "three blurs of one prediction, or descend from as many starts, or from one start with "
+    "Langevin noise, or are the predictions of all models. `one, thinking "
     "as long` is a single candidate at the same number of steps in all."
 )
 DOUBTING = (

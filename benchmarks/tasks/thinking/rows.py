@@ -8,7 +8,7 @@ from benchmarks.measure.intervals import difference
 from benchmarks.measure.scores import metric
 from benchmarks.models import Role
 from benchmarks.reporting.results import Metric, Model, Row, SettingRecord
-from benchmarks.tasks.thinking.candidates import MODELS, Contenders, energy_model
+from benchmarks.tasks.thinking.candidates import MODELS, PATH, Contenders, energy_model
 from benchmarks.tasks.thinking.choice import Choice, judge_choices
 from benchmarks.tasks.thinking.conditions import VALIDATION, ThinkingCondition
 from benchmarks.tasks.thinking.doubts import judge_doubts
@@ -120,10 +120,9 @@ def _choice_row(model: Model, found: Choice, steps: int, name: str) -> Row:
         "source": found.source,
     }
     label = f"{found.rule} of {found.candidates}, {found.source}"
-    setting = SettingRecord(label, steps * found.candidates, True, options)
-    cost = NOT_COUNTED
-    if found.source != MODELS:
-        cost = _cost_of_steps(model, steps * found.candidates)
+    taken = steps if found.source == PATH else steps * found.candidates
+    setting = SettingRecord(label, taken, True, options)
+    cost = NOT_COUNTED if found.source == MODELS else _cost_of_steps(model, taken)
     metrics = {"error": found.error}
     if found.rank is not None:
         metrics["error_rank_candidates"] = found.rank

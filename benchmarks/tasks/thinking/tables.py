@@ -17,6 +17,7 @@ from benchmarks.reporting.tables import (
     rows_under,
     selected_row,
 )
+from benchmarks.tasks.thinking.candidates import COUNTED
 from benchmarks.tasks.thinking.conditions import IN_DISTRIBUTION, VALIDATION
 
 FUTURE_HEADER = ["energy / expected error", "rank, expected error", "rank, true spread"]
@@ -192,7 +193,7 @@ def _gain_of_choice(result: Result, model: Model) -> str:
         for of_model, name, row in of_kind(result, "choice")
         if of_model.name == model.name
         and name == IN_DISTRIBUTION
-        and row.setting.options["source"] != "models"
+        and row.setting.options["source"] in COUNTED
     }
     if not found:
         return "–"
