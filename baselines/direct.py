@@ -57,8 +57,8 @@ class DirectDenoiser(TrainedDenoiser):
         return predict_longest(self, context, settings, energies)
 
     def denoising_losses(
-        self, clean: Tensor, noisy: Tensor, noise: Tensor, step: Tensor, seed: int
+        self, batch: Clips, noisy: Tensor, noise: Tensor, step: Tensor, seed: int
     ) -> Iterator[Tensor]:
         """Smooth-L1 of one pass."""
-        pairs = Clips(torch.cat([noisy, clean], dim=1), [""] * len(clean))
+        pairs = Clips(torch.cat([noisy, batch.embeddings], dim=1), batch.keys)
         yield from self.regressor.training_losses(pairs, seed)

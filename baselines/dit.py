@@ -160,7 +160,7 @@ class DiTDenoiser(TrainedDenoiser):
         return at_least_float32(noise.flatten(2).transpose(1, 2)[:, None])  # [B, 1, P, D]
 
     def denoising_losses(
-        self, clean: Tensor, noisy: Tensor, noise: Tensor, step: Tensor, seed: int
+        self, batch: Clips, noisy: Tensor, noise: Tensor, step: Tensor, seed: int
     ) -> Iterator[Tensor]:
         """Mean squared error of the predicted noise (Ho et al., 2020, equation 14).
 

@@ -15,7 +15,7 @@ from torchvision.transforms.functional import gaussian_blur
 from data_prep.encoders.base import Encoder
 from denoise.config import STEPS, CorruptionConfig, step_of
 from denoise.data import NoisyImages
-from worldmodel.noise import Stream, keyed_noise, stream_generator
+from worldmodel.noise import Stream, noise_like, stream_generator
 
 FIRST_BETA, LAST_BETA = 1e-4, 2e-2
 
@@ -66,7 +66,7 @@ class Corruption:
         clean = encoder.encode(frames)[:, None]  # [B, 1, P, D]
         if self.level is not None:
             step = step_of(self.level)
-            noise = keyed_noise(Stream.CORRUPTION, (seed,), keys, [0], *clean.shape[2:]).to(clean)
+            noise = noise_like(clean, keys, Stream.CORRUPTION, seed)
             steps = torch.full((len(keys),), step, device=clean.device)
             return NoisyImages(
                 diffuse(clean, steps, noise), list(keys), step, signal_and_noise(step)[0]

@@ -10,7 +10,7 @@ from denoise.config import EBTDenoiserConfig, step_of
 from denoise.corruption import diffuse, signal_and_noise
 from worldmodel.config import BackboneConfig
 from worldmodel.next_frame import NextFrameEBT
-from worldmodel.noise import Stream, noise_like, stream_generator
+from worldmodel.noise import Stream, keyed_uniform, noise_like
 from worldmodel.predictor import Clips, Predictor, Setting, Trajectory
 
 
@@ -39,17 +39,16 @@ class TrainedDenoiser(Denoiser):
     def training_losses(self, batch: Clips, seed: int) -> Iterator[Tensor]:
         """Losses on the clean images `[B, 1, P, D]` of a batch."""
         clean = batch.embeddings
-        noise = noise_like(clean, Stream.TRAINING_CORRUPTION, seed)
-        step = torch.randint(
-            self.first_step,
-            self.last_step + 1,
-            (len(clean),),
-            generator=stream_generator(Stream.TRAINING_LEVEL, seed),
-        ).to(clean.device)
-        yield from self.denoising_losses(clean, diffuse(clean, step, noise), noise, step, seed)
+        noise = noise_like(clean, batch.keys, Stream.TRAINING_CORRUPTION, seed)
+        only = torch.zeros(1, dtype=torch.long, device=clean.device)
+        share = keyed_uniform(Stream.TRAINING_LEVEL, (seed,), batch.keys, only).flatten()  # [B]
+        steps = self.last_step + 1 - self.first_step
+        step = self.first_step + (share * steps).long()
+        noisy = diffuse(clean, step, noise)
+        yield from self.denoising_losses(batch, noisy, noise, step, seed)
 
     def denoising_losses(
-        self, clean: Tensor, noisy: Tensor, noise: Tensor, step: Tensor, seed: int
+        self, batch: Clips, noisy: Tensor, noise: Tensor, step: Tensor, seed: int
     ) -> Iterator[Tensor]:
         """Losses of noisy images `[B, 1, P, D]` made from clean ones at diffusion steps `[B]`."""
         raise NotImplementedError
@@ -106,7 +105,7 @@ class EBTDenoiser(TrainedDenoiser):
     def calibrate(self, batch: Clips) -> None:
         """Calibrate the energy on a batch of clean images, at the highest level."""
         clean = batch.embeddings
-        noise = noise_like(clean, Stream.CALIBRATION)
+        noise = noise_like(clean, batch.keys, Stream.CALIBRATION)
         step = torch.full((len(clean),), self.last_step, device=clean.device)
         pairs = torch.cat([diffuse(clean, step, noise), clean], dim=1)
         self.ebt.calibrate(Clips(pairs, batch.keys), signal_and_noise(self.last_step)[1])
@@ -120,8 +119,8 @@ class EBTDenoiser(TrainedDenoiser):
         self.ebt.load_training_state(state)
 
     def denoising_losses(
-        self, clean: Tensor, noisy: Tensor, noise: Tensor, step: Tensor, seed: int
+        self, batch: Clips, noisy: Tensor, noise: Tensor, step: Tensor, seed: int
     ) -> Iterator[Tensor]:
         """Smooth-L1 after the thinking steps, through the steps."""
-        pairs = Clips(torch.cat([noisy, clean], dim=1), [""] * len(clean))
+        pairs = Clips(torch.cat([noisy, batch.embeddings], dim=1), batch.keys)
         yield from self.ebt.training_losses(pairs, seed)

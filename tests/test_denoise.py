@@ -30,7 +30,7 @@ from denoise.corruption import (
 )
 from denoise.data import NoisyImages
 from denoise.model import EBTDenoiser, TrainedDenoiser
-from worldmodel.backbone import Transformer
+from worldmodel.backbone import Transformer, Visible
 from worldmodel.config import BackboneConfig
 from worldmodel.predictor import Clips, Passes, Predictor, Setting
 
@@ -175,16 +175,17 @@ def test_a_new_dit_predicts_no_noise() -> None:
 def test_min_snr_weighs_each_step_by_its_signal() -> None:
     """At the start the error is that of the noise itself, so the weights show."""
     clean = noisy_and_clean()[1]
+    batch = Clips(clean, keys())
     plain, weighted = dit(min_snr=None), dit(min_snr=5.0)
     noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
     step = torch.tensor([5, 99, 800])
-    (loss,) = plain.denoising_losses(clean, diffuse(clean, step, noise), noise, step, 0)
+    (loss,) = plain.denoising_losses(batch, diffuse(clean, step, noise), noise, step, 0)
     squares = noise.square().mean((1, 2, 3))
     assert torch.allclose(loss, squares.mean())
     alphas = cumulative_alphas()[step]
     weights = torch.minimum(alphas / (1 - alphas), torch.tensor(5.0)) * (1 - alphas) / alphas
     assert weights[2] == pytest.approx(1)
-    (loss,) = weighted.denoising_losses(clean, diffuse(clean, step, noise), noise, step, 0)
+    (loss,) = weighted.denoising_losses(batch, diffuse(clean, step, noise), noise, step, 0)
     assert torch.allclose(loss, (weights * squares).mean())
 
 
@@ -286,7 +287,7 @@ def test_all_models_train_on_the_same_noise() -> None:
         model.first_step, model.last_step = 20, 80
 
         def record(
-            clean: Tensor, noisy: Tensor, noise: Tensor, step: Tensor, seed: int
+            batch: Clips, noisy: Tensor, noise: Tensor, step: Tensor, seed: int
         ) -> list[Tensor]:
             seen.append((noisy, step))
             return [noisy.sum()]
@@ -320,7 +321,7 @@ def test_a_denoiser_learns_to_denoise(model: TrainedDenoiser) -> None:
 def test_without_context_the_energy_is_blind_to_the_noisy_image() -> None:
     blind, sighted = ebt(context=False, form="linear"), ebt(form="linear")
     noisy, clean = noisy_and_clean()
-    visible = torch.tensor([1])
+    visible = Visible.all_of(1)
     for model, expected in ((blind, True), (sighted, False)):
         energies = [
             model.ebt.energy(clean, model.ebt.energy.encode(context), visible)

@@ -11,6 +11,7 @@ from benchmarks.options import preset_config
 from benchmarks.tasks.registry import TASKS, load_task, preset_files
 from data_prep.encoders.base import Encoder
 from data_prep.encoders.registry import build_encoder
+from worldmodel.backbone import Visible
 from worldmodel.config import BackboneConfig, EBTConfig
 from worldmodel.energy import EnergyTransformer
 
@@ -31,7 +32,7 @@ def test_energy_sees_past_and_own_frame_and_nothing_else(form: str, anchor: str 
     model = make(form, anchor)
     frames = torch.randn(2, 5, PATCHES, DIM, requires_grad=True)
     candidate = torch.randn(2, 5, PATCHES, DIM, requires_grad=True)
-    energy = model(candidate, model.encode(frames), torch.arange(1, 6))
+    energy = model(candidate, model.encode(frames), Visible.every(5))
     for position in range(5):
         to_frames, to_candidates = torch.autograd.grad(
             energy[0, position], (frames, candidate), retain_graph=True
@@ -50,12 +51,12 @@ def test_parallel_positions_equal_one_position_at_a_time(form: str, anchor: str 
     model = make(form, anchor)
     frames, candidate = torch.randn(2, 5, PATCHES, DIM), torch.randn(2, 5, PATCHES, DIM)
     whole = model.encode(frames)
-    together = model(candidate, whole, torch.arange(1, 6))
+    together = model(candidate, whole, Visible.every(5))
     for position in range(5):
         context = model.encode(frames[:, : position + 1])
-        alone = model(candidate[:, position : position + 1], context, torch.tensor([position + 1]))
+        alone = model(candidate[:, position : position + 1], context, Visible.all_of(position + 1))
         assert torch.allclose(together[:, position], alone[:, 0], rtol=1e-5, atol=1e-5)
-        alone = model(candidate[:, position : position + 1], whole, torch.tensor([position + 1]))
+        alone = model(candidate[:, position : position + 1], whole, Visible.all_of(position + 1))
         assert torch.allclose(together[:, position], alone[:, 0], rtol=1e-5, atol=1e-5)
 
 
@@ -95,7 +96,7 @@ def test_the_written_out_gradient_is_that_of_autograd_in_both_orders(
     found = []
     for written_out in (True, False):
         start = candidate.clone().requires_grad_()
-        context, seen = model.encode(observed), torch.tensor(visible)
+        context, seen = model.encode(observed), Visible(tuple(visible), torch.tensor(visible))
         if written_out:
             gradient, energy = model.input_gradient(start, context, seen)
         else:
@@ -117,8 +118,8 @@ def test_candidates_of_one_prediction_share_a_context() -> None:
     model = make()
     frames, candidates = torch.randn(2, 3, PATCHES, DIM), torch.randn(2, 8, PATCHES, DIM)
     context = model.encode(frames)
-    together = model(candidates, context, torch.full((8,), 3))
-    alone = [model(candidates[:, i : i + 1], context, torch.tensor([3])) for i in range(8)]
+    together = model(candidates, context, Visible.all_of(3).repeated(8))
+    alone = [model(candidates[:, i : i + 1], context, Visible.all_of(3)) for i in range(8)]
     assert torch.allclose(together, torch.cat(alone, dim=1), rtol=1e-5, atol=1e-5)
 
 
@@ -158,10 +159,10 @@ def test_learned_gradient_has_full_rank_in_the_candidate(task: str, preset: str,
     samples = 2 * encoder.dim
     context = model.encode(torch.randn(1, 1, patches, encoder.dim))
     candidate = torch.randn(1, samples, patches, encoder.dim, requires_grad=True)
-    energy = model(candidate, context, torch.ones(samples, dtype=torch.long))
+    energy = model(candidate, context, Visible.all_of(1).repeated(samples))
     (gradient,) = torch.autograd.grad(energy.sum(), candidate)
     if form != "linear":  # without the part that is given: 1/2 |y - r|^2
-        gradient = gradient - (candidate - model._anchor(context, torch.ones(1, dtype=torch.long)))
+        gradient = gradient - (candidate - model._anchor(context, Visible.all_of(1)))
     singular = torch.linalg.svdvals(gradient[0, :, 0].detach().double())
     # Widths 63 and 64 are a nearly square random matrix: 1e-4 to 6e-4 over seeds. Without full rank
     # it would be rounding, 1e-7.
@@ -175,7 +176,7 @@ def test_a_wide_embedding_warns_of_its_cost() -> None:
 
 def first_update_rms(model: EnergyTransformer, candidate: Tensor, frames: Tensor) -> float:
     candidate = candidate.clone().requires_grad_()
-    energy = model(candidate, model.encode(frames), torch.arange(1, 4))
+    energy = model(candidate, model.encode(frames), Visible.every(3))
     (gradient,) = torch.autograd.grad(energy.sum(), candidate)
     return float((model.step_size.detach() * gradient).square().mean().sqrt())
 
@@ -183,14 +184,14 @@ def first_update_rms(model: EnergyTransformer, candidate: Tensor, frames: Tensor
 def test_calibration_sets_the_first_update_once_and_is_kept_in_the_state() -> None:
     model = make("linear")
     frames, candidate = torch.randn(2, 3, PATCHES, DIM), torch.randn(2, 3, PATCHES, DIM)
-    model.calibrate(candidate, model.encode(frames), torch.arange(1, 4))
+    model.calibrate(candidate, model.encode(frames), Visible.every(3))
     assert first_update_rms(model, candidate, frames) == pytest.approx(0.3, rel=1e-4)
     step_size = model.step_size.item()
-    model.calibrate(candidate, model.encode(frames * 3), torch.arange(1, 4))
+    model.calibrate(candidate, model.encode(frames * 3), Visible.every(3))
     assert model.step_size.item() == step_size
     restored = make("linear")
     restored.load_state_dict(model.state_dict())
-    restored.calibrate(candidate, restored.encode(frames * 3), torch.arange(1, 4))
+    restored.calibrate(candidate, restored.encode(frames * 3), Visible.every(3))
     assert restored.step_size.item() == step_size
 
 
@@ -199,13 +200,13 @@ def test_calibration_on_a_zero_gradient_is_an_error() -> None:
     torch.nn.init.zeros_(model.energy_head.weight)
     frames = torch.randn(1, 3, PATCHES, DIM)
     with pytest.raises(FloatingPointError, match="gradient at the start"):
-        model.calibrate(torch.randn(1, 3, PATCHES, DIM), model.encode(frames), torch.arange(1, 4))
+        model.calibrate(torch.randn(1, 3, PATCHES, DIM), model.encode(frames), Visible.every(3))
 
 
 def test_features_without_the_candidate_make_the_energy_a_paraboloid() -> None:
     model = make(candidate_in_features=False)
     context = model.encode(torch.randn(1, 3, PATCHES, DIM))
-    visible = torch.arange(1, 4)
+    visible = Visible.every(3)
 
     def landing(candidate: Tensor) -> Tensor:
         candidate = candidate.requires_grad_()

@@ -10,10 +10,10 @@ from baselines.config import TransformerPPConfig
 from baselines.transformer_pp import TransformerPP
 from baselines.trivial import CopyLast, LinearExtrapolation, MeanFrame
 from benchmarks.measure.costs import peak_memory
-from worldmodel.backbone import Transformer
+from worldmodel.backbone import Transformer, Visible
 from worldmodel.config import BackboneConfig, EBTConfig
 from worldmodel.next_frame import NextFrameEBT
-from worldmodel.noise import Stream, keyed_noise, noise_like
+from worldmodel.noise import Stream, noise_like
 from worldmodel.predictor import Clips, Predictor, Setting, Thinking
 from worldmodel.thinking import NonFiniteError, think
 
@@ -95,7 +95,7 @@ def test_energies_belong_to_the_candidates_of_the_trajectory() -> None:
     trajectory = model.predict(batch, Thinking(3), energies=True)
     assert trajectory.candidates.shape == (4, 2, 6, PATCHES, DIM)
     assert trajectory.energies is not None
-    visible = torch.arange(1, 7)
+    visible = Visible.every(6)
     with torch.no_grad():
         context = model.energy.encode(batch.embeddings)
         for candidates, energies in zip(trajectory.candidates, trajectory.energies, strict=True):
@@ -154,8 +154,8 @@ def test_step_by_step_backward_equals_one_backward_over_all_steps() -> None:
         losses.append(float(part.detach()))
     reference = ebt(training_steps=3, calibration=0.0)
     energy, target = reference.energy, batch.embeddings[:, 1:]
-    context, visible = energy.encode(batch.embeddings[:, :-1]), torch.arange(1, 6)
-    candidate = noise_like(target, Stream.TRAINING_START, 7)
+    context, visible = energy.encode(batch.embeddings[:, :-1]), Visible.every(5)
+    candidate = noise_like(target, batch.keys, Stream.TRAINING_START, 7)
     total = torch.zeros(())
     for _ in range(3):
         candidate = candidate.detach().requires_grad_()
@@ -228,18 +228,6 @@ def test_bfloat16_keeps_candidates_and_energies_in_float32() -> None:
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
-def test_noise_depends_on_seed_key_and_frame_alone() -> None:
-    noise = keyed_noise(Stream.START, (0,), ["a", "b"], [1, 2, 3], PATCHES, DIM)
-    assert torch.equal(noise[1, 2], keyed_noise(Stream.START, (0,), ["b"], [3], PATCHES, DIM)[0, 0])
-    assert not torch.equal(noise[0, 0], noise[0, 1])
-    assert not torch.equal(
-        noise[0, 0], keyed_noise(Stream.START, (1,), ["a"], [1], PATCHES, DIM)[0, 0]
-    )
-    many = keyed_noise(Stream.START, (0,), [str(i) for i in range(200)], [1], PATCHES, DIM)
-    assert abs(float(many.mean())) < 0.05
-    assert float(many.std()) == pytest.approx(1, abs=0.03)
-
-
 def test_a_trained_model_starts_from_the_noise_of_its_own_seed() -> None:
     model, batch = ebt(), clips(2)
     first = model.predict(batch, Thinking(1)).candidates[0]
@@ -254,7 +242,7 @@ def test_the_best_of_candidates_is_the_one_of_lowest_energy() -> None:
     model, batch = ebt(), clips(2)
     context = model.energy.encode(batch.embeddings)
     best = model.predict(batch, Thinking(2, 3))
-    visible = torch.arange(1, batch.embeddings.shape[1] + 1)
+    visible = Visible.every(batch.embeddings.shape[1])
     alone = []
     for number in range(3):
         start = model.start(context, visible, batch.keys, candidates=3)[:, number::3]

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from worldmodel.backbone import Visible
 from worldmodel.config import BackboneConfig, EBTConfig
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Clips, Thinking
@@ -19,6 +20,7 @@ from worldmodel.system2 import (
 from worldmodel.thinking import thinking_step
 
 LIKE = torch.empty(4, 5, 16, 63)
+KEYS = ["a", "b", "c", "d"]
 
 
 def ebt(**options: object) -> NextFrameEBT:
@@ -50,25 +52,25 @@ def test_numbers_of_steps_cover_their_range_and_repeat_by_seed() -> None:
 
 def test_step_sizes_cover_their_range_for_each_element_and_repeat_by_seed() -> None:
     config = EBTConfig(random_step_size=2.0)
-    factors = step_size_factors(LIKE, config, 1, 1)
+    factors = step_size_factors(LIKE, KEYS, config, 1, 1)
     assert factors is not None
     assert factors.shape == LIKE.shape
     assert 0.5 <= float(factors.min()) < 0.501
     assert 1.999 < float(factors.max()) <= 2
     assert float(factors.mean()) == pytest.approx(1.25, rel=0.01)
-    assert torch.equal(factors, step_size_factors(LIKE, config, 1, 1))  # type: ignore[arg-type]
-    assert not torch.equal(factors, step_size_factors(LIKE, config, 1, 2))  # type: ignore[arg-type]
-    assert step_size_factors(LIKE, EBTConfig(), 1, 1) is None
+    assert torch.equal(factors, step_size_factors(LIKE, KEYS, config, 1, 1))  # type: ignore[arg-type]
+    assert not torch.equal(factors, step_size_factors(LIKE, KEYS, config, 1, 2))  # type: ignore[arg-type]
+    assert step_size_factors(LIKE, KEYS, EBTConfig(), 1, 1) is None
 
 
 def test_langevin_noise_has_the_stated_variance_and_moves_the_candidate() -> None:
     config = EBTConfig(langevin_noise=0.3)
-    noise = langevin_noise(LIKE, config, 1, 1)
+    noise = langevin_noise(LIKE, KEYS, config, 1, 1)
     assert noise is not None
     assert float(noise.var()) == pytest.approx(0.09, rel=0.03)
-    assert langevin_noise(LIKE, EBTConfig(), 1, 1) is None
+    assert langevin_noise(LIKE, KEYS, EBTConfig(), 1, 1) is None
     model = ebt()
-    context, visible = model.energy.encode(clips(0).embeddings), torch.tensor([4])
+    context, visible = model.energy.encode(clips(0).embeddings), Visible.all_of(4)
     start, noise = clips(1, frames=1).embeddings, clips(2, frames=1).embeddings
     still, _ = thinking_step(model.energy, start, context, visible)
     moved, _ = thinking_step(model.energy, start, context, visible, noise=noise)

@@ -218,7 +218,11 @@ def test_denoising_is_a_part(tmp_path: Path) -> None:
     sets = {"validation", "in distribution", "level 0.2", "poisson 5", "photographs"}
     assert set(result.data["sets"]) == sets
     sources = {r.setting.options["source"] for r in rows_of(result, "level 0.2", "choice")}
-    assert sources == {"path and blurs", "Langevin noise", "models"}  # all starts are the noisy image
+    assert sources == {
+        "path and blurs",
+        "Langevin noise",
+        "models",
+    }  # all starts are the noisy image
     direct = next(model for model in result.models if model.name == "direct")
     gains = [r.metrics["gain_of_more"] for r in direct.rows if "gain_of_more" in r.metrics]
     assert len(gains) == len(sets)  # the regressor, applied to its own output

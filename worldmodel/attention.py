@@ -53,7 +53,7 @@ class Seen(NamedTuple):
     value: Tensor
     hidden: Tensor | None
     rotation: Rotation
-    visible: list[int] | None
+    visible: tuple[int, ...] | None
 
 
 def attend(

@@ -80,6 +80,45 @@ class _Rejoin(torch.autograd.Function):
 
 
 @dataclass(frozen=True)
+class Visible:
+    """How many frames of the context each candidate frame sees: as numbers, and on the device.
+
+    With the numbers at hand the host need never wait for the device. Compiled code reads `index`
+    alone, and so is not compiled anew for other numbers.
+
+    Args:
+        counts: a number of at least 1 for each candidate frame.
+        index: the same `[C]`.
+    """
+
+    counts: tuple[int, ...]
+    index: Tensor
+
+    @classmethod
+    def every(cls, frames: int, device: torch.device | str = "cpu") -> "Visible":
+        """One candidate for each next frame of a context of that many frames."""
+        return cls(tuple(range(1, frames + 1)), torch.arange(1, frames + 1, device=device))
+
+    @classmethod
+    def all_of(cls, frames: int, device: torch.device | str = "cpu") -> "Visible":
+        """One candidate, which sees all of that many frames."""
+        return cls((frames,), torch.full((1,), frames, device=device))
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, group: slice) -> "Visible":
+        return Visible(self.counts[group], self.index[group])
+
+    def repeated(self, candidates: int) -> "Visible":
+        """The same for that many candidates of each frame, side by side."""
+        if candidates == 1:
+            return self
+        counts = tuple(count for count in self.counts for _ in range(candidates))
+        return Visible(counts, self.index.repeat_interleave(candidates))
+
+
+@dataclass(frozen=True)
 class CandidatePass:
     """A pass of the candidate stream: features `[B, C, P, W]`, and what its gradient needs."""
 
@@ -146,15 +185,17 @@ class Transformer(nn.Module):
         """
         self._recompute = True
 
-    def candidates(self, tokens: Tensor, context: EncodedContext, visible: Tensor) -> CandidatePass:
+    def candidates(
+        self, tokens: Tensor, context: EncodedContext, visible: Visible
+    ) -> CandidatePass:
         """One pass of the candidate stream over tokens `[B, C, P, W]`.
 
-        The c-th is a candidate for the frame after the first `visible[c]` frames of the context.
+        The c-th is a candidate for the frame after the first `visible.counts[c]` of the context.
         """
-        rotation, patches = self.rotary(visible), tokens.shape[2]
+        rotation, patches = self.rotary(visible.index), tokens.shape[2]
         frames = None
         if len(visible) > 1 and patches >= LEAST_PATCHES and not torch.compiler.is_compiling():
-            frames = visible.tolist()
+            frames = visible.counts
         hidden = _hidden(context, visible, patches) if frames is None else None
         seen = [
             Seen(key, value, hidden, rotation, frames)
@@ -236,13 +277,13 @@ class EmptyContext(nn.Module):
         return EncodedContext([nothing] * depth, [nothing] * depth, features, embeddings)
 
 
-def _hidden(context: EncodedContext, visible: Tensor, patches: int) -> Tensor | None:
+def _hidden(context: EncodedContext, visible: Visible, patches: int) -> Tensor | None:
     """A mask `[C, 1, L]` that hides unseen context tokens; None where every candidate sees all."""
     key = context.keys[0]
     length = key.shape[2]
     if length <= patches:  # no frame, or one: every candidate sees at least one
         return None
     frames = torch.arange(length // patches, device=key.device)
-    unseen = (frames[None] >= visible[:, None]).repeat_interleave(patches, dim=1)  # [C, L]
+    unseen = (frames[None] >= visible.index[:, None]).repeat_interleave(patches, dim=1)  # [C, L]
     hidden = torch.zeros(unseen.shape, dtype=key.dtype, device=key.device)
     return hidden.masked_fill(unseen, float("-inf"))[:, None]

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from worldmodel.backbone import CandidatePass, ContextEncoder, EmptyContext, EncodedContext
+from worldmodel.backbone import CandidatePass, ContextEncoder, EmptyContext, EncodedContext, Visible
 from worldmodel.config import BackboneConfig, EBTConfig
 from worldmodel.layers import initialise
 
@@ -100,15 +100,17 @@ class EnergyTransformer(nn.Module):
         encoded: EncodedContext = self.context(embeddings, past)
         return encoded
 
-    def forward(self, candidate: Tensor, context: EncodedContext, visible: Tensor) -> Tensor:
+    def forward(self, candidate: Tensor, context: EncodedContext, visible: Visible) -> Tensor:
         """Energy `[B, C]` of candidates `[B, C, P, D]`, lower is more compatible.
 
-        The c-th is a candidate for the frame after the first `visible[c]` (at least 1) frames of
+        The c-th is a candidate for the frame after the first `visible.counts[c]` frames of
         the context.
         """
         return self.patch_energies(candidate, context, visible).sum(-1)
 
-    def patch_energies(self, candidate: Tensor, context: EncodedContext, visible: Tensor) -> Tensor:
+    def patch_energies(
+        self, candidate: Tensor, context: EncodedContext, visible: Visible
+    ) -> Tensor:
         """Energy `[B, C, P]` of every patch of candidates `[B, C, P, D]`.
 
         Where it is calibrated, the half squared error that is expected of the patch.
@@ -117,7 +119,7 @@ class EnergyTransformer(nn.Module):
         return self._energy(features, candidate, context, visible).energy
 
     def input_gradient(
-        self, candidate: Tensor, context: EncodedContext, visible: Tensor
+        self, candidate: Tensor, context: EncodedContext, visible: Visible
     ) -> tuple[Tensor, Tensor]:
         """Gradient `[B, C, P, D]` of the energies on their candidates, and the patch energies.
 
@@ -133,7 +135,7 @@ class EnergyTransformer(nn.Module):
         return learned if terms.offset is None else terms.offset + learned, terms.energy
 
     def calibrate(
-        self, candidate: Tensor, context: EncodedContext, visible: Tensor, noise: float = 1.0
+        self, candidate: Tensor, context: EncodedContext, visible: Visible, noise: float = 1.0
     ) -> None:
         """Set the one free scale of the form once, on a batch of start candidates.
 
@@ -158,17 +160,17 @@ class EnergyTransformer(nn.Module):
             scale.fill_(math.log(CALIBRATED_RMS * noise / rms))
             self.calibrated.fill_(True)
 
-    def _look(self, candidate: Tensor, context: EncodedContext, visible: Tensor) -> CandidatePass:
+    def _look(self, candidate: Tensor, context: EncodedContext, visible: Visible) -> CandidatePass:
         """One forward pass over candidates; its features are `[B, C, P, W]`."""
         tokens: Tensor = self.context.position
         if self.sees_context:
-            tokens = tokens + context.features.index_select(1, visible - 1)  # [B, C, P, W]
+            tokens = tokens + context.features.index_select(1, visible.index - 1)  # [B, C, P, W]
         if self.embed_candidate is not None:
             tokens = tokens + self.embed_candidate(candidate)  # [B, C, P, W]
         return self.context.backbone.candidates(tokens, context, visible)
 
     def _energy(
-        self, features: Tensor, candidate: Tensor, context: EncodedContext, visible: Tensor
+        self, features: Tensor, candidate: Tensor, context: EncodedContext, visible: Visible
     ) -> EnergyTerms:
         """Energies of patches, and the parts of them that the gradient needs."""
         with torch.autocast(candidate.device.type, enabled=False):
@@ -200,8 +202,12 @@ class EnergyTransformer(nn.Module):
         gradient = self.context.backbone.input_gradient(gradient, look)
         return (gradient @ self.embed_candidate.weight).to(candidate.dtype)
 
-    def _anchor(self, context: EncodedContext, visible: Tensor) -> Tensor | float:
-        return context.embeddings[:, visible - 1] if self.anchor == "last_frame" else 0.0
+    def _anchor(self, context: EncodedContext, visible: Visible) -> Tensor | float:
+        return (
+            context.embeddings.index_select(1, visible.index - 1)
+            if self.anchor == "last_frame"
+            else 0.0
+        )
 
 
 def deviance(energy: Tensor, error: Tensor, scale: Tensor | None = None) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from worldmodel.backbone import EncodedContext
+from worldmodel.backbone import EncodedContext, Visible
 from worldmodel.config import BackboneConfig, EBTConfig
 from worldmodel.energy import EnergyTransformer, deviance
 from worldmodel.noise import Stream, keyed_noise, noise_like
@@ -67,7 +67,7 @@ class NextFrameEBT(Predictor):
         """Think about every next frame in parallel."""
         with torch.no_grad():
             encoded = self.energy.encode(context.embeddings)
-            visible = torch.arange(1, encoded.frames + 1, device=encoded.features.device)
+            visible = Visible.every(encoded.frames, encoded.features.device)
             return self._think(encoded, visible, context.keys, setting, energies)
 
     def predict_all(
@@ -89,7 +89,7 @@ class NextFrameEBT(Predictor):
 
     def next_frame(self, encoded: EncodedContext, keys: Sequence[str], setting: Setting) -> Tensor:
         """Think about the frame `[B, 1, P, D]` that follows all observed ones."""
-        visible = torch.tensor([encoded.frames], device=encoded.features.device)
+        visible = Visible.all_of(encoded.frames, encoded.features.device)
         return self._think(encoded, visible, keys, setting).prediction
 
     def competing(self, context: Clips, setting: Setting) -> Trajectory:
@@ -99,7 +99,7 @@ class NextFrameEBT(Predictor):
         """
         with torch.no_grad():
             encoded = self.energy.encode(context.embeddings)
-            visible = torch.arange(1, encoded.frames + 1, device=encoded.features.device)
+            visible = Visible.every(encoded.frames, encoded.features.device)
             return self._compete(encoded, visible, context.keys, expect(setting, Thinking), True)
 
     def verify(self, context: Clips, candidates: Tensor) -> Tensor:
@@ -110,9 +110,9 @@ class NextFrameEBT(Predictor):
         with torch.no_grad():
             encoded = self.energy.encode(context.embeddings)
             count = candidates.shape[2]
-            visible = torch.arange(1, encoded.frames + 1, device=candidates.device)
+            visible = Visible.every(encoded.frames, candidates.device)
             energies = self.energy.patch_energies(
-                candidates.flatten(1, 2), encoded, visible.repeat_interleave(count)
+                candidates.flatten(1, 2), encoded, visible.repeated(count)
             )
         return energies.unflatten(1, (-1, count))
 
@@ -122,9 +122,11 @@ class NextFrameEBT(Predictor):
 
     def calibrate(self, batch: Clips, noise: float = 1.0) -> None:
         """Calibrate the energy on the starts of a batch; `noise` is their standard deviation."""
+        if bool(self.energy.calibrated):
+            return
         with torch.no_grad():
             encoded = self.energy.encode(batch.embeddings[:, :-1])
-            visible = torch.arange(1, encoded.frames + 1, device=encoded.features.device)
+            visible = Visible.every(encoded.frames, encoded.features.device)
             start = self.start(encoded, visible, batch.keys)
         self.energy.calibrate(start, encoded, visible, noise)
 
@@ -146,31 +148,34 @@ class NextFrameEBT(Predictor):
         """
         clips, observed = batch.embeddings, batch.observed
         start = self._mixed_start(
-            observed[:, :-1], lambda: noise_like(clips[:, 1:], Stream.TRAINING_START, seed)
+            observed[:, :-1],
+            lambda: noise_like(clips[:, 1:], batch.keys, Stream.TRAINING_START, seed),
         ).detach()
         mixed = self._replay.mixed(clips, observed, start, seed)
         encoded = self.energy.encode(mixed.observed[:, :-1])
         if self.config.detach:
             leaves = encoded.detached()
-            yield from self._step_losses(leaves, mixed, seed)
+            yield from self._step_losses(leaves, mixed, batch.keys, seed)
             rejoined = encoded.rejoined(leaves)
             if rejoined is not None:
                 yield rejoined
         else:
-            yield torch.stack(list(self._step_losses(encoded, mixed, seed))).sum()
+            yield torch.stack(list(self._step_losses(encoded, mixed, batch.keys, seed))).sum()
 
-    def _step_losses(self, context: EncodedContext, batch: Replayed, seed: int) -> Iterator[Tensor]:
+    def _step_losses(
+        self, context: EncodedContext, batch: Replayed, keys: Sequence[str], seed: int
+    ) -> Iterator[Tensor]:
         """The part of the training loss that each judged thinking step gives."""
         config, target, candidate = self.config, batch.target[:, 1:], batch.start
         frames, patches = target.shape[1:3]
-        visible = torch.arange(1, frames + 1, device=target.device)
+        visible = Visible.every(frames, target.device)
         groups = frame_groups(frames, patches) if config.detach else [slice(None)]
         steps = number_of_steps(config, seed)
         for step in range(1, steps + 1):
             judged = config.loss_at == "each" or step == steps
             start = candidate.detach() if config.detach else candidate
-            factors = step_size_factors(start, config, seed, step)
-            noise = langevin_noise(start, config, seed, step)
+            factors = step_size_factors(start, keys, config, seed, step)
+            noise = langevin_noise(start, keys, config, seed, step)
             error = (start.detach() - target).square().sum(-1) / 2  # [B, C, P]
             moved = []
             for group in groups:
@@ -198,13 +203,13 @@ class NextFrameEBT(Predictor):
             self._replay.keep(batch, candidate)
 
     def start(
-        self, encoded: EncodedContext, visible: Tensor, keys: Sequence[str], candidates: int = 1
+        self, encoded: EncodedContext, visible: Visible, keys: Sequence[str], candidates: int = 1
     ) -> Tensor:
         """Start candidates `[B, C * N, P, D]`, the N of a frame side by side.
 
         They depend on seed, clip, frame and number of the candidate alone.
         """
-        last = encoded.embeddings[:, visible.repeat_interleave(candidates) - 1]
+        last = encoded.embeddings.index_select(1, visible.repeated(candidates).index - 1)
         return self._mixed_start(
             last, lambda: self._drawn(Stream.START, encoded, visible, keys, candidates)
         )
@@ -212,7 +217,7 @@ class NextFrameEBT(Predictor):
     def _think(
         self,
         encoded: EncodedContext,
-        visible: Tensor,
+        visible: Visible,
         keys: Sequence[str],
         setting: Setting,
         energies: bool = False,
@@ -225,13 +230,13 @@ class NextFrameEBT(Predictor):
     def _compete(
         self,
         encoded: EncodedContext,
-        visible: Tensor,
+        visible: Visible,
         keys: Sequence[str],
         setting: Thinking,
         energies: bool,
     ) -> Trajectory:
         candidates, sigma = setting.candidates, setting.langevin_noise
-        repeated = visible.repeat_interleave(candidates)
+        repeated = visible.repeated(candidates)
         if sigma:
             start = self.start(encoded, visible, keys).repeat_interleave(candidates, dim=1)
         else:
@@ -249,16 +254,15 @@ class NextFrameEBT(Predictor):
         self,
         stream: Stream,
         encoded: EncodedContext,
-        visible: Tensor,
+        visible: Visible,
         keys: Sequence[str],
         candidates: int,
         *key: int,
     ) -> Tensor:
         """Noise `[B, C * N, P, D]` for N candidates of each frame, which lie side by side."""
         patches, dim = encoded.embeddings.shape[2:]
-        frames = visible.tolist()
         drawn = [
-            keyed_noise(stream, (self._start_seed, *key, number), keys, frames, patches, dim)
+            keyed_noise(stream, (self._start_seed, *key, number), keys, visible.index, patches, dim)
             for number in range(candidates)
         ]
         return torch.stack(drawn, dim=2).flatten(1, 2).to(encoded.embeddings)

@@ -1,9 +1,13 @@
-"""Noise that depends only on its use: the same numbers in any batch and in any order.
+"""Noise that depends only on its use: the same numbers in any batch, in any order, on any device.
 
-Every use draws from a stream of its own, so that no two ever share their numbers.
+Every use draws from a stream of its own, so that no two ever share their numbers. Noise of clips is
+counter-based: an element's number is a hash of the stream, the seeds, the clip's key, the frame and
+the element, with no state between them. So a batch may be split between micro-batches and devices.
 """
 
+import functools
 import hashlib
+import math
 from collections.abc import Sequence
 from enum import StrEnum
 
@@ -31,31 +35,81 @@ class Stream(StrEnum):
 
 def stream_generator(stream: Stream, *key: int | str) -> torch.Generator:
     """A generator whose numbers depend only on the stream and the key."""
-    text = "/".join(map(str, (stream, *key)))
-    digest = hashlib.blake2b(text.encode(), digest_size=7).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest))
+    return torch.Generator().manual_seed(_digest(stream, *key) & (1 << 56) - 1)
 
 
-def noise_like(tensor: Tensor, stream: Stream, *key: int | str) -> Tensor:
-    """Standard normal noise of the shape and device of `tensor`, all of it from one generator."""
-    return torch.randn(tensor.shape, generator=stream_generator(stream, *key)).to(tensor)
+def noise_like(clips: Tensor, keys: Sequence[str], stream: Stream, *seeds: int) -> Tensor:
+    """Standard normal noise for clips `[B, T, P, D]`; a clip's depends on seeds and key alone."""
+    frames = torch.arange(clips.shape[1], device=clips.device)
+    patches, dim = clips.shape[2:]
+    return keyed_noise(stream, seeds, keys, frames, patches, dim).to(clips)
 
 
 def keyed_noise(
     stream: Stream,
     seeds: Sequence[int],
     keys: Sequence[str],
-    frames: Sequence[int],
+    frames: Tensor,
     patches: int,
     dim: int,
 ) -> Tensor:
-    """Standard normal noise `[B, C, P, D]`; a frame's depends on seeds, clip key and frame alone.
+    """Standard normal noise `[B, C, P, D]` for the numbers of frames `[C]`, on their device.
 
-    So a clip's prediction is the same in any batch, in parallel or one frame at a time.
+    A frame's depends on seeds, clip key and frame alone, so a clip's prediction is the same in any
+    batch, in parallel or one frame at a time. By the method of Box and Muller (1958).
     """
-    noise = torch.empty(len(keys), len(frames), patches, dim)
-    for row, key in enumerate(keys):
-        for column, frame in enumerate(frames):
-            generator = stream_generator(stream, *seeds, key, frame)
-            torch.randn(patches, dim, generator=generator, out=noise[row, column])
-    return noise
+    size = patches * dim
+    bits = _bits(stream, seeds, keys, frames, (size + 1) // 2)
+    high = _shifted(bits, 32).float().add_(0.5).mul_(2.0**-32)
+    low = bits.bitwise_and_(0xFFFFFFFF).float().mul_(2 * math.pi * 2.0**-32)
+    radius = high.log_().mul_(-2).sqrt_()
+    pairs = torch.stack([radius * low.cos(), radius * low.sin()], dim=-1)
+    return pairs.flatten(2)[..., :size].unflatten(2, (patches, dim))
+
+
+def keyed_uniform(
+    stream: Stream, seeds: Sequence[int], keys: Sequence[str], frames: Tensor, size: int = 1
+) -> Tensor:
+    """Uniform numbers in [0, 1) `[B, C, size]` for the numbers of frames `[C]`, on their device."""
+    bits = _bits(stream, seeds, keys, frames, size)
+    return _shifted(bits, 40).float().mul_(2.0**-24)
+
+
+def _digest(*key: int | str) -> int:
+    """A signed number of 64 bits that depends on every part of the key."""
+    text = "/".join(map(str, key))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), signed=True)
+
+
+@functools.lru_cache(maxsize=64)
+def _clip_states(
+    stream: Stream, seeds: tuple[int, ...], keys: tuple[str, ...], device: torch.device
+) -> Tensor:
+    """A state `[B]` for each clip; kept, because a rollout asks for the same ones every frame."""
+    return torch.tensor([_digest(stream, *seeds, key) for key in keys]).to(device)
+
+
+def _bits(
+    stream: Stream, seeds: Sequence[int], keys: Sequence[str], frames: Tensor, size: int
+) -> Tensor:
+    """Random numbers of 64 bits `[B, C, size]`."""
+    clips = _clip_states(stream, tuple(seeds), tuple(keys), frames.device)
+    of_frames = _hashed(clips[:, None] + (frames + 1) * _STRIDE)  # [B, C]
+    counters = torch.arange(1, size + 1, device=frames.device) * _STRIDE
+    return _hashed(of_frames[..., None] + counters)
+
+
+# SplitMix64 (Steele, Lea and Flood, 2014): its n-th number is a hash of n times an odd stride.
+_STRIDE = 0x9E3779B97F4A7C15 - (1 << 64)
+_FACTORS = (0xBF58476D1CE4E5B9 - (1 << 64), 0x94D049BB133111EB - (1 << 64))
+
+
+def _hashed(state: Tensor) -> Tensor:
+    for shift, factor in zip((30, 27), _FACTORS, strict=True):
+        state = state.bitwise_xor_(_shifted(state, shift)).mul_(factor)
+    return state.bitwise_xor_(_shifted(state, 31))
+
+
+def _shifted(bits: Tensor, by: int) -> Tensor:
+    """Bits shifted to the right, zeros moving in: torch knows no unsigned shift."""
+    return (bits >> by).bitwise_and_((1 << 64 - by) - 1)

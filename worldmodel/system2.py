@@ -4,13 +4,14 @@ A random number of steps, a random size of each step, Langevin noise in the cand
 buffer of candidates from which later batches think on. All of it depends on the seed alone.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from worldmodel.config import EBTConfig
-from worldmodel.noise import Stream, noise_like, stream_generator
+from worldmodel.noise import Stream, keyed_uniform, noise_like, stream_generator
 
 
 def number_of_steps(config: EBTConfig, seed: int) -> int:
@@ -22,21 +23,30 @@ def number_of_steps(config: EBTConfig, seed: int) -> int:
     return config.training_steps + int(more)
 
 
-def step_size_factors(like: Tensor, config: EBTConfig, seed: int, step: int) -> Tensor | None:
-    """Factors of the step size, uniform in [1 / x, x] for each element; None where x is 1."""
+def step_size_factors(
+    like: Tensor, keys: Sequence[str], config: EBTConfig, seed: int, step: int
+) -> Tensor | None:
+    """Factors of the step size for each element of candidates `[B, C, P, D]`.
+
+    They are uniform in [1 / x, x]; None where x is 1.
+    """
     largest = config.random_step_size
     if largest == 1:
         return None
-    generator = stream_generator(Stream.TRAINING_STEP_SIZE, seed, step)
-    share = torch.rand(like.shape, generator=generator).to(like)
+    frames = torch.arange(like.shape[1], device=like.device)
+    size = like.shape[2] * like.shape[3]
+    share = keyed_uniform(Stream.TRAINING_STEP_SIZE, (seed, step), keys, frames, size)
+    share = share.view_as(like).to(like)
     return 1 / largest + share * (largest - 1 / largest)
 
 
-def langevin_noise(like: Tensor, config: EBTConfig, seed: int, step: int) -> Tensor | None:
+def langevin_noise(
+    like: Tensor, keys: Sequence[str], config: EBTConfig, seed: int, step: int
+) -> Tensor | None:
     """Noise that is added to the candidate in a thinking step; None where there is none."""
     if not config.langevin_noise:
         return None
-    return config.langevin_noise * noise_like(like, Stream.TRAINING_LANGEVIN, seed, step)
+    return config.langevin_noise * noise_like(like, keys, Stream.TRAINING_LANGEVIN, seed, step)
 
 
 @dataclass(frozen=True)

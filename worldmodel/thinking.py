@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from worldmodel.backbone import EncodedContext
+from worldmodel.backbone import EncodedContext, Visible
 from worldmodel.energy import EnergyTransformer
 from worldmodel.predictor import Trajectory
 
@@ -20,7 +20,7 @@ def thinking_step(
     energy: EnergyTransformer,
     candidate: Tensor,
     context: EncodedContext,
-    visible: Tensor,
+    visible: Visible,
     factors: Tensor | None = None,
     noise: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -41,7 +41,7 @@ def think(
     energy: EnergyTransformer,
     start: Tensor,
     context: EncodedContext,
-    visible: Tensor,
+    visible: Visible,
     steps: int,
     keys: Sequence[str],
     energies: bool = False,
@@ -82,7 +82,7 @@ def _descend(
     energy: EnergyTransformer,
     start: Tensor,
     context: EncodedContext,
-    visible: Tensor,
+    visible: Visible,
     group: slice,
     noise: Mapping[int, Tensor | None],
     energies: bool,

@@ -27,7 +27,7 @@ from data_prep.shards.storage import write_json
 from worldmodel.compiling import compiled, is_to_compile, warm_up
 from worldmodel.config import TrainingConfig
 from worldmodel.data import EmbeddingClips, ordered_batches, training_batches
-from worldmodel.noise import Stream, noise_like, stream_generator
+from worldmodel.noise import Stream, keyed_uniform, noise_like
 from worldmodel.optimizers import make_optimizers
 from worldmodel.predictor import Clips, NoisilyObservedClips, Predictor
 from worldmodel.thinking import NonFiniteError
@@ -143,9 +143,10 @@ def with_context_noise(clips: Clips, largest: float, seed: int) -> Clips:
     if not largest:
         return clips
     frames = clips.embeddings
-    level = torch.rand(len(frames), generator=stream_generator(Stream.TRAINING_CONTEXT_LEVEL, seed))
-    noise = noise_like(frames, Stream.TRAINING_CONTEXT, seed)
-    noisy = frames + largest * level.to(frames)[:, None, None, None] * noise
+    only = torch.zeros(1, dtype=torch.long, device=frames.device)
+    level = keyed_uniform(Stream.TRAINING_CONTEXT_LEVEL, (seed,), clips.keys, only)  # [B, 1, 1]
+    noise = noise_like(frames, clips.keys, Stream.TRAINING_CONTEXT, seed)
+    noisy = frames + largest * level[..., None].to(frames) * noise
     return NoisilyObservedClips(frames, clips.keys, noisy)
 
 

@@ -15,6 +15,7 @@ from benchmarks.tasks.throughput.measuring import Series, measurement
 from benchmarks.tasks.throughput.naive import NaiveEBT
 from denoise.config import EBTDenoiserConfig
 from denoise.model import EBTDenoiser
+from worldmodel.backbone import Visible
 from worldmodel.predictor import Clips, Passes, Thinking
 from worldmodel.thinking import thinking_step
 
@@ -139,7 +140,7 @@ def _denoising(config: DenoiseConfig, repeats: int, device: str) -> list[Measure
     direct = DirectDenoiser(config.section("direct", DirectConfig), config.backbone, grid, dim).to(
         device
     )
-    visible = torch.ones(1, dtype=torch.long, device=device)
+    visible = Visible.all_of(1, device)
     found = []
     for name, model in (("with", "ebt"), ("without", "ebt_without_context")):
         options = config.section(model, EBTDenoiserConfig)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from worldmodel.backbone import EmptyContext
+from worldmodel.backbone import EmptyContext, Visible
 from worldmodel.energy import deviance
 from worldmodel.layers import Block, Rotation
 from worldmodel.next_frame import NextFrameEBT
@@ -67,7 +67,7 @@ class NaiveEBT:
         """The model's own losses: its noise, its schedule of steps, its shares."""
         config = self.model.config
         target, context = batch.embeddings[:, 1:], batch.embeddings[:, :-1]
-        noise = noise_like(target, Stream.TRAINING_START, seed)
+        noise = noise_like(target, batch.keys, Stream.TRAINING_START, seed)
         candidate = config.start_noise * noise + (1 - config.start_noise) * context
         total = torch.zeros((), device=target.device)
         for step in range(1, config.training_steps + 1):
@@ -94,7 +94,7 @@ class NaiveEBT:
         """Predict `horizon` frames `[B, horizon, P, D]`, every position anew for each of them."""
         model, embeddings = self.model, context.embeddings
         for _ in range(horizon):
-            visible = torch.arange(1, embeddings.shape[1] + 1)
+            visible = Visible.every(embeddings.shape[1])
             encoded = model.energy.encode(embeddings)
             candidate = model.start(encoded, visible, context.keys)
             for _ in range(steps):

@@ -15,6 +15,7 @@ from benchmarks.tasks.throughput.cases import MANY_CLIPS, STEPS, TOKENS, Case, b
 from benchmarks.tasks.throughput.config import MeasureConfig
 from benchmarks.tasks.throughput.measuring import Series, measurement
 from benchmarks.tasks.throughput.naive import NaiveEBT
+from worldmodel.backbone import Visible
 from worldmodel.compiling import compiled
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Clips, Predictor
@@ -150,7 +151,7 @@ def _candidate_stream(model: NextFrameEBT, batch: Clips) -> Callable[[], None]:
     """The one thinking step of a training step, on a context that needs no gradient."""
     with torch.no_grad():
         encoded = model.energy.encode(batch.embeddings[:, :-1])
-    visible = torch.arange(1, encoded.frames + 1, device=encoded.features.device)
+    visible = Visible.every(encoded.frames, encoded.features.device)
     start = model.start(encoded, visible, batch.keys)
 
     def step() -> None:
