@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.tasks.throughput.naive import NaiveEBT
-from worldmodel import attention, backbone, thinking
+from worldmodel import attention, thinking
 from worldmodel.backbone import Visible
 from worldmodel.config import BackboneConfig, EBTConfig
 from worldmodel.next_frame import NextFrameEBT
@@ -55,8 +55,10 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The ways in which attention is computed, whatever the number of patches."""
     found: str = request.param
     if found != "all frames at once":
-        monkeypatch.setattr(backbone, "LEAST_PATCHES", 1)
+        monkeypatch.setattr(attention, "LEAST_PATCHES", 1)
         monkeypatch.setattr(attention, "RECOMPUTED_FROM", 1 if found == "recomputed" else 1000)
+    if found == "recomputed":
+        monkeypatch.setitem(attention.TILE_WEIGHTS, "cpu", 3 * 4 * 24)  # three heads at a time
     if found == "in groups":
         monkeypatch.setattr(thinking, "GROUPED_TOKENS", 8)  # two frames of four patches
     return found

@@ -3,7 +3,7 @@
 There are three ways to compute it. A single frame after at most one makes one product. Many small
 frames share one product for the context, with a mask. Frames of many patches are taken one by one,
 each with exactly the tokens that it may see; their attention weights, which would grow with the
-square of the tokens, are computed anew where they are needed and never kept.
+square of the tokens, are computed anew where they are needed, some heads at a time, and never kept.
 
 Letters in shapes: B batch, C candidate frames, P patches per frame, A attention heads, K width of a
 head, L context tokens, S context tokens that a frame sees.
@@ -21,6 +21,28 @@ Value = TypeVar("Value")
 Rotation = tuple[Tensor, Tensor]  # cosine and signed sine of every token
 LEAST_PATCHES = 48  # from which candidate frames are taken one by one
 RECOMPUTED_FROM = 128  # patches; with fewer, keeping attention weights is cheap enough
+# Attention weights that are computed at once: few on a CPU, where they should stay in its cache.
+MOST_WEIGHTS = 2**27
+TILE_WEIGHTS = {"cpu": 2**20}
+
+
+class ObservedFrames(NamedTuple):
+    """New frames of a context stream, of `patches` each, which are causal over frames.
+
+    `mask [new tokens, L]` is true where a token sees another; None where frames are taken one by
+    one, or where there is one alone.
+    """
+
+    patches: int
+    mask: Tensor | None
+
+    @classmethod
+    def after(cls, seen: int, new: int, patches: int, device: torch.device) -> "ObservedFrames":
+        """`new` frames after `seen` ones."""
+        if new == 1 or are_taken_one_by_one(patches):
+            return cls(patches, None)
+        frame = torch.arange(seen + new, device=device).repeat_interleave(patches)
+        return cls(patches, frame[seen * patches :, None] >= frame[None])
 
 
 class KeptAttention(NamedTuple):
@@ -54,6 +76,28 @@ class Seen(NamedTuple):
     hidden: Tensor | None
     rotation: Rotation
     visible: tuple[int, ...] | None
+
+
+def are_taken_one_by_one(patches: int) -> bool:
+    """Whether each of many frames makes its products alone; compiled code never does."""
+    return patches >= LEAST_PATCHES and not torch.compiler.is_compiling()
+
+
+def observe(query: Tensor, key: Tensor, value: Tensor, frames: ObservedFrames) -> Tensor:
+    """What tokens `[B, A, T * P, K]` of new frames take from all up to their own `[B, A, L, K]`.
+
+    No input gradient is ever asked for here, so fused kernels may be used.
+    """
+    new, length = query.shape[2], key.shape[2]
+    if frames.mask is not None or new == frames.patches:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=frames.mask)
+    taken = []
+    for first in range(0, new, frames.patches):
+        last = first + frames.patches
+        stop = length - new + last
+        own = query[:, :, first:last]
+        taken.append(F.scaled_dot_product_attention(own, key[:, :, :stop], value[:, :, :stop]))
+    return torch.cat(taken, dim=2)
 
 
 def attend(
@@ -170,7 +214,7 @@ def _back_one_by_one(
     else:
         owns = _by_frame(frames, gradient, expected, kept.query, kept.key, kept.value)
         pairs = zip(owns, _prefixes(seen, frames), strict=True)
-        found = [recomputed(_attend_and_back, *own, *prefix) for own, prefix in pairs]
+        found = [_in_tiles(_attend_and_back, *own, *prefix) for own, prefix in pairs]
     to_query, to_key, to_value = (torch.cat(part, dim=2) for part in zip(*found, strict=True))
     return to_query, to_key, to_value
 
@@ -198,6 +242,22 @@ def _attend_and_back(
     """`_back_to_one` of what `_attend_from_one` keeps."""
     kept = _attend_from_one(query, key, value, seen_key, seen_value)
     return _back_to_one(gradient, expected, kept)
+
+
+def _in_tiles(
+    function: Callable[..., tuple[Tensor, Tensor, Tensor]], gradient: Tensor, *inputs: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`function` of tensors `[B, A, ...]`, a few heads at a time, each recomputed where needed.
+
+    The first is that of one frame `[B, A, P, K]`, the last that of the context `[B, A, S, K]`.
+    """
+    heads = gradient.shape[:2]
+    weights = gradient.shape[2] * (gradient.shape[2] + inputs[-1].shape[2])
+    at_once = max(1, TILE_WEIGHTS.get(gradient.device.type, MOST_WEIGHTS) // weights)
+    flat = (tensor.flatten(0, 1)[None].split(at_once, dim=1) for tensor in (gradient, *inputs))
+    parts = [recomputed(function, *tile) for tile in zip(*flat, strict=True)]
+    first, second, third = (torch.cat(part, dim=1)[0] for part in zip(*parts, strict=True))
+    return first.unflatten(0, heads), second.unflatten(0, heads), third.unflatten(0, heads)
 
 
 def _by_frame(frames: torch.Size, *tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:

@@ -12,7 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from worldmodel.attention import LEAST_PATCHES, Seen, recomputed
+from worldmodel.attention import ObservedFrames, Seen, are_taken_one_by_one, recomputed
 from worldmodel.config import BackboneConfig
 from worldmodel.layers import Block, KeptBlock, KeptNorm, RMSNorm, Rotary, initialise
 
@@ -160,20 +160,16 @@ class Transformer(nn.Module):
         """
         new, patches = tokens.shape[1:3]
         seen = past.frames if past else 0
-        frame_index = torch.arange(seen + new, device=tokens.device)
-        rotation = self.rotary(frame_index[seen:])
-        mask = None
-        if new > 1:
-            token_frame = frame_index.repeat_interleave(patches)
-            mask = token_frame[seen * patches :, None] >= token_frame[None]  # [new tokens, L]
+        rotation = self.rotary(torch.arange(seen, seen + new, device=tokens.device))
+        frames = ObservedFrames.after(seen, new, patches, tokens.device)
         x = tokens.flatten(1, 2)  # [B, T * P, W]
         keys, values = [], []
         for layer, block in enumerate(self._typed_blocks()):
             earlier = (past.keys[layer], past.values[layer]) if past else None
             if self._recompute:
-                x, key, value = recomputed(block.context, x, rotation, earlier, mask)
+                x, key, value = recomputed(block.context, x, rotation, earlier, frames)
             else:
-                x, key, value = block.context(x, rotation, earlier, mask)
+                x, key, value = block.context(x, rotation, earlier, frames)
             keys.append(key)
             values.append(value)
         return self.norm(x).unflatten(1, (new, patches)), keys, values
@@ -193,9 +189,7 @@ class Transformer(nn.Module):
         The c-th is a candidate for the frame after the first `visible.counts[c]` of the context.
         """
         rotation, patches = self.rotary(visible.index), tokens.shape[2]
-        frames = None
-        if len(visible) > 1 and patches >= LEAST_PATCHES and not torch.compiler.is_compiling():
-            frames = visible.counts
+        frames = visible.counts if are_taken_one_by_one(patches) else None
         hidden = _hidden(context, visible, patches) if frames is None else None
         seen = [
             Seen(key, value, hidden, rotation, frames)

@@ -17,11 +17,13 @@ from torch import Tensor, nn
 
 from worldmodel.attention import (
     KeptAttention,
+    ObservedFrames,
     Rotation,
     Seen,
     at_least_float32,
     attend,
     attention_gradient,
+    observe,
 )
 from worldmodel.config import BackboneConfig
 
@@ -165,12 +167,11 @@ class Attention(nn.Module):
         self.output = nn.Linear(width, width, bias=False)
 
     def context(
-        self, x: Tensor, rotation: Rotation, past: KeyValue | None, mask: Tensor | None
+        self, x: Tensor, rotation: Rotation, past: KeyValue | None, frames: ObservedFrames
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Attend from tokens `[B, T * P, W]` to the past and to themselves.
 
-        Returns the output and the keys and values `[B, A, L, K]`, the past's included. No input
-        gradient is ever asked for here, so fused kernels may be used.
+        Returns the output and the keys and values `[B, A, L, K]`, the past's included.
         """
         query, key, value = (
             self._heads(layer(x)) for layer in (self.query, self.key, self.value)
@@ -178,7 +179,7 @@ class Attention(nn.Module):
         query, key = _turned(query, rotation), _turned(key, rotation)
         if past is not None:
             key, value = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
-        y = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        y = observe(query, key, value, frames)
         return self.output(self._merge(y)), key, value
 
     def candidates(self, x: Tensor, seen: Seen) -> tuple[Tensor, KeptAttention]:
@@ -226,10 +227,10 @@ class Block(nn.Module):
         self.feed_forward = SwiGLU(config.width, config.resolved_hidden)
 
     def context(
-        self, x: Tensor, rotation: Rotation, past: KeyValue | None, mask: Tensor | None
+        self, x: Tensor, rotation: Rotation, past: KeyValue | None, frames: ObservedFrames
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Context stream: tokens `[B, T * P, W]` after the block, and all keys and values."""
-        y, key, value = self.attention.context(self.attention_norm(x), rotation, past, mask)
+        y, key, value = self.attention.context(self.attention_norm(x), rotation, past, frames)
         x = x + y
         return x + self.feed_forward(self.feed_forward_norm(x)), key, value
 

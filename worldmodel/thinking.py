@@ -9,7 +9,7 @@ from worldmodel.backbone import EncodedContext, Visible
 from worldmodel.energy import EnergyTransformer
 from worldmodel.predictor import Trajectory
 
-GROUPED_TOKENS = 512  # of candidates that are thought about at once
+GROUPED_TOKENS = 256  # of candidates that are thought about at once
 
 
 class NonFiniteError(FloatingPointError):
