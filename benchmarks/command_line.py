@@ -2,8 +2,10 @@
 
 import os
 import shlex
+import signal
 import sys
 import time
+from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,11 @@ from typing import Any
 from jsonargparse import Namespace
 
 from benchmarks.config import Inputs
+from benchmarks.launching import ENDED, launch, launches
 from benchmarks.options import parse, to_config
 from benchmarks.tasks.registry import TASKS, load_task
 from benchmarks.threads import let_threads_sleep
-from data_prep.errors import InputError
+from data_prep.errors import InputError, Terminated
 from data_prep.options import run_command
 
 # Options that say what to do with a run, not what the run is.
@@ -26,11 +29,16 @@ COMMAND = "command.txt"  # in the folder of a run: how it was begun
 def main(arguments: list[str]) -> int:
     """Run the command line; gives the exit code."""
     let_threads_sleep()
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         return run_command(lambda: _dispatch(parse(arguments), arguments))
     except FloatingPointError as error:
         print(f"error: {error}; lower the learning rate of this model", file=sys.stderr)
         return 1
+
+
+def _terminate(*_: Any) -> None:
+    raise Terminated
 
 
 def _dispatch(options: Namespace, arguments: list[str]) -> int:
@@ -40,7 +48,10 @@ def _dispatch(options: Namespace, arguments: list[str]) -> int:
         raise InputError(
             f"--task is missing: give --task {' or '.join(TASKS)} (or --report, --resume)"
         )
-    return _run(options, to_config(options), _without_places(arguments))
+    config = to_config(options)
+    if launches(config):
+        return launch(config.training.devices, arguments)
+    return _run(options, config, _without_places(arguments))
 
 
 def _without_places(arguments: list[str]) -> list[str]:
@@ -78,10 +89,30 @@ def _report(folder: Path) -> int:
 
 def _run(options: Namespace, config: Any, added: list[str]) -> int:
     inputs = _inputs(options)
-    started = time.strftime("%Y%m%d-%H%M%S")
+    training = getattr(config, "training", None)
+    if training is None or training.devices * training.nodes == 1:
+        return _run_in(options, config, inputs, added, int(time.time()))
+    from worldmodel.processes import joined
+
+    with joined(training, _device(options)) as processes, ExitStack() as stack:
+        if not processes.first:  # the first one speaks for all
+            nowhere = stack.enter_context(Path(os.devnull).open("w"))
+            stack.enter_context(redirect_stdout(nowhere))
+            stack.enter_context(redirect_stderr(nowhere))
+        now = processes.first_says(int(time.time()))
+        return _run_in(options, config, inputs, added, now, processes.first)
+
+
+def _run_in(
+    options: Namespace, config: Any, inputs: Inputs, added: list[str], now: int, first: bool = True
+) -> int:
+    """Run in a folder, which without `--out` is named by the time `now`."""
+    started = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
     name = f"{started}-{options.task}".replace("/", "-")
     out = Path(options.get("resume") or options.out or f"runs/{name}")
     resumed = options.get("resume") is not None
+    if not first:
+        return _run_task(config, inputs, out, options, "")
     if not resumed and (out / "config.yaml").exists():
         raise InputError(f"--out {out}: holds a run already; continue it with --resume {out}")
     out.mkdir(parents=True, exist_ok=True)
@@ -92,10 +123,10 @@ def _run(options: Namespace, config: Any, added: list[str]) -> int:
         code = _run_task(config, inputs, out, options, command)
         _write_config(options, out)  # with the options that a resumed run was given
         return code
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         again = f"--resume {out}" if "resume" in options else f"--task {options.task}"
         print(f"\ninterrupted; continue with: python benchmarks/run.py {again}", file=sys.stderr)
-        return 130
+        return ENDED if isinstance(error, Terminated) else 130
 
 
 def _run_task(config: Any, inputs: Inputs, out: Path, options: Namespace, command: str) -> int:
@@ -105,19 +136,14 @@ def _run_task(config: Any, inputs: Inputs, out: Path, options: Namespace, comman
     console.print(f"run: {out}", highlight=False)
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the memory profiler's own chatter
     with console.status("importing torch and lightning"):
-        import torch
-
         from benchmarks.reporting.results import write_result
         from benchmarks.training.allocation import keep_freed_memory
         from benchmarks.training.search import search
+        from worldmodel.processes import in_turn
     keep_freed_memory()
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: torch sees no GPU here; use --device cpu")
-    device = options.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = _device(options)
     task = load_task(options.task)
-    data = task.prepare(config, inputs)
+    data = in_turn(lambda: task.prepare(config, inputs))
     described = data.describe()
     rejected = described["rejected"]
     console.print(
@@ -135,6 +161,17 @@ def _run_task(config: Any, inputs: Inputs, out: Path, options: Namespace, comman
     write_result(out, result)
     _write_and_print(out, result)
     return 0
+
+
+def _device(options: Namespace) -> str:
+    import torch
+
+    device: str = options.device
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: torch sees no GPU here; use --device cpu")
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
 
 
 def _write_and_print(folder: Path, result: Any) -> None:

@@ -72,6 +72,19 @@ class ComparisonConfig:
         require(len(set(self.models)) == len(self.models), "models: a model is named twice")
         require(len(self.seeds) > 0, "--seeds: give at least one seed")
         require(len(set(self.seeds)) == len(self.seeds), "--seeds: a seed is given twice")
+        self._require_whole_batches()
+
+    def _require_whole_batches(self) -> None:
+        """Raise InputError where a model with a replay buffer would get its batches in parts."""
+        training = self.training
+        if training.devices * training.nodes * training.accumulate == 1:
+            return
+        for name in self.models:
+            if getattr(self.sections.get(name), "replay", 0):
+                raise InputError(
+                    f"{name}.replay: a replay buffer continues whole batches on one device: set it "
+                    "to 0, or training.devices, training.nodes and training.accumulate to 1"
+                )
 
     def section(self, name: str, kind: type[Section]) -> Section:
         """The configuration of a model, which is of `kind`."""

@@ -1,6 +1,10 @@
 """The errors of this suite: in the input, in one source of many, or in the storage."""
 
 
+class Terminated(KeyboardInterrupt):
+    """The process was told to end (SIGTERM); what it can save is saved."""
+
+
 class InputError(ValueError):
     """Input that cannot be used. The message names the file or option and says what to do."""
 

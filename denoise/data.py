@@ -32,8 +32,9 @@ class CleanImages(EmbeddingClips):
         dim = int(embeddings.manifest["encoder"]["dim"])
         super().__init__(embeddings, split, Scaler(torch.zeros(dim), torch.ones(dim)))
 
-    def __getitem__(self, index: int) -> tuple[str, Tensor]:
-        key, embeddings = super().__getitem__(index)
+    def stored(self, index: int) -> tuple[str, Tensor]:
+        """Key and embeddings `[1, P, D]` of an image as it is stored, in float16."""
+        key, embeddings = super().stored(index)
         return key, embeddings[:1]
 
 
@@ -44,11 +45,12 @@ class NoisyPairs(CleanImages):
         super().__init__(embeddings, split)
         self.noisy = noisy
 
-    def __getitem__(self, index: int) -> tuple[str, Tensor]:
-        key, clean = super().__getitem__(index)
-        return key, torch.cat([self.noisy.embeddings[index], clean])
+    def stored(self, index: int) -> tuple[str, Tensor]:
+        """Key and embeddings `[2, P, D]` of a noisy image and the clean one, in float32."""
+        key, clean = super().stored(index)
+        return key, torch.cat([self.noisy.embeddings[index], clean.float()])
 
     def collate(self, samples: list[tuple[str, Tensor]]) -> Clips:
         """Make a batch of pairs that knows its noise."""
-        pairs = super().collate(samples)
-        return NoisyImages(pairs.embeddings, pairs.keys, self.noisy.step, self.noisy.signal)
+        keys, pairs = zip(*samples, strict=True)
+        return NoisyImages(torch.stack(pairs), list(keys), self.noisy.step, self.noisy.signal)

@@ -9,7 +9,7 @@ from benchmarks.config import ComparisonConfig
 from data_prep.encoders.base import Encoder
 from data_prep.encoders.registry import build_encoder
 from denoise.data import NoisyImages
-from worldmodel.data import EmbeddingClips
+from worldmodel.data import EmbeddingClips, Scaler
 from worldmodel.predictor import Clips
 
 
@@ -19,18 +19,20 @@ class RandomClips(EmbeddingClips):
     def __init__(self, frames: int, patches: int, dim: int, number: int = 3):
         generator = torch.Generator().manual_seed(0)
         self.clips = torch.randn(number, frames, patches, dim, generator=generator)
+        self.scaler = Scaler(torch.zeros(dim), torch.ones(dim))
 
     def __len__(self) -> int:
         return len(self.clips)
 
-    def __getitem__(self, index: int) -> tuple[str, Tensor]:
+    def stored(self, index: int) -> tuple[str, Tensor]:
         return str(index), self.clips[index]
 
     def collate(self, samples: list[tuple[str, Tensor]]) -> Clips:
-        batch = super().collate(samples)
-        if batch.embeddings.shape[1] != 2:
-            return batch
-        return NoisyImages(batch.embeddings, batch.keys, step=99, signal=0.9)
+        keys, embeddings = zip(*samples, strict=True)
+        clips = torch.stack(embeddings)
+        if clips.shape[1] != 2:
+            return Clips(clips, list(keys))
+        return NoisyImages(clips, list(keys), step=99, signal=0.9)
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def test_models_of_equal_cost_cost_the_same_within_three_percent(task: str, step
 
 def prediction_flops(model: PlannedModel, data: RandomData, setting: Setting | None = None) -> int:
     predictor = model.build(data)
-    context = next(iter(ordered_batches(data.validation, 1))).frames(0, -1)
+    context = next(iter(ordered_batches(data.validation, 1))).to("cpu").frames(0, -1)
     setting = setting or predictor.trained_setting()
     return count_flops(lambda: predictor.predict(context, setting))
 

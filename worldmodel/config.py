@@ -10,6 +10,8 @@ Form = Literal["residual", "quadratic", "linear"]
 Precision = Literal["32-true", "bf16-mixed"]
 Compile = Literal["auto", "on", "off"]
 Optimizer = Literal["muon", "adamw"]
+Strategy = Literal["auto", "ddp"]
+WHOLE = ("devices", "nodes", "processes")
 
 
 @dataclass
@@ -238,7 +240,9 @@ class TrainingConfig:
 
     Args:
         steps: number of optimiser steps.
-        batch_size: number of clips in a step.
+        batch_size: number of clips in a step, of each device.
+        accumulate: number of equal parts into which the clips of a step are divided, one after
+            another; less memory for the same gradient.
         warmup_steps: steps in which the learning rate rises to its peak; then it falls as a cosine.
         final_learning_rate: learning rate at the last step, as a share of the peak.
         optimizer: `muon` moves the matrices of the blocks by Muon and all other parameters by
@@ -259,13 +263,21 @@ class TrainingConfig:
             (0: no average).
         validate_every: number of steps between validations; a checkpoint for resuming is written
             with each. The weights that validate best are kept.
+        devices: number of devices of each machine; more than one share the work of every training,
+            each with a process of its own.
+        nodes: number of machines.
+        strategy: how devices share the work; `ddp` gives each the whole model, and `auto` is `ddp`
+            where there is more than one.
+        workers: number of processes that read batches for each device (null: up to 4 for a GPU,
+            none for a CPU).
         processes: number of models trained at once on a CPU, each in a process of one thread,
             because small models gain little from more threads (1: one after another, on all
-            threads).
+            threads; so too where several devices share the work).
     """
 
     steps: int = 600
     batch_size: int = 8
+    accumulate: int = 1
     warmup_steps: int = 50
     final_learning_rate: float = 0.0
     optimizer: Optimizer = "muon"
@@ -278,11 +290,21 @@ class TrainingConfig:
     compile: Compile = "auto"
     ema: float = 0.0
     validate_every: int = 200
+    devices: int = 1
+    nodes: int = 1
+    strategy: Strategy = "auto"
+    workers: int | None = None
     processes: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "validate_every", "processes"):
+        for name in ("steps", "batch_size", "accumulate", "validate_every", *WHOLE):
             require(getattr(self, name) >= 1, f"training.{name} must be at least 1")
+        require(
+            self.batch_size % self.accumulate == 0,
+            f"training.accumulate {self.accumulate} must divide training.batch_size "
+            f"{self.batch_size}",
+        )
+        require(self.workers is None or self.workers >= 0, "training.workers must be at least 0")
         require(self.warmup_steps >= 0, "training.warmup_steps must be at least 0")
         require(self.clip_norm > 0, "training.clip_norm must be above 0")
         require(self.context_noise >= 0, "training.context_noise must be at least 0")

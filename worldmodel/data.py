@@ -1,7 +1,8 @@
-"""Batches of scaled embeddings from shards, in an order that depends on seed and step alone."""
+"""Batches of embeddings from shards, in an order that depends on seed and step alone."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_in
 from data_prep.shards.format import EMBEDDINGS, ShardSet, decode_embeddings
 from data_prep.shards.stream import stream_clips
 from worldmodel.predictor import Clips
+
+MOST_WORKERS = 4  # of a loader, for each device
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,30 @@ class Scaler:
 
     def scale_embeddings(self, embeddings: Tensor) -> Tensor:
         """Scale embeddings `[..., D]` as the encoder gives them."""
-        return (embeddings - self.mean) / self.scale
+        device = embeddings.device
+        return (embeddings.float() - self.mean.to(device)) / self.scale.to(device)
 
     def unscale(self, scaled: Tensor) -> Tensor:
         """Scaled embeddings `[..., D]` back to the scale of the encoder."""
         return scaled * self.scale.to(scaled.device) + self.mean.to(scaled.device)
+
+
+@dataclass(frozen=True)
+class StoredClips:
+    """A batch as it is stored: float16 embeddings `[B, T, P, D]`, which scale as they arrive."""
+
+    embeddings: Tensor
+    keys: list[str]
+    scaler: Scaler
+
+    def pin_memory(self) -> "StoredClips":
+        """The batch in memory from which a GPU copies without waiting."""
+        return replace(self, embeddings=self.embeddings.pin_memory())
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Clips:
+        """The scaled clips on a device; half as many bytes move as if they were scaled first."""
+        moved = self.embeddings.to(device, non_blocking=non_blocking)
+        return Clips(self.scaler.scale_embeddings(moved), self.keys)
 
 
 class EmbeddingClips(Dataset[tuple[str, Tensor]]):
@@ -54,19 +76,64 @@ class EmbeddingClips(Dataset[tuple[str, Tensor]]):
         return len(self.samples)
 
     def __getitem__(self, index: int) -> tuple[str, Tensor]:
+        key, embeddings = self.stored(index)
+        return key, self.scaler.scale_embeddings(embeddings)
+
+    def stored(self, index: int) -> tuple[str, Tensor]:
+        """Key and embeddings `[T, P, D]` of a clip as it is stored, in float16."""
         sample = self.samples[index]
-        embeddings = torch.from_numpy(self.shards.read_embeddings(sample).astype(np.float32))
-        return sample.key, self.scaler.scale_embeddings(embeddings)
+        return sample.key, torch.from_numpy(self.shards.read_embeddings(sample))
 
-    def collate(self, samples: list[tuple[str, Tensor]]) -> Clips:
-        """Make a batch of samples."""
+    def collate(self, samples: list[tuple[str, Tensor]]) -> StoredClips | Clips:
+        """Make a batch of samples that `stored` gave; it is used after `to`."""
         keys, embeddings = zip(*samples, strict=True)
-        return Clips(torch.stack(embeddings), list(keys))
+        return StoredClips(torch.stack(embeddings), list(keys), self.scaler)
 
 
-def ordered_batches(clips: EmbeddingClips, batch_size: int) -> DataLoader[Any]:
-    """All clips in their order, in batches; the last may be smaller."""
-    return DataLoader(clips, batch_size, collate_fn=clips.collate)
+class _Stored(Dataset[tuple[str, Tensor]]):
+    """The clips as loaders read them."""
+
+    def __init__(self, clips: EmbeddingClips):
+        self.clips = clips
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, index: int) -> tuple[str, Tensor]:
+        return self.clips.stored(index)
+
+
+def loader_workers(device: str) -> int:
+    """Processes that read batches: for a GPU a few; on a CPU they only take time from training."""
+    if device == "cpu":
+        return 0
+    return min(MOST_WORKERS, max(1, (os.cpu_count() or 1) // max(1, torch.cuda.device_count())))
+
+
+def ordered_batches(
+    clips: EmbeddingClips,
+    batch_size: int,
+    workers: int = 0,
+    indices: Sequence[int] | None = None,
+) -> DataLoader[Any]:
+    """All clips, or those at `indices`, in their order, in batches; the last may be smaller.
+
+    A batch is used after it was moved to its device by `to`.
+    """
+    chosen = range(len(clips)) if indices is None else indices
+    batches = [list(chosen[i : i + batch_size]) for i in range(0, len(chosen), batch_size)]
+    return _loader(clips, batches, workers)
+
+
+def _loader(clips: EmbeddingClips, batches: Any, workers: int) -> DataLoader[Any]:
+    return DataLoader(
+        _Stored(clips),
+        batch_sampler=batches,
+        collate_fn=clips.collate,
+        num_workers=workers,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=workers > 0,
+    )
 
 
 class StreamedClips(IterableDataset[tuple[str, Tensor]]):
@@ -115,15 +182,17 @@ def training_batches(
     stop: int,
     rank: int = 0,
     ranks: int = 1,
+    workers: int = 0,
 ) -> DataLoader[Any]:
     """The batches of steps `start` to before `stop` of an endless shuffled run.
 
     A step's batch depends only on the seed and the step, so all models see the same data and a
     resumed training continues exactly. Of several ranks each gets its own `batch_size` clips of a
-    step; together they see every clip once before any twice.
+    step; together they see every clip once before any twice. `workers` processes read ahead. A
+    batch is used after it was moved to its device by `to`.
     """
     order = _StepBatches(len(clips), batch_size, seed, start, stop, rank, ranks)
-    return DataLoader(clips, batch_sampler=order, collate_fn=clips.collate)
+    return _loader(clips, order, workers)
 
 
 @dataclass(frozen=True)

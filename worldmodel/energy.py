@@ -210,18 +210,19 @@ class EnergyTransformer(nn.Module):
         )
 
 
-def deviance(energy: Tensor, error: Tensor, scale: Tensor | None = None) -> Tensor:
+def deviance(energy: Tensor, error: Tensor) -> Tensor:
     """How far energies are from the expected errors; lowest, for each, where it is that.
 
     The sum of two proper scores of a positive mean (Patton, 2011): the deviance of an
     exponential distribution, error / energy + log energy, in which every patch counts by its
     relative error; and that of a Poisson distribution, energy - error log energy, in units of the
-    mean error, in which large errors count and which is lowest only where the means agree. Neither
-    depends on the scale. Both arguments are at least 0 and of one shape. `scale` is the mean error
-    of all, where `error` is a part.
+    frame's mean energy, in which large errors count and which is lowest only where the means agree.
+    Neither depends on the scale. The unit is no function of the errors, so that it does not make
+    either score improper, and of one frame, so that a batch may be judged in parts. Both arguments
+    are at least 0 and of shape `[B, C, P]`.
     """
     energy, error = energy + DEVIANCE_FLOOR, error + DEVIANCE_FLOOR
     exponential = error / energy + energy.log()
-    mean = error.mean() if scale is None else scale + DEVIANCE_FLOOR
-    poisson = (energy - error * energy.log()) / mean
+    unit = energy.detach().mean(dim=-1, keepdim=True)
+    poisson = (energy - error * energy.log()) / unit
     return (exponential + poisson).mean()

@@ -195,8 +195,7 @@ class NextFrameEBT(Predictor):
                         share /= steps
                     loss = F.smooth_l1_loss(part, target[:, group])
                     if weight := config.resolved_calibration:
-                        scale = error.mean()
-                        loss = loss + weight * deviance(energies, error[:, group], scale)
+                        loss = loss + weight * deviance(energies, error[:, group])
                     yield loss * share
             candidate = torch.cat(moved, dim=1)
         if config.replay:

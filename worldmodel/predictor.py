@@ -24,6 +24,13 @@ class Clips:
         """The clips' frames from `start` to before `stop`."""
         return replace(self, embeddings=self.embeddings[:, start:stop])
 
+    def parts(self, count: int) -> Iterator[Self]:
+        """The clips in that many equal parts."""
+        size = len(self.keys) // count
+        for first in range(0, len(self.keys), size):
+            own = slice(first, first + size)
+            yield replace(self, embeddings=self.embeddings[own], keys=self.keys[own])
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Self:
         """The clips on another device."""
         return replace(self, embeddings=self.embeddings.to(device, non_blocking=non_blocking))

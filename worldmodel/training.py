@@ -8,17 +8,17 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar, WeightAveraging
-from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
+from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
 from safetensors.torch import load_model, save_model
+from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
@@ -26,14 +26,17 @@ from data_prep.errors import InputError
 from data_prep.shards.storage import write_json
 from worldmodel.compiling import compiled, is_to_compile, warm_up
 from worldmodel.config import TrainingConfig
-from worldmodel.data import EmbeddingClips, ordered_batches, training_batches
+from worldmodel.data import EmbeddingClips, loader_workers, ordered_batches, training_batches
 from worldmodel.noise import Stream, keyed_uniform, noise_like
 from worldmodel.optimizers import make_optimizers
 from worldmodel.predictor import Clips, NoisilyObservedClips, Predictor
+from worldmodel.processes import Processes
+from worldmodel.running import NamedProgressBar, ReducedOnce, StepReport, StopBetweenSteps
 from worldmodel.thinking import NonFiniteError
 
 WEIGHTS, CHECKPOINT, BEST = "weights.safetensors", "resume.ckpt", "best.ckpt"
 PLAN, RECORD = "plan.json", "training.json"
+CALIBRATING_CLIPS = 64  # at most, unless a step takes more at once
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,9 @@ class PredictorTraining(L.LightningModule):
         self.automatic_optimization = False
         self.predictor, self.config = predictor, config
         self.learning_rate, self.seed = learning_rate, seed
+        self.processes = Processes.current()
         self.seconds, self.validation_loss = 0.0, math.nan
+        self._validated = torch.zeros(2, dtype=torch.float64)
         self._started = 0.0
 
     def training_step(self, batch: Clips, batch_index: int) -> None:
@@ -75,19 +80,17 @@ class PredictorTraining(L.LightningModule):
             NonFiniteError: a loss is not finite; names its part, the training step and the clips.
         """
         self.zero_grad()
-        losses = []
+        losses, parts = [], self.config.accumulate
         noise_seed = (self.seed << 32) + self.global_step
-        batch = with_context_noise(batch, self.config.context_noise, noise_seed)
-        for loss in self.predictor.training_losses(batch, noise_seed):
-            self.manual_backward(loss)
-            losses.append(loss.detach())
-        total = torch.stack(losses).sum()
+        for part in batch.parts(parts):
+            observed = with_context_noise(part, self.config.context_noise, noise_seed)
+            for loss in self.predictor.training_losses(observed, noise_seed):
+                self.manual_backward(loss)
+                losses.append(loss.detach())
+        total = torch.stack(losses).sum() / parts
+        total = self.processes.average_gradients(self.predictor, total, parts)
         if not bool(total.isfinite()):
-            part = [bool(loss.isfinite()) for loss in losses].index(False) + 1
-            raise NonFiniteError(
-                f"loss not finite in part {part} of {len(losses)} of training step "
-                f"{self.global_step}, clips {', '.join(batch.keys)}"
-            )
+            self._raise_not_finite(losses, batch)
         # Lightning's own clipping refuses fused optimisers in mixed precision. Only float16, which
         # is not offered, would need that: it scales its gradients.
         torch.nn.utils.clip_grad_norm_(self.predictor.parameters(), self.config.clip_norm)
@@ -100,17 +103,34 @@ class PredictorTraining(L.LightningModule):
             schedule.step()
         self.log("train_loss", total, prog_bar=True)
 
+    def _raise_not_finite(self, losses: list[Tensor], batch: Clips) -> None:
+        finite = [bool(loss.isfinite()) for loss in losses]
+        where = f"training step {self.global_step}"
+        if all(finite):
+            raise NonFiniteError(f"loss not finite in {where}, on another device")
+        raise NonFiniteError(
+            f"loss not finite in part {finite.index(False) + 1} of {len(losses)} of {where}, clips "
+            f"{', '.join(batch.keys)}"
+        )
+
     def validation_step(self, batch: Clips, batch_index: int) -> None:
         """Smooth-L1 at the setting that the predictor is trained for."""
         setting = self.predictor.trained_setting()
         with torch.compiler.set_stance("force_eager"):  # few calls of other shapes: not worth it
             prediction = self.predictor.predict(batch.frames(0, -1), setting).prediction
         loss = F.smooth_l1_loss(prediction, batch.embeddings[:, 1:])
-        self.log("validation_loss", loss, prog_bar=True, batch_size=len(batch.keys))
+        clips = len(batch.keys)
+        self._validated += torch.stack([loss * clips, loss.new_tensor(clips)]).double().cpu()
+
+    def on_validation_epoch_start(self) -> None:
+        """Begin a sum over the clips of all devices."""
+        self._validated = torch.zeros(2, dtype=torch.float64)
 
     def on_validation_epoch_end(self) -> None:
-        """Keep the last validation loss for the record."""
-        self.validation_loss = float(self.trainer.callback_metrics["validation_loss"])
+        """Log the mean over all clips, and keep it for the record."""
+        total, clips = self.processes.sum(self._validated)
+        self.validation_loss = float(total / clips)
+        self.log("validation_loss", self.validation_loss, prog_bar=True)
 
     def configure_optimizers(self) -> Any:
         """The optimisers, each with its schedule."""
@@ -158,16 +178,34 @@ class TrainingData(L.LightningDataModule):
     ):
         super().__init__()
         self.train, self.validation, self.config, self.seed = train, validation, config, seed
+        self.processes = Processes.current()
+
+    def first_batch(self) -> Clips:
+        """The clips of the first step, of all devices, as far as one takes them."""
+        config, count = self.config, self.processes.count
+        batches = training_batches(self.train, config.batch_size * count, self.seed, 0, 1)
+        batch: Clips = next(iter(batches)).to("cpu")
+        first = slice(0, max(config.batch_size // config.accumulate, CALIBRATING_CLIPS))
+        return replace(batch, embeddings=batch.embeddings[first], keys=batch.keys[first])
 
     def train_dataloader(self) -> DataLoader[Any]:
         """The training batches from the trainer's current step on."""
         start = self.trainer.global_step if self.trainer else 0
-        config = self.config
-        return training_batches(self.train, config.batch_size, self.seed, start, config.steps)
+        config, (rank, ranks) = self.config, (self.processes.rank, self.processes.count)
+        size, stop, workers = config.batch_size, config.steps, self._workers()
+        return training_batches(self.train, size, self.seed, start, stop, rank, ranks, workers)
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """The validation clips in order."""
-        return ordered_batches(self.validation, self.config.batch_size)
+        """The validation clips in order, a share for each device."""
+        own = range(self.processes.rank, len(self.validation), self.processes.count)
+        size = max(1, self.config.batch_size // self.config.accumulate)
+        return ordered_batches(self.validation, size, self._workers(), own)
+
+    def _workers(self) -> int:
+        if self.config.workers is not None:
+            return self.config.workers
+        device = self.trainer.strategy.root_device.type if self.trainer else "cpu"
+        return loader_workers(device)
 
 
 def train_predictor(
@@ -194,12 +232,14 @@ def train_predictor(
         KeyboardInterrupt: the user interrupted; the checkpoint for resuming is written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    config = data.config
-    _require_same_plan(folder, plan)
+    config, processes = data.config, Processes.current()
+    if processes.first:
+        _require_same_plan(folder, plan)
+    processes.wait()
     if (folder / RECORD).is_file():
         load_model(predictor, folder / WEIGHTS)
         return TrainingRecord(**json.loads((folder / RECORD).read_text()))
-    batch = next(iter(training_batches(data.train, config.batch_size, data.seed, 0, 1)))
+    batch = data.first_batch()
     predictor.calibrate(batch)
     if config.checkpoint_blocks and predictor.backbone is not None:
         predictor.backbone.enable_gradient_checkpointing()  # type: ignore[operator]
@@ -213,10 +253,14 @@ def train_predictor(
         save_weights_only=True,
         enable_version_counter=False,
     )
+    stop = StopBetweenSteps(processes)
     average = WeightAveraging(use_buffers=False, multi_avg_fn=get_ema_multi_avg_fn(config.ema))
     trainer = L.Trainer(
         accelerator=device,
-        devices=1,
+        devices=config.devices,
+        num_nodes=config.nodes,
+        strategy=ReducedOnce() if processes.count > 1 else "auto",
+        use_distributed_sampler=False,
         precision=config.precision,
         max_steps=config.steps,
         max_epochs=-1,
@@ -233,7 +277,8 @@ def train_predictor(
                 enable_version_counter=False,
                 save_on_exception=True,
             ),
-            _StepReport(report) if report else _NamedProgressBar(description, config.steps),
+            stop,
+            StepReport(report) if report else NamedProgressBar(description, config.steps),
             *([average] if config.ema else []),
         ],
         enable_progress_bar=report is None,
@@ -254,13 +299,17 @@ def train_predictor(
             )
             if config.steps % min(config.validate_every, config.steps):
                 trainer.validate(module, data, verbose=False)  # the last weights may be the best
-    except SystemExit:  # Lightning's answer to Ctrl-C, after it has written the checkpoint
-        raise KeyboardInterrupt from None
+    except SystemExit:  # Lightning's answer to KeyboardInterrupt, after it wrote the checkpoint
+        raise stop.reason() from None
+    if stop.signal is not None:
+        raise stop.reason()
     loss, kept = _load_best(module, best, config.steps)
     predictor.eval()
-    save_model(predictor, str(folder / WEIGHTS))
     record = TrainingRecord(config.steps, start_up + module.seconds, loss, kept, start_up)
-    write_json(folder / RECORD, asdict(record))
+    if processes.first:
+        save_model(predictor, str(folder / WEIGHTS))
+        write_json(folder / RECORD, asdict(record))
+    processes.wait()
     return record
 
 
@@ -294,40 +343,6 @@ def _require_same_plan(folder: Path, plan: dict[str, Any]) -> None:
         raise InputError(
             f"{folder}: was trained with {', '.join(changed)}, not as asked now; give another --out"
         )
-
-
-class _StepReport(L.Callback):
-    def __init__(self, report: Callable[[int], None]):
-        self._report = report
-
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        self._report(trainer.global_step)
-
-
-class _NamedProgressBar(TQDMProgressBar):
-    def __init__(self, description: str, steps: int):
-        # A line per refresh where the output is no terminal.
-        super().__init__(refresh_rate=max(1, steps // (200 if sys.stdout.isatty() else 10)))
-        self._description = description
-
-    def on_train_start(self, trainer: L.Trainer, *_: Any) -> None:
-        super().on_train_start(trainer)
-        self._describe(trainer)
-
-    def on_train_epoch_start(self, trainer: L.Trainer, *_: Any) -> None:
-        super().on_train_epoch_start(trainer)
-        self._describe(trainer)
-
-    def on_exception(self, *_: Any) -> None:
-        if self._train_progress_bar is not None:  # or it is drawn again when the program ends
-            self._train_progress_bar.close()
-
-    def _describe(self, trainer: L.Trainer) -> None:
-        self.train_progress_bar.set_description(self._description)
-        self.train_progress_bar.total = trainer.max_steps
-
-    def init_validation_tqdm(self) -> Tqdm:
-        return Tqdm(disable=True)
 
 
 def _loggers(folder: Path) -> list[Logger]:

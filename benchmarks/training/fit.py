@@ -16,10 +16,11 @@ from benchmarks.training.plan import PlannedModel, plan_models, training_flops
 from benchmarks.training.processes import run_in_processes
 from worldmodel.compiling import compiled
 from worldmodel.predictor import Predictor, Setting
+from worldmodel.processes import Processes
 from worldmodel.training import RECORD, TrainingData, TrainingRecord, train_predictor
 
 # Options that do not change the weights: a run may be continued with other values.
-OTHER_OPTIONS = ("recursions", "processes")
+OTHER_OPTIONS = ("recursions", "processes", "workers")
 # Version of a training's folder; it changes when weights of earlier versions would not fit.
 FORMAT = 4
 
@@ -63,6 +64,9 @@ def train_models(
 
     Models whose size depends on how another one runs best come last: `select` gives the setting
     that validation selects for that one.
+
+    Raises:
+        SystemExit: this is not the first process, and its work is done.
     """
     waiting = [
         spec.name
@@ -74,16 +78,29 @@ def train_models(
     trained = {m.name: m for m in _train_all(planned, config, data, out, device)}
     if waiting:
         decisive = {spec.equal_inference_to for spec in specs if spec.name in waiting}
-        settings = {name: select(trained[name]) for name in trained if name in decisive}
+        settings = {name: _agreed(trained[name], select) for name in trained if name in decisive}
         planned = plan_models(specs, replace(config, models=waiting), data, settings)
         trained |= {m.name: m for m in _train_all(planned, config, data, out, device)}
+    if not Processes.current().first:
+        raise SystemExit(0)  # the first process judges alone
     return [trained[name] for name in config.models if name in trained]
+
+
+def _agreed(model: TrainedModel, select: Callable[[TrainedModel], Setting]) -> Setting:
+    """The setting that the first process selects; the others wait for it."""
+    processes = Processes.current()
+    count = select(model).count if processes.first else None
+    said = processes.first_says(count or 0)
+    settings = model.predictors[0].settings([said] if said else [])
+    return next(setting for setting in settings if (setting.count or 0) == said)
 
 
 def _train_all(
     models: list[PlannedModel], config: ComparisonConfig, data: RunData, out: Path, device: str
 ) -> list[TrainedModel]:
-    if device == "cpu" and config.training.processes > 1:
+    training = config.training
+    alone = training.devices * training.nodes == 1
+    if device == "cpu" and alone and training.processes > 1:
         _train_in_processes(models, config, data, out)
     return [_train(planned, config, data, out, device) for planned in models]
 

@@ -78,21 +78,17 @@ def skipped_models(specs: Sequence[ModelSpec], config: ComparisonConfig) -> list
 
 
 def training_flops(planned: PlannedModel, config: ComparisonConfig, data: RunData) -> int:
-    """FLOPs of one real training step; all steps have the same shapes."""
-    predictor, batch = planned.build(data), first_batch(config, data)
-    predictor.calibrate(batch)
+    """FLOPs of a training step on all devices: those of a real step of one clip, times clips."""
+    clip: Clips = next(iter(training_batches(data.train, 1, 0, 0, 1))).to("cpu")
+    predictor = planned.build(data)
+    predictor.calibrate(clip)
 
     def step() -> None:
-        for loss in predictor.training_losses(batch, seed=0):
+        for loss in predictor.training_losses(clip, seed=0):
             loss.backward()
 
-    return count_flops(step)
-
-
-def first_batch(config: ComparisonConfig, data: RunData) -> Clips:
-    """The first training batch."""
-    batch: Clips = next(iter(training_batches(data.train, config.training.batch_size, 0, 0, 1)))
-    return batch
+    training = config.training
+    return count_flops(step) * training.batch_size * training.devices * training.nodes
 
 
 @dataclass(frozen=True)
@@ -151,7 +147,7 @@ class _Planner:
     def _prediction_flops(self, planned: PlannedModel, setting: Setting | None = None) -> int:
         """FLOPs of a prediction for one clip; without a setting at the trained one."""
         predictor = planned.build(self.data).eval()
-        batch: Clips = next(iter(ordered_batches(self.data.validation, 1)))
+        batch: Clips = next(iter(ordered_batches(self.data.validation, 1))).to("cpu")
         context = batch.frames(0, -1)
         with torch.no_grad():
             return count_flops(

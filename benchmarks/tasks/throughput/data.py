@@ -139,7 +139,7 @@ def _reading(
     grid, dim = tuple(made.manifest["encoder"]["grid"]), made.manifest["encoder"]["dim"]
     ebt = next_frame.section("ebt", EBTConfig)
     step = _TrainingStep(NextFrameEBT(ebt, next_frame.backbone, grid, dim))
-    batch = clips.collate([clips[index] for index in range(size)])
+    batch = clips.collate([clips.stored(index) for index in range(size)]).to("cpu")
     step(batch)
     reading, training = Series(), Series()
     for _ in range(config.measure.repeats):

@@ -1,0 +1,205 @@
+"""Several processes, parts of batches, signals and sudden death: the same training."""
+
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from random_data import RandomData
+from safetensors.torch import load_file
+
+from benchmarks.command_line import main
+from benchmarks.options import preset_config
+from benchmarks.tasks.registry import load_task
+from benchmarks.training.fit import train_model
+from benchmarks.training.plan import PlannedModel
+from worldmodel.config import BackboneConfig
+from worldmodel.processes import LostProcessError, Processes, joined
+from worldmodel.training import RECORD, WEIGHTS
+
+BACKBONE = BackboneConfig(layers=1, heads=2, width=64)
+CLIPS = 7  # no multiple of any batch
+FORKED = multiprocessing.get_context("forkserver")
+
+
+def train(
+    folder: Path, model: str, task: str = "next_frame", delay: float = 0.0, **training: Any
+) -> None:
+    """Train a small model in this process, or as one of several."""
+    torch.set_num_threads(1)
+    config = preset_config(task, "smoke")
+    options = {"batch_size": 4, "steps": 6, "warmup_steps": 2, "validate_every": 2}
+    # Muon makes directions orthogonal in bfloat16, which enlarges rounding.
+    options |= {"optimizer": "adamw", "processes": 1}
+    config = replace(config, training=replace(config.training, **(options | training)))
+    data = RandomData.of(config, frames=3, number=CLIPS)
+    for clips in (data.train, data.validation):
+        clips.clips = clips.clips.double()  # AdamW would enlarge the rounding of float32 as well
+    spec = next(spec for spec in load_task(task).declared if spec.name == model)
+    build = spec.build
+    spec = replace(spec, build=lambda *parts: build(*parts).double())
+    planned = PlannedModel(
+        spec, replace(config.sections[model], optimizer=None), BACKBONE, config.training.steps
+    )
+    with joined(config.training, "cpu"):
+        train_model(planned, config, data, folder, 0, "cpu", lambda _: time.sleep(delay))
+
+
+def as_rank(rank: int, port: int, call: Callable[..., None], *arguments: Any) -> None:
+    """Call as one of two processes that torchrun has launched."""
+    os.environ |= {
+        "TORCHELASTIC_RUN_ID": "test",
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": "2",
+        "GROUP_RANK": "0",
+        "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    call(*arguments)
+
+
+def train_ddp(folder: Path, model: str, task: str) -> None:
+    train(folder, model, task, batch_size=2, devices=2, strategy="ddp")
+
+
+def started(call: Callable[..., None], *arguments: Any) -> Any:
+    FORKED.set_forkserver_preload(["benchmarks.training.fit", "worldmodel.training"])
+    process = FORKED.Process(target=call, args=arguments)
+    process.start()
+    return process
+
+
+def two(call: Callable[..., None], *arguments: Any) -> list[Any]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    return [started(as_rank, rank, port, call, *arguments) for rank in range(2)]
+
+
+def outcome(folder: Path) -> tuple[dict[str, torch.Tensor], float]:
+    record = json.loads((folder / RECORD).read_text())
+    return load_file(folder / WEIGHTS), record["validation_loss"]
+
+
+def require_same(a: Path, b: Path, tolerance: float) -> None:
+    (first, loss), (second, other) = outcome(a), outcome(b)
+    assert loss == pytest.approx(other, rel=tolerance, abs=0)
+    for name, value in first.items():
+        assert torch.allclose(value, second[name], rtol=tolerance, atol=tolerance), name
+
+
+MODELS = [("next_frame", "ebt"), ("next_frame", "transformer_pp"), ("denoise", "ebt_multi_level")]
+
+
+@pytest.mark.parametrize(("task", "model"), [*MODELS, ("denoise", "direct")])
+def test_a_batch_in_parts_teaches_the_same(task: str, model: str, tmp_path: Path) -> None:
+    train(tmp_path / "whole", model, task)
+    train(tmp_path / "parts", model, task, accumulate=2)
+    require_same(tmp_path / "whole", tmp_path / "parts", 1e-5)
+
+
+@pytest.mark.parametrize(("task", "model"), MODELS)
+def test_two_processes_learn_what_one_learns_from_both_batches(
+    task: str, model: str, tmp_path: Path
+) -> None:
+    pair = two(train_ddp, tmp_path / "two", model, task)
+    train(tmp_path / "one", model, task)
+    for process in pair:
+        process.join(120)
+        assert process.exitcode == 0
+    require_same(tmp_path / "one", tmp_path / "two", 1e-5)
+
+
+def wait_for_a_dead_one(place: Path) -> None:
+    config = replace(preset_config("next_frame", "smoke").training, devices=2, processes=1)
+    with joined(config, "cpu"):
+        processes = Processes.current()
+        if processes.rank == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        try:
+            processes.sum(torch.zeros(1))
+        except LostProcessError as error:
+            place.write_text(str(error))
+
+
+def test_a_process_that_dies_ends_the_others_with_a_clear_message(tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    for process in two(wait_for_a_dead_one, said):
+        process.join(60)
+        assert not process.is_alive()
+    assert said.read_text().startswith("another process of this training has ended")
+
+
+def killed(folder: Path, after: float) -> int | None:
+    """Train until death comes, `after` seconds from the first step; gives the exit code."""
+    process = started(train, folder, "ebt", "next_frame", 0.05)
+    while process.is_alive() and not (folder / "plan.json").is_file():
+        time.sleep(0.01)
+    time.sleep(after)
+    process.kill()
+    process.join(60)
+    code: int | None = process.exitcode
+    return code
+
+
+def test_a_training_survives_sudden_death_at_any_moment(tmp_path: Path) -> None:
+    train(tmp_path / "unbroken", "ebt")
+    generator = torch.Generator().manual_seed(0)
+    ended = []
+    for number in range(20):
+        folder = tmp_path / f"killed-{number}"
+        after = float(torch.rand((), generator=generator))
+        ended.append(killed(folder, after))
+        train(folder, "ebt")
+        first, second = outcome(tmp_path / "unbroken"), outcome(folder)
+        assert first[1] == second[1]
+        assert all(torch.equal(value, second[0][name]) for name, value in first[0].items())
+    assert ended.count(-signal.SIGKILL) >= 5
+
+
+def test_more_processes_than_asked_for_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SLURM_NTASKS", "4")
+    monkeypatch.setenv("SLURM_NTASKS_PER_NODE", "4")
+    monkeypatch.setenv("SLURM_JOB_NAME", "train")
+    code = main(["--task", "next_frame", "--preset", "smoke", "--training.devices", "2"])
+    assert code == 2
+    said = capsys.readouterr().err
+    assert "training.devices 2 times training.nodes 1 is 2, but 4 processes were launched" in said
+
+
+def test_a_replay_buffer_needs_whole_batches(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--models", "ebt_system2", "--training.accumulate", "2"]
+    assert main(["--task", "thinking", "--preset", "smoke", *options]) == 2
+    assert "ebt_system2.replay: a replay buffer" in capsys.readouterr().err
+
+
+def test_a_command_that_is_told_to_end_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
+    script = Path(__file__).parent.parent / "benchmarks" / "run.py"
+    options = ["--task", "next_frame", "--preset", "smoke", "--models", "transformer_pp"]
+    run = ["--out", str(tmp_path / "run"), "--cache-dir", str(tmp_path / "cache")]
+    long = ["--training.processes", "1", "--training.steps", "100000"]
+    command = [sys.executable, str(script), *options, *run, *long]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    logs = tmp_path / "run" / "models" / "transformer_pp" / "seed0" / "logs"
+    until = time.monotonic() + 100
+    while not list(logs.glob("*/metrics.csv")) and time.monotonic() < until:
+        time.sleep(0.1)
+    process.terminate()
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 143, said.decode()
+    assert (logs.parent / "resume.ckpt").is_file()
+    assert b"interrupted; continue with: python benchmarks/run.py" in said

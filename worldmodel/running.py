@@ -1,0 +1,110 @@
+"""How Lightning runs a training here: its devices, its signals and what it shows meanwhile."""
+
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
+from lightning.pytorch.strategies import DDPStrategy
+
+from data_prep.errors import Terminated
+from worldmodel.processes import Processes
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class ReducedOnce(DDPStrategy):
+    """Training on many devices without torch's wrapper around the model.
+
+    The wrapper would exchange gradients in the first of a step's backward passes, in which most
+    parameters have none yet. `PredictorTraining` exchanges them after the last.
+    """
+
+    def configure_ddp(self) -> None:
+        """Leave the model as it is."""
+
+
+class StopBetweenSteps(L.Callback):
+    """Ends a training between two steps when a signal asks for it, so that its checkpoint is whole.
+
+    A second signal ends it at once.
+    """
+
+    def __init__(self, processes: Processes):
+        self.signal: int | None = None
+        self._processes = processes
+        self._before: dict[int, Any] = {}
+
+    def reason(self) -> KeyboardInterrupt:
+        """What the signal means."""
+        return Terminated() if self.signal == signal.SIGTERM else KeyboardInterrupt()
+
+    def on_train_start(self, *_: Any) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {
+                s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)
+            }
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        heard = self._processes.largest(self.signal or 0)
+        if heard:
+            self.signal = heard
+            raise KeyboardInterrupt
+
+    def on_train_end(self, *_: Any) -> None:
+        self._restore()
+
+    def on_exception(self, *_: Any) -> None:
+        self._restore()
+
+    def _note(self, number: int, _: Any) -> None:
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = number
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before = {}
+
+
+class StepReport(L.Callback):
+    """Calls `report` with the number of steps done."""
+
+    def __init__(self, report: Callable[[int], None]):
+        self._report = report
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+        self._report(trainer.global_step)
+
+
+class NamedProgressBar(TQDMProgressBar):
+    """A bar over the steps of a training, with its description."""
+
+    def __init__(self, description: str, steps: int):
+        # A line per refresh where the output is no terminal.
+        super().__init__(refresh_rate=max(1, steps // (200 if sys.stdout.isatty() else 10)))
+        self._description = description
+
+    def on_train_start(self, trainer: L.Trainer, *_: Any) -> None:
+        super().on_train_start(trainer)
+        self._describe(trainer)
+
+    def on_train_epoch_start(self, trainer: L.Trainer, *_: Any) -> None:
+        super().on_train_epoch_start(trainer)
+        self._describe(trainer)
+
+    def on_exception(self, *_: Any) -> None:
+        if self._train_progress_bar is not None:  # or it is drawn again when the program ends
+            self._train_progress_bar.close()
+
+    def _describe(self, trainer: L.Trainer) -> None:
+        self.train_progress_bar.set_description(self._description)
+        self.train_progress_bar.total = trainer.max_steps
+
+    def init_validation_tqdm(self) -> Tqdm:
+        return Tqdm(disable=True)
