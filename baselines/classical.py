@@ -9,8 +9,9 @@ from skimage.restoration import denoise_nl_means, denoise_wavelet
 from torch import Tensor
 
 from data_prep.encoders.base import Encoder
-from denoise.corruption import blurred, signal_and_noise
+from denoise.corruption import blurred
 from denoise.data import NoisyImages
+from denoise.diffusion import signal_and_noise
 from denoise.model import Denoiser
 from worldmodel.predictor import Clips, Setting, Trajectory, expect
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from baselines.config import DiTConfig
 from data_prep.errors import InputError
 from denoise.config import STEPS, TRAINED_LEVEL, step_of
-from denoise.corruption import FIRST_BETA, LAST_BETA, cumulative_alphas, signal_and_noise
 from denoise.data import NoisyImages
+from denoise.diffusion import FIRST_BETA, LAST_BETA, cumulative_alphas, signal_and_noise
 from denoise.model import TrainedDenoiser
 from worldmodel.attention import at_least_float32
 from worldmodel.config import BackboneConfig

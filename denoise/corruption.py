@@ -3,9 +3,8 @@
 The same image, seed and corruption give the same noisy image for every model and in any batch.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 from torch import Tensor
@@ -13,37 +12,10 @@ from torchvision.io import ImageReadMode, decode_jpeg, encode_jpeg
 from torchvision.transforms.functional import gaussian_blur
 
 from data_prep.encoders.base import Encoder
-from denoise.config import STEPS, CorruptionConfig, step_of
+from denoise.config import CorruptionConfig, step_of
 from denoise.data import NoisyImages
+from denoise.diffusion import diffuse, matching_step, signal_and_noise
 from worldmodel.noise import Stream, noise_like, stream_generator
-
-FIRST_BETA, LAST_BETA = 1e-4, 2e-2
-
-
-@cache
-def cumulative_alphas() -> Tensor:
-    """The linear schedule's products of 1 - beta `[1000]` (Ho et al., 2020, section 4)."""
-    betas = torch.linspace(FIRST_BETA, LAST_BETA, STEPS, dtype=torch.float64)
-    return (1 - betas).cumprod(0).float()
-
-
-def signal_and_noise(step: int) -> tuple[float, float]:
-    """The factors of the clean image and of standard noise at a diffusion step."""
-    alpha = float(cumulative_alphas()[step])
-    return alpha**0.5, (1 - alpha) ** 0.5
-
-
-def diffuse(clean: Tensor, step: Tensor, noise: Tensor) -> Tensor:
-    """Noisy `[B, 1, P, D]` at diffusion steps `[B]`: sqrt(a) clean + sqrt(1 - a) noise."""
-    alpha = cumulative_alphas().to(clean)[step].view(-1, 1, 1, 1)
-    return alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
-
-
-def matching_step(noise_to_signal: float) -> int:
-    """The diffusion step at which noise over signal is nearest to the given ratio."""
-    alphas = cumulative_alphas()
-    ratios = ((1 - alphas) / alphas).sqrt()
-    return int((ratios - noise_to_signal).abs().argmin())
 
 
 @dataclass(frozen=True)
@@ -54,33 +26,46 @@ class Corruption:
     level: float | None = None
     kind: Callable[[Tensor, torch.Generator], Tensor] | None = None
 
+    def step(self, batches: Iterable[tuple[Tensor, Sequence[str]]], seed: int) -> int:
+        """The diffusion step that a model may be told, for images and their keys in batches.
+
+        That of its level; for the other kinds the one whose noise is as strong, by the root mean
+        square over all images.
+        """
+        if self.level is not None:
+            return step_of(self.level)
+        total, count = 0.0, 0
+        for frames, keys in batches:
+            total += float((self._on_pixels(frames, keys, seed) - frames).square().sum())
+            count += frames.numel()
+        return matching_step(2 * (total / count) ** 0.5)  # on [-1, 1]
+
     def apply(
-        self, frames: Tensor, keys: Sequence[str], encoder: Encoder, seed: int
+        self, frames: Tensor, keys: Sequence[str], encoder: Encoder, seed: int, step: int
     ) -> NoisyImages:
-        """Noisy images of clean ones `[B, 3, height, width]` in [0, 1].
+        """Noisy images of clean ones `[B, 3, height, width]` in [0, 1]; `step` is what is told.
 
         Diffusion acts on the embeddings; under an isometric encoder that is noise on pixels in
-        [-1, 1]. The other kinds act on pixels; for them the step that a model may be told is the
-        one whose noise is as strong, by the root mean square over these images.
+        [-1, 1]. The other kinds act on pixels.
         """
-        clean = encoder.encode(frames)[:, None]  # [B, 1, P, D]
         if self.level is not None:
-            step = step_of(self.level)
+            clean = encoder.encode(frames)[:, None]  # [B, 1, P, D]
             noise = noise_like(clean, keys, Stream.CORRUPTION, seed)
             steps = torch.full((len(keys),), step, device=clean.device)
             return NoisyImages(
                 diffuse(clean, steps, noise), list(keys), step, signal_and_noise(step)[0]
             )
+        embeddings = encoder.encode(self._on_pixels(frames, keys, seed))[:, None]
+        return NoisyImages(embeddings, list(keys), step, signal=1.0)
+
+    def _on_pixels(self, frames: Tensor, keys: Sequence[str], seed: int) -> Tensor:
+        """Frames `[B, 3, height, width]` after what the kind does."""
         assert self.kind is not None
-        noisy = torch.stack(
-            [
-                self.kind(frame.cpu(), stream_generator(Stream.CORRUPTION, seed, key, self.name))
-                for frame, key in zip(frames, keys, strict=True)
-            ]
-        ).to(frames)
-        strength = 2 * float((noisy - frames).square().mean().sqrt())  # on [-1, 1]
-        embeddings = encoder.encode(noisy)[:, None]
-        return NoisyImages(embeddings, list(keys), matching_step(strength), signal=1.0)
+        noisy = [
+            self.kind(frame.cpu(), stream_generator(Stream.CORRUPTION, seed, key, self.name))
+            for frame, key in zip(frames, keys, strict=True)
+        ]
+        return torch.stack(noisy).to(frames)
 
 
 def corruptions(config: CorruptionConfig) -> list[Corruption]:

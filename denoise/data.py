@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from data_prep.shards.format import ShardSet
+from denoise.diffusion import diffuse, signal_and_noise
 from worldmodel.data import EmbeddingClips, Scaler
+from worldmodel.noise import Stream, noise_like
 from worldmodel.predictor import Clips
 
 
@@ -39,18 +41,22 @@ class CleanImages(EmbeddingClips):
 
 
 class NoisyPairs(CleanImages):
-    """Noisy and clean frames `[2, P, D]` of a split, under one corruption, as batches."""
+    """Noisy and clean frames `[2, P, D]` of a split, at one diffusion step, as batches."""
 
-    def __init__(self, embeddings: ShardSet, split: str, noisy: NoisyImages):
+    def __init__(self, embeddings: ShardSet, split: str, step: int, seed: int):
         super().__init__(embeddings, split)
-        self.noisy = noisy
+        self.step, self.seed = step, seed
 
     def stored(self, index: int) -> tuple[str, Tensor]:
         """Key and embeddings `[2, P, D]` of a noisy image and the clean one, in float32."""
-        key, clean = super().stored(index)
-        return key, torch.cat([self.noisy.embeddings[index], clean.float()])
+        key, stored = super().stored(index)
+        clean = stored.float()[None]  # [1, 1, P, D]
+        noise = noise_like(clean, [key], Stream.CORRUPTION, self.seed)
+        noisy = diffuse(clean, torch.tensor([self.step]), noise)
+        return key, torch.cat([noisy[0], clean[0]])
 
     def collate(self, samples: list[tuple[str, Tensor]]) -> Clips:
         """Make a batch of pairs that knows its noise."""
         keys, pairs = zip(*samples, strict=True)
-        return NoisyImages(torch.stack(pairs), list(keys), self.noisy.step, self.noisy.signal)
+        signal = signal_and_noise(self.step)[0]
+        return NoisyImages(torch.stack(pairs), list(keys), self.step, signal)

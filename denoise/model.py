@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from denoise.config import EBTDenoiserConfig, step_of
-from denoise.corruption import diffuse, signal_and_noise
+from denoise.diffusion import diffuse, signal_and_noise
 from worldmodel.config import BackboneConfig
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.noise import Stream, keyed_uniform, noise_like

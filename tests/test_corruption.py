@@ -6,13 +6,8 @@ from data_prep.config import EncoderConfig
 from data_prep.encoders.dct import BlockDCT
 from data_prep.errors import InputError
 from denoise.config import CorruptionConfig, step_of
-from denoise.corruption import (
-    Corruption,
-    corruptions,
-    cumulative_alphas,
-    matching_step,
-    signal_and_noise,
-)
+from denoise.corruption import Corruption, corruptions
+from denoise.diffusion import cumulative_alphas, matching_step, signal_and_noise
 
 ENCODER = BlockDCT(EncoderConfig(patch_size=4, frequencies=None), 16)
 CONFIG = CorruptionConfig()
@@ -48,7 +43,7 @@ def test_noise_on_pixels_has_the_statistics_of_the_schedule() -> None:
     frames = pictures(40, 32)
     encoder = BlockDCT(EncoderConfig(patch_size=4, frequencies=None), 32)
     for level in (0.05, 0.1, 0.2, 0.3):
-        noisy = at_level(level).apply(frames, keys(40), encoder, seed=0)
+        noisy = at_level(level).apply(frames, keys(40), encoder, 0, step_of(level))
         signal, std = signal_and_noise(step_of(level))
         pixels = encoder.decode(noisy.embeddings[:, 0]) * 2 - 1
         noise = pixels - signal * (frames * 2 - 1)
@@ -62,10 +57,10 @@ def test_noise_on_pixels_has_the_statistics_of_the_schedule() -> None:
 
 @pytest.mark.parametrize("corruption", corruptions(CONFIG), ids=lambda c: c.name)
 def test_noise_depends_on_image_and_seed_alone(corruption: Corruption) -> None:
-    whole = corruption.apply(pictures(), keys(), ENCODER, seed=0)
-    alone = corruption.apply(pictures()[2:], keys()[2:], ENCODER, seed=0)
+    whole = corruption.apply(pictures(), keys(), ENCODER, 0, 99)
+    alone = corruption.apply(pictures()[2:], keys()[2:], ENCODER, 0, 99)
     assert torch.allclose(whole.embeddings[2:], alone.embeddings, atol=1e-6)
-    other = corruption.apply(pictures(), keys(), ENCODER, seed=1)
+    other = corruption.apply(pictures(), keys(), ENCODER, 1, 99)
     random = corruption.name not in ("jpeg", "blur")
     assert torch.equal(whole.embeddings, other.embeddings) != random
     assert not torch.allclose(whole.embeddings, ENCODER.encode(pictures())[:, None], atol=1e-2)
@@ -75,7 +70,7 @@ def test_other_kinds_do_what_they_are_called() -> None:
     frames = pictures(20, 32)
     encoder = BlockDCT(EncoderConfig(patch_size=4, frequencies=None), 32)
     made = {
-        c.name: encoder.decode(c.apply(frames, keys(20), encoder, 0).embeddings[:, 0])
+        c.name: encoder.decode(c.apply(frames, keys(20), encoder, 0, 99).embeddings[:, 0])
         for c in corruptions(CONFIG)
         if c.level is None
     }
@@ -95,11 +90,13 @@ def test_the_matching_step_has_the_same_strength() -> None:
     for step in (10, 99, 500):
         signal, noise = signal_and_noise(step)
         assert matching_step(noise / signal) == step
-    noisy = next(c for c in corruptions(CONFIG) if c.name == "poisson").apply(
-        pictures(), keys(), ENCODER, 0
-    )
-    assert noisy.signal == 1
-    assert 50 < noisy.step < 300
+    poisson = next(c for c in corruptions(CONFIG) if c.name == "poisson")
+    step = poisson.step([(pictures(), keys())], 0)
+    assert 50 < step < 300
+    halves = [(pictures()[part], keys()[part]) for part in (slice(0, 1), slice(1, None))]
+    assert poisson.step(halves, 0) == step
+    noisy = poisson.apply(pictures(), keys(), ENCODER, 0, step)
+    assert (noisy.signal, noisy.step) == (1, step)
 
 
 @pytest.mark.parametrize(

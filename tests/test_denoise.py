@@ -22,13 +22,9 @@ from baselines.dit import (
 from benchmarks.measure.costs import measure_cost
 from data_prep.config import EncoderConfig
 from data_prep.encoders.dct import BlockDCT
-from denoise.config import EBTDenoiserConfig
-from denoise.corruption import (
-    cumulative_alphas,
-    diffuse,
-    signal_and_noise,
-)
+from denoise.config import EBTDenoiserConfig, step_of
 from denoise.data import NoisyImages
+from denoise.diffusion import cumulative_alphas, diffuse, signal_and_noise
 from denoise.model import EBTDenoiser, TrainedDenoiser
 from worldmodel.backbone import Transformer, Visible
 from worldmodel.config import BackboneConfig
@@ -40,7 +36,7 @@ GRID, DIM = ENCODER.grid, ENCODER.dim
 
 
 def noisy_and_clean(level: float = 0.1) -> tuple[NoisyImages, Tensor]:
-    noisy = at_level(level).apply(pictures(), keys(), ENCODER, seed=0)
+    noisy = at_level(level).apply(pictures(), keys(), ENCODER, 0, step_of(level))
     return noisy, ENCODER.encode(pictures())[:, None]
 
 
@@ -346,7 +342,7 @@ def test_classics_denoise(model: type[Predictor]) -> None:
     frames = pictures(3, 32)
     clean = encoder.encode(frames)[:, None]
     for level in (0.1, 0.3):
-        noisy = at_level(level).apply(frames, keys(), encoder, seed=0)
+        noisy = at_level(level).apply(frames, keys(), encoder, 0, step_of(level))
         classic = model(encoder)  # type: ignore[call-arg]
         prediction = classic.predict(noisy, classic.settings([])[-1]).prediction
         floor = Identity().predict(noisy, Setting()).prediction

@@ -8,7 +8,8 @@ import torch
 from data_prep.config import EncoderConfig
 from data_prep.encoders.dct import BlockDCT
 from denoise.config import EBTDenoiserConfig
-from denoise.corruption import Corruption, signal_and_noise
+from denoise.corruption import Corruption
+from denoise.diffusion import signal_and_noise
 from denoise.model import EBTDenoiser
 from worldmodel.config import BackboneConfig
 from worldmodel.noise import Stream, keyed_noise, keyed_uniform, noise_like, stream_generator
@@ -90,7 +91,7 @@ def test_the_start_of_a_denoiser_does_not_know_the_noise_to_remove(share: float)
     clean = ENCODER.encode(frames)[:, None]
     signal, deviation = signal_and_noise(99)
 
-    noisy = Corruption("level 0.1", 0.1).apply(frames, keys, ENCODER, seed=0)
+    noisy = Corruption("level 0.1", 0.1).apply(frames, keys, ENCODER, 0, 99)
     start = model.predict(noisy, Thinking(1)).candidates[0]
     noise = (noisy.embeddings - signal * clean) / deviation
     assert abs(correlation(start - (1 - share) * noisy.embeddings, noise)) < 0.1

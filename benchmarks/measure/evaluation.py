@@ -1,7 +1,7 @@
 """Judge every model by the same loop, whatever the task: scores, rows, costs and pictures."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Generic
@@ -218,8 +218,3 @@ def _rows(
 
 def _to_bytes(frames: Tensor) -> Tensor:
     return (frames.clamp(0, 1) * 255 + 0.5).byte().movedim(-3, -1).cpu().contiguous()
-
-
-def batches(total: int, size: int) -> Iterable[slice]:
-    """Slices of at most `size` that cover `total` samples."""
-    return (slice(start, min(start + size, total)) for start in range(0, total, size))

@@ -15,6 +15,7 @@ from benchmarks.reporting.results import Training
 from benchmarks.training.plan import PlannedModel, plan_models, training_flops
 from benchmarks.training.processes import run_in_processes
 from worldmodel.compiling import compiled
+from worldmodel.config import Precision
 from worldmodel.predictor import Predictor, Setting
 from worldmodel.processes import Processes
 from worldmodel.training import RECORD, TrainingData, TrainingRecord, train_predictor
@@ -32,6 +33,7 @@ class TrainedModel:
     planned: PlannedModel
     predictors: list[Predictor]
     training: Training | None
+    precision: Precision = "32-true"
 
     @property
     def name(self) -> str:
@@ -40,8 +42,13 @@ class TrainedModel:
 
     @contextmanager
     def running(self, compile: bool) -> Iterator[None]:
-        """Within the block, its predictors are compiled if asked for."""
-        with ExitStack() as stack:
+        """Within the block, its predictors run in the precision of their training.
+
+        They are compiled if that is asked for.
+        """
+        device = next((p.device.type for p in self.predictors[0].parameters()), "cpu")
+        lower = self.training is not None and self.precision == "bf16-mixed"
+        with torch.autocast(device, torch.bfloat16, enabled=lower), ExitStack() as stack:
             for predictor in self.predictors:
                 stack.enter_context(compiled(predictor, compile))
             yield
@@ -89,7 +96,8 @@ def train_models(
 def _agreed(model: TrainedModel, select: Callable[[TrainedModel], Setting]) -> Setting:
     """The setting that the first process selects; the others wait for it."""
     processes = Processes.current()
-    count = select(model).count if processes.first else None
+    with model.running(compile=False):
+        count = select(model).count if processes.first else None
     said = processes.first_says(count or 0)
     settings = model.predictors[0].settings([said] if said else [])
     return next(setting for setting in settings if (setting.count or 0) == said)
@@ -175,7 +183,8 @@ def _train(
         sum(values) / len(records)
         for values in zip(*((r.seconds, r.start_up_seconds) for r in records), strict=True)
     )
-    return TrainedModel(planned, predictors, Training(planned.steps, flops, seconds, start_up))
+    training = Training(planned.steps, flops, seconds, start_up)
+    return TrainedModel(planned, predictors, training, config.training.precision)
 
 
 def _train_in_processes(

@@ -1,6 +1,7 @@
 """The data of a denoising run: images to train on, and the sets that the models are tested on."""
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -19,15 +20,15 @@ from data_prep.embed import encoder_of, prepare_embeddings
 from data_prep.encoders.base import Encoder
 from data_prep.errors import InputError
 from data_prep.frames import prepare_images
-from data_prep.shards.format import MANIFEST, ShardSet
+from data_prep.shards.format import MANIFEST, SampleReference, ShardSet
 from data_prep.shards.plan import digest
 from data_prep.sources.corpus import IMAGES, SPLITS, Corpus, list_test_sources
 from data_prep.sources.source import Source
 from data_prep.synthetic.dead_leaves import prepare_dead_leaves
 from data_prep.verify import require_whole
-from denoise.config import TRAINED_LEVEL, CorruptionConfig
+from denoise.config import TRAINED_LEVEL, CorruptionConfig, step_of
 from denoise.corruption import Corruption, corruptions
-from denoise.data import CleanImages, NoisyPairs
+from denoise.data import CleanImages, NoisyImages, NoisyPairs
 
 # The photographs that scikit-image carries; its drawings, test patterns and scans are left out.
 PHOTOGRAPHS = (
@@ -47,17 +48,18 @@ PHOTOGRAPHS = (
     "rocket.jpg",
 )
 
+READ_AT_ONCE = 256  # images
+
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Clean frames `[B, 3, height, width]` in [0, 1], each with its key and its source.
+    """Clean images, each with its key and its source; their frames are read when they are used.
 
-    Frames of one source follow one another, sources in name order.
+    Images of one source follow one another, sources in name order.
     """
 
-    frames: Tensor
-    keys: list[str]
-    sources: list[str]
+    shards: ShardSet
+    samples: list[SampleReference]
 
     @classmethod
     def of(cls, shards: ShardSet, split: str, most: int | None = None) -> "ImageSet":
@@ -73,16 +75,49 @@ class ImageSet:
             sums = list(accumulate(clips[source] for source in order))
             kept = set(order[: max(1, sum(total <= most for total in sums))])
             samples = [sample for sample in samples if sample.source in kept]
-        pixels = [torch.from_numpy(shards.read_frames(sample)[0]) for sample in samples]
-        frames = torch.stack(pixels).permute(0, 3, 1, 2) / 255
-        return cls(frames, [s.key for s in samples], [s.source for s in samples])
+        return cls(shards, samples)
+
+    @property
+    def keys(self) -> list[str]:
+        """The key of each image."""
+        return [sample.key for sample in self.samples]
+
+    @property
+    def sources(self) -> list[str]:
+        """The source of each image."""
+        return [sample.source for sample in self.samples]
+
+    def frames(self, device: str = "cpu") -> Tensor:
+        """Clean frames `[B, 3, height, width]` in [0, 1]; they travel to the device as bytes."""
+        pixels = [torch.from_numpy(self.shards.read_frames(s)[0]) for s in self.samples]
+        return torch.stack(pixels).to(device).permute(0, 3, 1, 2) / 255
+
+    def batches(self, size: int) -> Iterator["ImageSet"]:
+        """The images in sets of at most `size`."""
+        for first in range(0, len(self.samples), size):
+            yield self.at(range(first, min(first + size, len(self.samples))))
+
+    def at(self, indices: Sequence[int]) -> "ImageSet":
+        """Some of the images."""
+        return ImageSet(self.shards, [self.samples[index] for index in indices])
+
+    def noisy(
+        self, corruption: Corruption, encoder: Encoder, seed: int, step: int, device: str = "cpu"
+    ) -> NoisyImages:
+        """The images after a corruption, the same in any batch; `step` is what models are told."""
+        return corruption.apply(self.frames(device), self.keys, encoder, seed, step)
+
+    def told_step(self, corruption: Corruption, seed: int) -> int:
+        """The diffusion step that models are told of the images after a corruption."""
+        parts = ((part.frames(), part.keys) for part in self.batches(READ_AT_ONCE))
+        return corruption.step(parts, seed)
 
     def first(self, count: int) -> "ImageSet":
         """At most `count` images, all of each source that is kept; at least one source."""
         of_source = list(Counter(self.sources).values())
         sums = list(accumulate(of_source))
         count = max([total for total in sums if total <= count], default=sums[0])
-        return ImageSet(self.frames[:count], self.keys[:count], self.sources[:count])
+        return self.at(range(count))
 
 
 @dataclass(frozen=True)
@@ -110,14 +145,8 @@ class DenoiseData:
     @property
     def validation(self) -> NoisyPairs:
         """Validation images with noise of the trained level."""
-        images = ImageSet.of(self.frames, "validation")
-        order = {key: index for index, key in enumerate(images.keys)}
-        samples = self.embeddings.samples("validation")
-        chosen = [order[sample.key] for sample in samples]
-        noisy = self.trained_corruption.apply(
-            images.frames[chosen], [s.key for s in samples], self.encoder, self.corruption.seed
-        )
-        return NoisyPairs(self.embeddings, "validation", noisy)
+        step = step_of(TRAINED_LEVEL)
+        return NoisyPairs(self.embeddings, "validation", step, self.corruption.seed)
 
     @cached_property
     def validation_set(self) -> ImageSet:

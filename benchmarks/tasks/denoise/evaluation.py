@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmarks.measure.costs import count_flops
 from benchmarks.measure.energies import energy_metrics, energy_scores
-from benchmarks.measure.evaluation import CostCall, Judge, batches, spread, write_pictures
+from benchmarks.measure.evaluation import CostCall, Judge, spread, write_pictures
 from benchmarks.measure.intervals import pooled_psnr
 from benchmarks.measure.metrics import frame_quality, lpips, lpips_weights, pixel_mse
 from benchmarks.measure.scores import (
@@ -25,7 +25,7 @@ from benchmarks.measure.scores import (
 from benchmarks.reporting.results import Comparison, Metric
 from benchmarks.tasks.denoise.conditions import VALIDATION, ImageCondition
 from benchmarks.tasks.denoise.config import DenoiseEvaluationConfig
-from benchmarks.tasks.denoise.data import DenoiseData
+from benchmarks.tasks.denoise.data import DenoiseData, ImageSet
 from denoise.data import NoisyImages
 from denoise.model import Denoiser
 from worldmodel.predictor import Predictor, Setting, Trajectory
@@ -49,7 +49,7 @@ class ImageJudge(Judge[ImageCondition]):
             for name in self.sets
             for corruption in self.corruptions
         ]
-        self._noisy: dict[ImageCondition, NoisyImages] = {}
+        self._steps: dict[ImageCondition, int] = {}
 
     @property
     def trained_condition(self) -> ImageCondition:
@@ -78,7 +78,7 @@ class ImageJudge(Judge[ImageCondition]):
             return condition.images == self.first_set and self._swept(condition)
         if setting.count is None:
             return True
-        if _denoiser(predictor).told_noise and setting.count > self.noisy(condition).step + 1:
+        if _denoiser(predictor).told_noise and setting.count > self.told_step(condition) + 1:
             return False
         few = setting.count in self.config.few or setting == predictor.trained_setting()
         return few or (condition.images in (VALIDATION, self.first_set) and self._swept(condition))
@@ -87,14 +87,15 @@ class ImageJudge(Judge[ImageCondition]):
         self, predictor: Predictor, settings: Sequence[Setting], condition: ImageCondition
     ) -> list[dict[str, np.ndarray]]:
         """Every metric per source `[sources]`, for each setting."""
-        images, noisy = self.sets[condition.images], self.noisy(condition)
+        images = self.sets[condition.images]
         if _denoiser(predictor).slow:
             images = images.first(self.config.slow_images)
         parts: list[list[dict[str, Tensor]]] = [[] for _ in settings]
-        for chosen in batches(len(images.keys), self.config.batch_size):
-            truth = images.frames[chosen].to(self.device)
-            batch = batch_of(noisy, chosen).to(self.device)
-            trajectories = predictor.predict_all(batch, settings, energies=True)
+        for batch in images.batches(self.config.batch_size):
+            truth = batch.frames(self.device)
+            trajectories = predictor.predict_all(
+                self.noisy(condition, batch), settings, energies=True
+            )
             for part, trajectory in zip(parts, trajectories, strict=True):
                 part.append(self._scores(trajectory, truth))
         return [
@@ -116,14 +117,23 @@ class ImageJudge(Judge[ImageCondition]):
         """Denoising of one image; the corruption changes no cost."""
         return CostCall("predict", partial(predictor.predict, self._single_image(), setting))
 
-    def noisy(self, condition: ImageCondition) -> NoisyImages:
-        """The noisy images of a set: made once, the same for every model."""
-        if condition not in self._noisy:
+    def noisy(self, condition: ImageCondition, images: ImageSet) -> NoisyImages:
+        """Some noisy images of a condition's set, the same for every model."""
+        return images.noisy(
+            self.corruptions[condition.corruption],
+            self.data.encoder,
+            self.data.corruption.seed,
+            self.told_step(condition),
+            self.device,
+        )
+
+    def told_step(self, condition: ImageCondition) -> int:
+        """The diffusion step that models are told under a condition."""
+        if condition not in self._steps:
+            corruption = self.corruptions[condition.corruption]
             images = self.sets[condition.images]
-            self._noisy[condition] = self.corruptions[condition.corruption].apply(
-                images.frames, images.keys, self.data.encoder, self.data.corruption.seed
-            )
-        return self._noisy[condition]
+            self._steps[condition] = images.told_step(corruption, self.data.corruption.seed)
+        return self._steps[condition]
 
     def unit_flops(self, plain: Predictor) -> int:
         """FLOPs of one pass of the direct regressor over one image: the unit of all models."""
@@ -137,10 +147,10 @@ class ImageJudge(Judge[ImageCondition]):
             if condition.images == VALIDATION or not self._swept(condition):
                 continue
             images = self.sets[condition.images]
-            chosen = spread(self.config.figure_samples, len(images.keys))
-            noisy = batch_of(self.noisy(condition), chosen).to(self.device)
+            shown = images.at(spread(self.config.figure_samples, len(images.samples)))
+            noisy = self.noisy(condition, shown)
             place = f"{condition.images}/{condition.corruption}"
-            pictures[f"{place}/clean"] = images.frames[chosen]
+            pictures[f"{place}/clean"] = shown.frames()
             pictures[f"{place}/noisy"] = self.data.decode(noisy.embeddings)
             for name, (predictor, scores) in models.items():
                 setting = scores.settings[scores.selected(condition)]
@@ -167,13 +177,8 @@ class ImageJudge(Judge[ImageCondition]):
         return corruption.level in self.data.corruption.swept_levels
 
     def _single_image(self) -> NoisyImages:
-        return batch_of(self.noisy(self.trained_condition), slice(0, 1)).to(self.device)
-
-
-def batch_of(noisy: NoisyImages, chosen: slice | list[int]) -> NoisyImages:
-    """Some of the noisy images."""
-    keys = np.array(noisy.keys)[chosen].tolist()
-    return NoisyImages(noisy.embeddings[chosen], keys, noisy.step, noisy.signal)
+        condition = self.trained_condition
+        return self.noisy(condition, self.sets[condition.images].at([0]))
 
 
 def compare_all(scores: dict[str, ImageScores], judge: ImageJudge) -> list[Comparison]:

@@ -121,11 +121,11 @@ def _say_what_is_skipped(config: DenoiseConfig) -> list[str]:
 def _describe_corruptions(judge: "ImageJudge") -> list[dict[str, Any]]:
     """Each corruption with its diffusion step and noise; told models are told this step."""
     from benchmarks.tasks.denoise.conditions import ImageCondition
-    from denoise.corruption import signal_and_noise
+    from denoise.diffusion import signal_and_noise
 
     described = []
     for corruption in judge.corruptions.values():
-        step = judge.noisy(ImageCondition(judge.first_set, corruption.name)).step
+        step = judge.told_step(ImageCondition(judge.first_set, corruption.name))
         described.append(
             {
                 "name": corruption.name,

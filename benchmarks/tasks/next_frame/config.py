@@ -14,15 +14,21 @@ class NextFrameEvaluationConfig(EvaluationConfig):
     Args:
         context_frames: number of observed frames before a rollout.
         horizon: number of frames that a rollout predicts.
+        max_clips: largest number of clips of a split that are judged, chosen at random but always
+            the same (null: all).
     """
 
     context_frames: int = 4
     horizon: int = 8
+    max_clips: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.context_frames >= 2, "evaluation.context_frames must be at least 2")
         require(self.horizon >= 1, "evaluation.horizon must be at least 1")
+        require(
+            self.max_clips is None or self.max_clips >= 1, "evaluation.max_clips must be at least 1"
+        )
 
 
 @dataclass

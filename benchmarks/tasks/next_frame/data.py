@@ -1,6 +1,7 @@
 """The data of a next-frame run: from a folder of videos, or the built-in corpus, to clips."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,14 +67,17 @@ class NextFrameData:
         embeddings = self.scaler.unscale(scaled)
         return self.encoder.decode(embeddings.flatten(0, 1)).unflatten(0, scaled.shape[:2])
 
-    def true_frames(self, split: str) -> Tensor:
-        """The frames `[B, T, 3, height, width]` of a split in [0, 1], in the order of its clips."""
-        clips = self.clips(split)
+    def truth(self, split: str, indices: Sequence[int], embeddings: Tensor) -> Tensor:
+        """The frames `[B, T, 3, height, width]` in [0, 1] of some clips of a split.
+
+        They travel as bytes to the device of the clips' scaled `embeddings [B, T, P, D]`, which are
+        what is decoded where there are no frames.
+        """
         if self.frames is None:
-            decoded = [self.decode(clips[i][1][None])[0].clamp(0, 1) for i in range(len(clips))]
-            return torch.stack(decoded)
-        pixels = [self.frames.read_frames(sample) for sample in self.frames.samples(split)]
-        return torch.stack([torch.from_numpy(p).permute(0, 3, 1, 2) / 255 for p in pixels])
+            return self.decode(embeddings).clamp(0, 1)
+        samples = self.frames.samples(split)
+        pixels = [torch.from_numpy(self.frames.read_frames(samples[index])) for index in indices]
+        return torch.stack(pixels).to(embeddings.device).movedim(-1, 2) / 255
 
     def describe(self) -> dict[str, Any]:
         """What the data is, for the result."""

@@ -27,7 +27,7 @@ from benchmarks.reporting.results import Comparison, Metric
 from benchmarks.tasks.next_frame.conditions import JUDGED, SELECTING, FrameCondition
 from benchmarks.tasks.next_frame.config import NextFrameEvaluationConfig
 from benchmarks.tasks.next_frame.data import NextFrameData
-from worldmodel.data import ordered_batches
+from worldmodel.data import loader_workers, ordered_batches
 from worldmodel.predictor import Clips, Predictor, Setting, Trajectory
 
 # Linear extrapolation needs two frames, so the third frame is the first that all models predict.
@@ -53,7 +53,10 @@ class FrameJudge(Judge[FrameCondition]):
         device: str,
     ):
         self.config, self.data, self.device = config, data, device
-        self.frames = {split: data.true_frames(split) for split in ("validation", "test")}
+        self.chosen = {
+            split: _chosen(len(data.clips(split)), config.max_clips)
+            for split in ("validation", "test")
+        }
         self._copy_last_mse = {
             condition: self.values(copy_last, [Setting()], condition)[0]["mse"][None]
             for condition in self.conditions
@@ -71,14 +74,17 @@ class FrameJudge(Judge[FrameCondition]):
         self, predictor: Predictor, settings: Sequence[Setting], condition: FrameCondition
     ) -> list[dict[str, np.ndarray]]:
         """Every metric per video `[videos]`, for each setting."""
-        clips = self.data.clips(condition.split)
+        clips, chosen = self.data.clips(condition.split), self.chosen[condition.split]
         judge = self._rollouts if condition.protocol == "rollout" else self._teacher_forced
         parts: list[list[dict[str, Tensor]]] = []
-        for batch in ordered_batches(clips, self.config.batch_size):
-            start = len(parts) * self.config.batch_size
-            truth = self.frames[condition.split][start : start + len(batch.keys)].to(self.device)
-            parts.append(judge(predictor, settings, batch.to(self.device), truth))
-        sources = [sample.source for sample in clips.samples]
+        workers, done = loader_workers(self.device), 0
+        for stored in ordered_batches(clips, self.config.batch_size, workers, chosen):
+            batch: Clips = stored.to(self.device)
+            indices = chosen[done : done + len(batch.keys)]
+            done += len(indices)
+            truth = self.data.truth(condition.split, indices, batch.embeddings)
+            parts.append(judge(predictor, settings, batch, truth))
+        sources = [clips.samples[index].source for index in chosen]
         return [
             {
                 name: mean_by_source(torch.cat([scores[name] for scores in of_setting]), sources)
@@ -117,7 +123,7 @@ class FrameJudge(Judge[FrameCondition]):
         chosen = spread(self.config.figure_samples, len(clips))
         embeddings = torch.stack([clips[i][1] for i in chosen]).to(self.device)
         context = Clips(embeddings[:, :start], [clips[i][0] for i in chosen])
-        pictures = {"truth": self.frames["test"][chosen][:, : start + horizon]}
+        pictures = {"truth": self.data.truth("test", chosen, embeddings)[:, : start + horizon]}
         for name, (predictor, setting) in models.items():
             pictures[name] = self.data.decode(predictor.rollout(context, horizon, setting))
         return write_pictures(out, pictures)
@@ -190,9 +196,22 @@ def encoder_ceiling(data: NextFrameData) -> dict[str, dict[str, float]] | None:
     """
     if data.frames is None:
         return None
-    truth, clips = data.true_frames("test")[:, FIRST_TARGET:], data.clips("test")
-    embeddings = torch.stack([clips[i][1] for i in range(len(clips))])[:, FIRST_TARGET:]
+    clips = data.clips("test")
+    parts: dict[str, list[Tensor]] = {}
+    for index in range(len(clips)):
+        embeddings = clips[index][1][None]
+        truth = data.truth("test", [index], embeddings)[:, FIRST_TARGET:]
+        quality = frame_quality(data.decode(embeddings[:, FIRST_TARGET:]), truth)
+        for name, value in quality.items():
+            parts.setdefault(name, []).append(value.mean(1))
     sources = [sample.source for sample in clips.samples]
-    quality = frame_quality(data.decode(embeddings), truth)
-    values = {name: mean_by_source(v.mean(1), sources)[None] for name, v in quality.items()}
+    values = {n: mean_by_source(torch.cat(part), sources)[None] for n, part in parts.items()}
     return {name: asdict(metric) for name, metric in means(values).items()}
+
+
+def _chosen(total: int, most: int | None) -> list[int]:
+    """The clips that are judged: all, or at most so many of them at random, always the same."""
+    if most is None or most >= total:
+        return list(range(total))
+    found: list[int] = np.random.default_rng(0).permutation(total)[:most].tolist()
+    return sorted(found)

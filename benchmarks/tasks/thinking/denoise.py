@@ -10,14 +10,12 @@ from torch import Tensor
 from benchmarks.config import Inputs
 from benchmarks.tasks.denoise.config import DenoiseConfig
 from benchmarks.tasks.denoise.data import DenoiseData, ImageSet, prepare_data
-from benchmarks.tasks.denoise.evaluation import batch_of
 from benchmarks.tasks.thinking.conditions import IN_DISTRIBUTION, VALIDATION, Ladders, Rung
 from benchmarks.tasks.thinking.config import CorruptionLaddersConfig, DenoiseThinkingConfig
 from benchmarks.tasks.thinking.data import Case, JudgedSet, ThinkingData, of_another
 from data_prep.encoders.base import Encoder
 from denoise.config import TRAINED_LEVEL, CorruptionConfig
-from denoise.corruption import corruptions
-from denoise.data import NoisyImages
+from denoise.corruption import Corruption, corruptions
 
 LEVELS = "level of Gaussian noise"
 
@@ -37,19 +35,23 @@ class NoisySet:
         return self.images.sources
 
     @cached_property
-    def noisy(self) -> NoisyImages:
-        """The noisy images: made once, the same for every model."""
-        images, name = self.images, self.corruption
-        applied = next(found for found in corruptions(self.options) if found.name == name)
-        return applied.apply(images.frames, images.keys, self.encoder, self.options.seed)
+    def applied(self) -> Corruption:
+        """The corruption."""
+        found = corruptions(self.options)
+        return next(corruption for corruption in found if corruption.name == self.corruption)
+
+    @cached_property
+    def told_step(self) -> int:
+        """The diffusion step that models may be told."""
+        return self.images.told_step(self.applied, self.options.seed)
 
     def cases(self, batch_size: int, device: str) -> Iterator[Case]:
         """The images in batches: the clean one is to be predicted from the noisy one."""
-        for start in range(0, len(self.images.keys), batch_size):
-            chosen = slice(start, start + batch_size)
-            truth = self.images.frames[chosen].to(device)
+        for batch in self.images.batches(batch_size):
+            truth, seed = batch.frames(device), self.options.seed
+            noisy = batch.noisy(self.applied, self.encoder, seed, self.told_step, device)
             target = self.encoder.encode(truth)[:, None]  # [B, 1, P, D]
-            yield Case(batch_of(self.noisy, chosen).to(device), target, truth[:, None], None)
+            yield Case(noisy, target, truth[:, None], None)
 
 
 @dataclass(frozen=True)

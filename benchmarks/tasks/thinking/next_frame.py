@@ -20,6 +20,7 @@ from benchmarks.tasks.thinking.data import Case, Future, JudgedSet, ThinkingData
 from data_prep.config import BouncingBallsConfig
 from data_prep.synthetic.balls import from_json
 from worldmodel.data import EmbeddingClips, ordered_batches
+from worldmodel.predictor import Clips
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,6 @@ class ClipSet:
     def clips(self) -> EmbeddingClips:
         """The clips, scaled as in training."""
         return self.data.clips(self.split)
-
-    @cached_property
-    def frames(self) -> Tensor:
-        """The true frames `[B, T, 3, height, width]` in [0, 1]."""
-        return self.data.true_frames(self.split)
 
     @cached_property
     def sources(self) -> list[str]:
@@ -64,14 +60,15 @@ class ClipSet:
             known = None
             if future is not None:
                 known = Future(future.mean[chosen].to(device), future.spread[chosen].to(device))
-            clips = batch.to(device)
-            truth = self.frames[chosen, 1:].to(device)
-            yield Case(clips.frames(0, -1), clips.embeddings[:, 1:], truth, known)
+            clips: Clips = batch.to(device)
+            truth = self.data.truth(self.split, range(*chosen.indices(start)), clips.embeddings)
+            yield Case(clips.frames(0, -1), clips.embeddings[:, 1:], truth[:, 1:], known)
 
     def embedded(self, pictures: np.ndarray) -> Tensor:
         """Scaled embeddings `[K, P, D]` of uint8 frames, made as the corpus would make them."""
         frames = torch.from_numpy(pictures).permute(0, 3, 1, 2) / 255
-        size = self.frames.shape[-1]
+        assert self.data.frames is not None  # the built-in corpus has them
+        size = int(self.data.frames.manifest["arguments"]["size"])
         frames = F.interpolate(frames, size=(size, size), mode="bicubic", antialias=True)
         return self.data.scaler.scale_embeddings(self.data.encoder.encode(frames.clamp(0, 1)))
 

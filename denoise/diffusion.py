@@ -1,0 +1,36 @@
+"""Forward diffusion on the published schedule."""
+
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from denoise.config import STEPS
+
+FIRST_BETA, LAST_BETA = 1e-4, 2e-2
+
+
+@cache
+def cumulative_alphas() -> Tensor:
+    """The linear schedule's products of 1 - beta `[1000]` (Ho et al., 2020, section 4)."""
+    betas = torch.linspace(FIRST_BETA, LAST_BETA, STEPS, dtype=torch.float64)
+    return (1 - betas).cumprod(0).float()
+
+
+def signal_and_noise(step: int) -> tuple[float, float]:
+    """The factors of the clean image and of standard noise at a diffusion step."""
+    alpha = float(cumulative_alphas()[step])
+    return alpha**0.5, (1 - alpha) ** 0.5
+
+
+def diffuse(clean: Tensor, step: Tensor, noise: Tensor) -> Tensor:
+    """Noisy `[B, 1, P, D]` at diffusion steps `[B]`: sqrt(a) clean + sqrt(1 - a) noise."""
+    alpha = cumulative_alphas().to(clean)[step].view(-1, 1, 1, 1)
+    return alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
+
+
+def matching_step(noise_to_signal: float) -> int:
+    """The diffusion step at which noise over signal is nearest to the given ratio."""
+    alphas = cumulative_alphas()
+    ratios = ((1 - alphas) / alphas).sqrt()
+    return int((ratios - noise_to_signal).abs().argmin())
