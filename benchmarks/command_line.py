@@ -21,7 +21,17 @@ from data_prep.errors import InputError, Terminated
 from data_prep.options import run_command
 
 # Options that say what to do with a run, not what the run is.
-NOT_KEPT = ("config", "resume", "report", "out", "search", "part", "size", "__default_config__")
+NOT_KEPT = (
+    "config",
+    "resume",
+    "report",
+    "out",
+    "search",
+    "dry_run",
+    "part",
+    "size",
+    "__default_config__",
+)
 PLACES = ("--out", "--cache-dir", "--resume")
 COMMAND = "command.txt"  # in the folder of a run: how it was begun
 
@@ -49,6 +59,8 @@ def _dispatch(options: Namespace, arguments: list[str]) -> int:
             f"--task is missing: give --task {' or '.join(TASKS)} (or --report, --resume)"
         )
     config = to_config(options)
+    if options.get("dry_run"):
+        return _dry_run(options, config)
     if launches(config):
         return launch(config.training.devices, arguments)
     return _run(options, config, _without_places(arguments))
@@ -84,6 +96,18 @@ def _report(folder: Path) -> int:
             f"{folder}: of the task {result.task}, which is none of {', '.join(TASKS)}"
         )
     _write_and_print(folder, result)
+    return 0
+
+
+def _dry_run(options: Namespace, config: Any) -> int:
+    from rich.console import Console
+
+    with Console(stderr=True).status("importing torch"):
+        from benchmarks.training.dry_run import dry_run
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=180)  # or the table would be cut
+    dry_run(load_task(options.task), config, _inputs(options), _device(options), console)
     return 0
 
 

@@ -111,6 +111,11 @@ def _add_task_options(parser: Parser, task: str) -> None:
         )
         parser.add_argument("--resume", type=str | None, help="continue the run in this folder")
         parser.add_argument(
+            "--dry-run",
+            action="store_true",
+            help="say what would be trained, what it costs and whether it fits; train nothing",
+        )
+        parser.add_argument(
             "--search",
             action="store_true",
             help="search optimisers and learning rates on validation",

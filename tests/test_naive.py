@@ -60,7 +60,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if found == "recomputed":
         monkeypatch.setitem(attention.TILE_WEIGHTS, "cpu", 3 * 4 * 24)  # three heads at a time
     if found == "in groups":
-        monkeypatch.setattr(thinking, "GROUPED_TOKENS", 8)  # two frames of four patches
+        monkeypatch.setitem(thinking.GROUPED_TOKENS, "cpu", 8)  # two frames of four patches
     return found
 
 

@@ -167,9 +167,9 @@ class NextFrameEBT(Predictor):
     ) -> Iterator[Tensor]:
         """The part of the training loss that each judged thinking step gives."""
         config, target, candidate = self.config, batch.target[:, 1:], batch.start
-        frames, patches = target.shape[1:3]
+        frames = target.shape[1]
         visible = Visible.every(frames, target.device)
-        groups = frame_groups(frames, patches) if config.detach else [slice(None)]
+        groups = frame_groups(candidate) if config.detach else [slice(None)]
         steps = number_of_steps(config, seed)
         for step in range(1, steps + 1):
             judged = config.loss_at == "each" or step == steps

@@ -9,7 +9,10 @@ from worldmodel.backbone import EncodedContext, Visible
 from worldmodel.energy import EnergyTransformer
 from worldmodel.predictor import Trajectory
 
-GROUPED_TOKENS = 256  # of candidates that are thought about at once
+# Tokens of candidates that are thought about at once: few on a CPU, for the sake of memory, more on
+# a GPU, which a few do not fill.
+GROUPED_TOKENS = {"cpu": 256}
+MOST_TOKENS = 1024
 
 
 class NonFiniteError(FloatingPointError):
@@ -58,7 +61,7 @@ def think(
     parts = []
     with torch.no_grad():
         added = {step: noise(step) for step in range(1, steps + 1)}
-        for group in frame_groups(len(visible), start.shape[2]):
+        for group in frame_groups(start):
             parts.append(_descend(energy, start, context, visible, group, added, energies))
     candidates, values = (
         [torch.cat(each, dim=1) for each in zip(*of_groups, strict=True)]
@@ -68,13 +71,14 @@ def think(
     return Trajectory(torch.stack(candidates), torch.stack(values) if energies else None)
 
 
-def frame_groups(frames: int, patches: int) -> list[slice]:
-    """Candidate frames in groups of few tokens: no frame depends on another candidate.
+def frame_groups(candidates: Tensor) -> list[slice]:
+    """Candidate frames `[B, C, P, D]` in groups of few tokens: none depends on another.
 
     So the memory of a thinking step does not grow with the number of frames. Small frames make one
     group.
     """
-    size = max(1, GROUPED_TOKENS // patches)
+    frames, patches = candidates.shape[1:3]
+    size = max(1, GROUPED_TOKENS.get(candidates.device.type, MOST_TOKENS) // patches)
     return [slice(first, min(first + size, frames)) for first in range(0, frames, size)]
 
 

@@ -63,7 +63,7 @@ def plan_models(
     `settings` says how models run to whose inference others are made equal; one that it does not
     name runs as it was trained.
     """
-    planner = _Planner(config, data, {spec.name: spec for spec in specs}, settings or {})
+    planner = _Planner(config, data, {spec.name: spec for spec in specs}, settings or {}, {})
     found = [planner.planned(name) for name in config.models]
     return [planned for planned in found if planned.spec.available]
 
@@ -99,6 +99,7 @@ class _Planner:
     data: RunData
     declared: Mapping[str, ModelSpec]
     settings: Mapping[str, Setting]
+    counted: dict[str, int]  # training FLOPs by the name of a model
 
     def planned(self, name: str) -> PlannedModel:
         """A declared model with its size and steps."""
@@ -112,7 +113,10 @@ class _Planner:
             )
             planned = self._repeated(planned, flops) if spec.looped else self._grown(planned, flops)
         if spec.equal_training_to is not None:
-            dear = training_flops(self.planned(spec.equal_training_to), config, self.data)
+            name = spec.equal_training_to
+            if name not in self.counted:
+                self.counted[name] = training_flops(self.planned(name), config, self.data)
+            dear = self.counted[name]
             steps = round(steps * dear / training_flops(planned, config, self.data))
             planned = replace(planned, steps=max(1, steps))
         return planned
