@@ -69,13 +69,14 @@ class _Believing(TorchDispatchMode):
 
 
 @contextmanager
-def imagined() -> Iterator[None]:
+def imagined(device: str = "cuda") -> Iterator[None]:
     """Within the block, tensors have shapes but no values: nothing is computed or allocated.
 
-    Work is divided as on a GPU, which takes more at once than a CPU.
+    Work is divided as on the device: a GPU takes more at once than a CPU.
     """
     sizes = ((attention.TILE_WEIGHTS, attention.MOST_WEIGHTS), (GROUPED_TOKENS, MOST_TOKENS))
     with FakeTensorMode(allow_non_fake_inputs=True), _Believing(), ExitStack() as stack:
         for of_device, most in sizes:
-            stack.enter_context(patch.dict(of_device, {"cpu": most}))
+            at_once = {"cpu": of_device.get(device, most)}
+            stack.enter_context(patch.dict(of_device, at_once))
         yield

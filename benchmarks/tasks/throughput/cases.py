@@ -9,9 +9,10 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from baselines.config import TransformerPPConfig
 from baselines.transformer_pp import TransformerPP
@@ -22,12 +23,15 @@ from worldmodel.predictor import Clips
 
 # Patches in a frame, and the width of an embedding: one token as published, or patches of latents.
 TOKENS = {"1 token a frame": ((1, 1), 3136), "16 patches": ((4, 4), 64), "64 patches": ((8, 8), 64)}
+LARGE = {"196 patches": ((14, 14), 16), "256 patches": ((16, 16), 384)}
 FRAMES = 15
 # One clip of one token a frame is fifteen tokens, for which a step reads weights more than it
 # computes; the published batch is 256.
 MANY_CLIPS = {"1 token a frame": 16}
 FEW_FRAMES = {("small", "64 patches"): 3}  # or one step would take minutes on a CPU
+SHAPES = TOKENS | LARGE
 STEPS = 2
+Model = TypeVar("Model", bound=nn.Module)
 ENOUGH_SECONDS, ENOUGH_REPEATS = 60.0, 3  # of the slowest calls
 
 
@@ -54,7 +58,7 @@ class Case:
 
     def clips(self) -> Clips:
         """Random clips; one frame more than the context has."""
-        (rows, columns), dim = TOKENS[self.tokens]
+        (rows, columns), dim = SHAPES[self.tokens]
         shape = self.batch, self.frames + 1, rows * columns, dim
         embeddings = torch.randn(shape, generator=torch.Generator().manual_seed(0))
         return Clips(embeddings.to(self.device), [f"clip {clip}" for clip in range(self.batch)])
@@ -62,17 +66,21 @@ class Case:
     def ebt(self, **options: object) -> NextFrameEBT:
         """An EBT of this size."""
         torch.manual_seed(0)
-        grid, dim = TOKENS[self.tokens]
+        grid, dim = SHAPES[self.tokens]
         config = EBTConfig(**{"training_steps": STEPS} | options)  # type: ignore[arg-type]
         with warnings.catch_warnings(action="ignore"):  # wider than the model, as published
-            return NextFrameEBT(config, SIZES[self.size], grid, dim).to(self.device)
+            return self._placed(NextFrameEBT(config, SIZES[self.size], grid, dim))
 
     def transformer_pp(self) -> TransformerPP:
         """A Transformer++ of this size."""
         torch.manual_seed(0)
-        grid, dim = TOKENS[self.tokens]
+        grid, dim = SHAPES[self.tokens]
         model = TransformerPP(TransformerPPConfig(), SIZES[self.size], grid, dim)
-        return model.to(self.device)
+        return self._placed(model)
+
+    def _placed(self, model: Model) -> Model:
+        # Imagined models are on no device, and cannot be moved to one.
+        return model if self.device == "cpu" else model.to(self.device)
 
 
 def backward(losses: Iterable[Tensor]) -> None:

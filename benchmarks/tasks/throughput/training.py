@@ -5,16 +5,29 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from unittest.mock import patch
 
 import torch
 from rich.console import Console
 
 from benchmarks.measure.costs import count_flops, peak_memory
+from benchmarks.measure.memory import held_bytes, imagined
 from benchmarks.reporting.results import Measurement
-from benchmarks.tasks.throughput.cases import MANY_CLIPS, STEPS, TOKENS, Case, backward, in_turn
+from benchmarks.tasks.throughput.cases import (
+    FRAMES,
+    LARGE,
+    MANY_CLIPS,
+    STEPS,
+    TOKENS,
+    Case,
+    backward,
+    in_turn,
+)
 from benchmarks.tasks.throughput.config import MeasureConfig
 from benchmarks.tasks.throughput.measuring import Series, measurement
 from benchmarks.tasks.throughput.naive import NaiveEBT
+from worldmodel import attention
 from worldmodel.backbone import Visible
 from worldmodel.compiling import compiled
 from worldmodel.next_frame import NextFrameEBT
@@ -22,6 +35,7 @@ from worldmodel.predictor import Clips, Predictor
 
 # How far over the FLOP ratio the time of the EBT may lie when both are compiled.
 PRECISIONS = {"float32": 1.08, "bfloat16": 1.02}
+GIB = 2**30
 
 
 def measure_training(config: MeasureConfig, device: str, console: Console) -> list[Measurement]:
@@ -39,7 +53,11 @@ def measure_training(config: MeasureConfig, device: str, console: Console) -> li
             console.print(f"compiled training steps: {case.name}, {precision}", highlight=False)
             found += _compiled(case, precision, config.repeats)
     case = Case.of(config.rollout_size, "16 patches", device)
-    return [*found, _last_only(case), *_memory(case)]
+    found += [_last_only(case), *_memory(case)]
+    for tokens in LARGE:
+        console.print(f"memory: {config.rollout_size}, {tokens}", highlight=False)
+        found += _large_frames(Case(config.rollout_size, tokens, FRAMES, device))
+    return found
 
 
 def _eager(case: Case, repeats: int) -> list[Measurement]:
@@ -49,7 +67,7 @@ def _eager(case: Case, repeats: int) -> list[Measurement]:
         "naive": _step(model, batch, NaiveEBT(model)),
         "plain": _step(plain, batch),
     }
-    flops = {name: count_flops(call) for name, call in calls.items()}
+    flops = {name: _useful_flops(call) for name, call in calls.items()}
     times = in_turn(calls, repeats, case.device)
     saved = flops["naive"] / flops["fast"]
     return [
@@ -68,7 +86,7 @@ def _eager(case: Case, repeats: int) -> list[Measurement]:
 
 def _compiled(case: Case, precision: str, repeats: int) -> list[Measurement]:
     eager, plain, batch = case.ebt(), case.transformer_pp(), case.clips()
-    floor = count_flops(_step(eager, batch)) / count_flops(_step(plain, batch))
+    floor = _useful_flops(_step(eager, batch)) / _useful_flops(_step(plain, batch))
     model = case.ebt()
     lower = torch.autocast(case.device, torch.bfloat16, enabled=precision == "bfloat16")
     with lower, _empty_compile_cache(), compiled(model), compiled(plain):
@@ -90,6 +108,12 @@ def _compiled(case: Case, precision: str, repeats: int) -> list[Measurement]:
         ),
         _over(f"both compiled, {name}", times["ebt"], times["pp"], floor, PRECISIONS[precision]),
     ]
+
+
+def _useful_flops(call: Callable[[], object]) -> int:
+    """FLOPs of a call where nothing hidden is multiplied, which is the floor of its time."""
+    with patch.object(attention, "LEAST_PATCHES", 1):
+        return count_flops(call)
 
 
 def _over(name: str, ours: Series, plain: Series, floor: float, target: float) -> Measurement:
@@ -145,6 +169,58 @@ def _memory(case: Case) -> list[Measurement]:
             at_most=True,
         ),
     ]
+
+
+def _large_frames(case: Case) -> list[Measurement]:
+    """Memory of one clip of many patches, with blocks recomputed; on imagined tensors."""
+    device, case = case.device, replace(case, device="cpu")
+    twice = replace(case, frames=2 * case.frames + 1)
+    plain, ebt, longer = (
+        _held(case, case.transformer_pp, device),
+        _held(case, case.ebt, device),
+        _held(twice, twice.ebt, device),
+    )
+    with imagined(device):
+        model, context = case.ebt(), case.clips().frames(0, -1)
+        setting = model.trained_setting()
+        predicted = held_bytes(lambda: model.predict(context, setting), model.parameters())
+    return [
+        measurement(
+            f"memory of a training step, {case.name}",
+            "GiB",
+            Series([ebt / GIB]),
+            note=f"Transformer++ {plain / GIB:.2f} GiB, {plain / ebt:.2f} of it; both with "
+            "training.checkpoint_blocks, beside weights and their gradients",
+            target=0.5,
+            at_most=True,
+        ),
+        measurement(
+            f"memory of a prediction, {case.name}",
+            "GiB",
+            Series([predicted / GIB]),
+            target=0.15,
+            at_most=True,
+        ),
+        measurement(
+            f"memory of a training step, {2 * case.frames + 2} frames over {case.frames + 1}, "
+            f"{case.size}, {case.tokens}",
+            "times",
+            Series([longer / ebt]),
+            target=2.2,
+            at_most=True,
+        ),
+    ]
+
+
+def _held(case: Case, build: Callable[[], Predictor], device: str) -> int:
+    """What a training step holds beside weights and their gradients."""
+    with imagined(device):
+        model = build()
+        assert model.backbone is not None
+        model.backbone.enable_gradient_checkpointing()  # type: ignore[operator]
+        parameters = list(model.parameters())
+        held = held_bytes(_step(model, case.clips()), parameters)
+    return held - sum(4 * parameter.numel() for parameter in parameters)
 
 
 def _candidate_stream(model: NextFrameEBT, batch: Clips) -> Callable[[], None]:
