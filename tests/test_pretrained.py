@@ -11,6 +11,8 @@ import timm
 import torch
 from torch import Tensor
 
+from benchmarks.command_line import main as benchmark
+from benchmarks.reporting.results import read_result
 from data_prep.config import EncoderConfig, ExecutorConfig
 from data_prep.embed import encoder_of, make_embeddings
 from data_prep.encoders.registry import build_encoder
@@ -237,3 +239,38 @@ def test_a_vae_with_pickled_weights_is_refused(weights: dict[str, Path], tmp_pat
     (tmp_path / "diffusion_pytorch_model.bin").write_bytes(b"a pickle")
     with pytest.raises(InputError, match="weights in other formats are not read"):
         build_encoder(EncoderConfig(f"vae:{tmp_path}"), 32)
+
+
+def test_without_a_way_back_models_are_judged_in_embeddings(
+    weights: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encoder = configs(weights)["timm"]
+    options = ["--encoder.name", encoder.name, "--encoder.weights", str(encoder.weights)]
+    options += ["--models", "ebt,transformer_pp_looped,copy_last,mean_frame"]
+    options += ["--balls.train", "6", "--balls.validation", "3", "--balls.test", "4"]
+    options += ["--corpus.size", "32", "--training.steps", "8", "--backbone.width", "192"]
+    places = ["--out", str(tmp_path / "run"), "--cache-dir", str(tmp_path / "cache")]
+    assert benchmark(["--task", "next_frame", "--preset", "smoke", *options, *places]) == 0
+    result = read_result(tmp_path / "run")
+    assert result.data["truth"] == "embeddings"
+    assert result.files["pictures"] is None
+    for model in result.models:
+        for row in model.rows:
+            assert "psnr" not in row.metrics
+            assert {"smooth_l1", "mse", "cosine"} <= row.metrics.keys()
+            assert -1 <= row.metrics["cosine"].mean <= 1
+    assert {found.metric for found in result.comparisons} == {"smooth_l1"}
+    page = (tmp_path / "run" / "report.md").read_text()
+    assert "PSNR" not in page
+    losses = {
+        model.name: row.metrics["smooth_l1"].mean
+        for model in result.models
+        for row in model.rows
+        if row.selected
+        and row.condition["protocol"] != "rollout"
+        and row.condition["split"] == "test"
+    }
+    lines = [line for line in page.splitlines() if line.startswith("| ")]
+    first = next(line for line in lines if line.split(" | ")[0].strip("| ") in losses)
+    assert first.split(" | ")[0].strip("| ") == min(losses, key=lambda name: losses[name])
+    capsys.readouterr()

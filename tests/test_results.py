@@ -8,7 +8,8 @@ import torch
 from baselines.dit import PublishedSampling, Sampler, Sampling
 from benchmarks.measure.costs import Cost
 from benchmarks.measure.metrics import embedding_errors, frame_quality
-from benchmarks.measure.scores import Scores, cheapest_near_best
+from benchmarks.measure.scores import Scores
+from benchmarks.reporting.quality import EMBEDDINGS, PIXELS
 from benchmarks.reporting.results import (
     Comparison,
     Metric,
@@ -63,9 +64,11 @@ def test_a_broken_result_is_named(tmp_path: Path, content: str, message: str) ->
 
 
 def test_the_cheapest_setting_near_the_best_is_chosen_whatever_the_order() -> None:
-    assert cheapest_near_best([20.0, 20.01], orders=[8, 1]) == 1
-    assert cheapest_near_best([20.01, 20.0], orders=[1, 8]) == 0
-    assert cheapest_near_best([20.0, 20.1, 20.09], orders=[1, 8, 2]) == 2
+    assert PIXELS.cheapest_near_best([20.0, 20.01], orders=[8, 1]) == 1
+    assert PIXELS.cheapest_near_best([20.01, 20.0], orders=[1, 8]) == 0
+    assert PIXELS.cheapest_near_best([20.0, 20.1, 20.09], orders=[1, 8, 2]) == 2
+    assert EMBEDDINGS.cheapest_near_best([0.1001, 0.1], orders=[1, 8]) == 0
+    assert EMBEDDINGS.cheapest_near_best([0.11, 0.1], orders=[1, 8]) == 1
 
 
 @dataclass(frozen=True)

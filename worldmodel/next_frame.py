@@ -27,7 +27,7 @@ from worldmodel.system2 import (
     number_of_steps,
     step_size_factors,
 )
-from worldmodel.thinking import frame_groups, think, thinking_step
+from worldmodel.thinking import NonFiniteError, frame_groups, think, thinking_step
 
 
 class NextFrameEBT(Predictor):
@@ -79,18 +79,35 @@ class NextFrameEBT(Predictor):
         return predict_longest(self, context, settings, energies)
 
     def rollout(self, context: Clips, horizon: int, setting: Setting) -> Tensor:
-        """Predict `horizon` frames with a key/value cache and one candidate frame at a time."""
+        """Predict `horizon` frames with a key/value cache and one candidate frame at a time.
+
+        Raises:
+            NonFiniteError: a frame is not finite; found after the last, so that no frame waits.
+        """
 
         def next_frame(encoded: EncodedContext) -> Tensor:
-            return self.next_frame(encoded, context.keys, setting)
+            return self._next_frame(encoded, context.keys, setting, checked=False)
 
         with torch.no_grad():
-            return cached_rollout(self.energy.encode, next_frame, context.embeddings, horizon)
+            encode = self.energy.encode
+            frames = cached_rollout(encode, next_frame, context.embeddings, horizon)
+        finite = frames.flatten(2).isfinite().all(dim=2)  # [B, horizon]
+        if not bool(finite.all()):
+            clip, frame = (~finite).nonzero()[0].tolist()
+            raise NonFiniteError(
+                f"frame {frame + 1} of a rollout not finite, clip {context.keys[clip]}"
+            )
+        return frames
 
     def next_frame(self, encoded: EncodedContext, keys: Sequence[str], setting: Setting) -> Tensor:
         """Think about the frame `[B, 1, P, D]` that follows all observed ones."""
+        return self._next_frame(encoded, keys, setting, checked=True)
+
+    def _next_frame(
+        self, encoded: EncodedContext, keys: Sequence[str], setting: Setting, checked: bool
+    ) -> Tensor:
         visible = Visible.all_of(encoded.frames, encoded.features.device)
-        return self._think(encoded, visible, keys, setting).prediction
+        return self._think(encoded, visible, keys, setting, checked=checked).prediction
 
     def competing(self, context: Clips, setting: Setting) -> Trajectory:
         """All candidates of every next frame, `[M + 1, B, T * N, P, D]`, with their energies.
@@ -220,10 +237,11 @@ class NextFrameEBT(Predictor):
         keys: Sequence[str],
         setting: Setting,
         energies: bool = False,
+        checked: bool = True,
     ) -> Trajectory:
         thinking = expect(setting, Thinking)
-        candidates = thinking.candidates
-        found = self._compete(encoded, visible, keys, thinking, energies or candidates > 1)
+        candidates, scored = thinking.candidates, energies or thinking.candidates > 1
+        found = self._compete(encoded, visible, keys, thinking, scored, checked)
         return found if candidates == 1 else _lowest(found, candidates)
 
     def _compete(
@@ -233,6 +251,7 @@ class NextFrameEBT(Predictor):
         keys: Sequence[str],
         setting: Thinking,
         energies: bool,
+        checked: bool = True,
     ) -> Trajectory:
         candidates, sigma = setting.candidates, setting.langevin_noise
         repeated = visible.repeated(candidates)
@@ -247,7 +266,9 @@ class NextFrameEBT(Predictor):
             drawn = self._drawn(Stream.LANGEVIN, encoded, visible, keys, candidates, step)
             return sigma * drawn
 
-        return think(self.energy, start, encoded, repeated, setting.steps, keys, energies, noise)
+        return think(
+            self.energy, start, encoded, repeated, setting.steps, keys, energies, noise, checked
+        )
 
     def _drawn(
         self,

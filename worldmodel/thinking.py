@@ -49,11 +49,13 @@ def think(
     keys: Sequence[str],
     energies: bool = False,
     noise: Callable[[int], Tensor | None] = lambda step: None,
+    checked: bool = True,
 ) -> Trajectory:
     """Descend from `start [B, C, P, D]` for `steps` steps, without a graph.
 
     With `energies` the final candidates are scored as well, by one more forward pass. `noise` gives
-    what is added to the candidates after a step, by its number from 1 on.
+    what is added to the candidates after a step, by its number from 1 on. Without `checked` nobody
+    waits for the device to know whether all is finite.
 
     Raises:
         NonFiniteError: an energy or candidate is not finite.
@@ -67,7 +69,8 @@ def think(
         [torch.cat(each, dim=1) for each in zip(*of_groups, strict=True)]
         for of_groups in zip(*parts, strict=True)
     )
-    _require_finite(candidates[1:], values, keys)
+    if checked:
+        _require_finite(candidates[1:], values, keys)
     return Trajectory(torch.stack(candidates), torch.stack(values) if energies else None)
 
 

@@ -21,6 +21,7 @@ from benchmarks.measure.scores import (
     means,
     recorded,
 )
+from benchmarks.reporting.quality import PIXELS, Quality
 from benchmarks.reporting.results import Metric, Model, Row
 from benchmarks.training.fit import TrainedModel
 from data_prep.shards.storage import atomic_file
@@ -42,13 +43,15 @@ class Judge(ABC, Generic[Condition]):
 
     Args:
         conditions: all conditions; those that select settings come first.
+        quality: metric that selects settings and decides comparisons.
     """
 
     conditions: Sequence[Condition]
+    quality: Quality = PIXELS
 
     @abstractmethod
     def selecting(self, condition: Condition) -> Condition:
-        """The condition whose PSNR selects the setting for `condition`."""
+        """The condition whose quality selects the setting for `condition`."""
 
     @abstractmethod
     def wanted(self, predictor: Predictor, setting: Setting, condition: Condition) -> bool:
@@ -147,7 +150,7 @@ def score(
     condition.
     """
     settings = sorted(predictors[0].settings(counts), key=lambda setting: setting.order)
-    scores = Scores(settings, judge.selecting)
+    scores = Scores(settings, judge.selecting, judge.quality)
     for condition in conditions or judge.conditions:
         if not judge.shows(predictors[0], condition):
             done()

@@ -21,7 +21,7 @@ def higher_is_better(metric: str) -> bool | None:
     """The good direction of a metric; None for energies, and for a ratio that is best at 1."""
     if metric.startswith(("energy", "calibration")):
         return None
-    return metric.startswith(("psnr", "ssim", "skill", "error_rank"))
+    return metric.startswith(("psnr", "ssim", "skill", "cosine", "error_rank"))
 
 
 def embedding_errors(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
@@ -30,6 +30,11 @@ def embedding_errors(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
         "smooth_l1": F.smooth_l1_loss(prediction, target, reduction="none").mean((2, 3)),
         "mse": F.mse_loss(prediction, target, reduction="none").mean((2, 3)),
     }
+
+
+def cosine(prediction: Tensor, target: Tensor) -> Tensor:
+    """Cosine similarity `[B, T]` of scaled embeddings `[B, T, P, D]`, a mean over patches."""
+    return F.cosine_similarity(prediction, target, dim=3).mean(2)
 
 
 def frame_quality(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:

@@ -1,6 +1,6 @@
 """From values per video or image to what a result says: means, intervals, the chosen setting."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -9,13 +9,12 @@ from torch import Tensor
 
 from benchmarks.measure.intervals import LEVEL, Interval, difference, holm, mean
 from benchmarks.measure.metrics import higher_is_better
+from benchmarks.reporting.quality import PIXELS, Quality
 from benchmarks.reporting.results import Comparison, Metric, SettingRecord
 from worldmodel.predictor import Setting
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-
-SELECTION_TOLERANCE = 0.02  # dB; more steps or passes for less are not worth their price
 
 Values = dict[str, np.ndarray]  # metric name to [seeds, sources]
 # Where models are judged, such as a split and a protocol, or an image set and a corruption.
@@ -26,15 +25,16 @@ Condition = TypeVar("Condition", bound="DataclassInstance")
 class Scores(Generic[Condition]):
     """Values of one model by setting and condition, its settings cheapest first.
 
-    `selecting` gives the condition whose PSNR selects the setting for another condition.
+    `selecting` gives the condition whose values of `quality` select the setting for another one.
     """
 
     settings: list[Setting]
     selecting: Callable[[Condition], Condition]
+    quality: Quality = PIXELS
     values: dict[tuple[int, Condition], Values] = field(default_factory=dict)
 
     def selected(self, condition: Condition) -> int:
-        """Index of the cheapest setting within 0.02 dB of the best where settings are selected.
+        """Index of the cheapest setting that is as good as the best where settings are selected.
 
         Fixed settings are never selected.
         """
@@ -46,15 +46,10 @@ class Scores(Generic[Condition]):
         ]
         if not tried:
             return 0
-        psnr = [float(self.values[index, where]["psnr"].mean()) for index in tried]
+        name = self.quality.metric
+        found = [float(self.values[index, where][name].mean()) for index in tried]
         orders = [self.settings[index].order for index in tried]
-        return tried[cheapest_near_best(psnr, orders)]
-
-
-def cheapest_near_best(psnr: Sequence[float], orders: Sequence[float]) -> int:
-    """Index of the lowest order whose PSNR is within 0.02 dB of the best."""
-    good = [i for i, value in enumerate(psnr) if value >= max(psnr) - SELECTION_TOLERANCE]
-    return min(good, key=lambda index: orders[index])
+        return tried[self.quality.cheapest_near_best(found, orders)]
 
 
 def mean_by_source(values: Tensor, sources: list[str]) -> np.ndarray:
@@ -83,7 +78,7 @@ def compare(
     pairs: Iterable[tuple[tuple[str, int], tuple[str, int]]],
     condition: Condition,
 ) -> list[Comparison]:
-    """Paired differences in PSNR of (model, index of a setting) pairs under a condition.
+    """Paired differences in quality of (model, index of a setting) pairs under a condition.
 
     They are one family: Holm's correction of their p-values decides which model is better.
     """
@@ -106,7 +101,8 @@ def corrected(comparisons: list[Comparison]) -> list[Comparison]:
     found = []
     p_values = holm([comparison.p for comparison in comparisons])
     for comparison, p in zip(comparisons, p_values, strict=True):
-        winner = comparison.a if comparison.difference > 0 else comparison.b
+        higher = bool(higher_is_better(comparison.metric))
+        winner = comparison.a if (comparison.difference > 0) == higher else comparison.b
         found.append(replace(comparison, p=p, better=winner if p < 1 - LEVEL else None))
     return found
 
@@ -117,7 +113,8 @@ def _comparison(
     b: tuple[str, int],
     condition: Condition,
 ) -> Comparison:
-    a_values, b_values = (scores[name].values[index, condition]["psnr"] for name, index in (a, b))
+    quality = scores[a[0]].quality.metric
+    a_values, b_values = (scores[name].values[index, condition][quality] for name, index in (a, b))
     both = min(a_values.shape[1], b_values.shape[1])  # a smaller set is the first of the larger
     a_values, b_values = a_values[:, :both], b_values[:, :both]
     interval = difference(a_values, b_values)
@@ -127,7 +124,7 @@ def _comparison(
         a_setting=recorded(scores[a[0]].settings[a[1]]),
         b_setting=recorded(scores[b[0]].settings[b[1]]),
         condition=asdict(condition),
-        metric="psnr",
+        metric=quality,
         difference=interval.mean,
         low=interval.low,
         high=interval.high,

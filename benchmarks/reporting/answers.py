@@ -1,6 +1,7 @@
 """The questions that a comparison is run for, answered in words from its result."""
 
 from benchmarks.models import Equal, Role
+from benchmarks.reporting.quality import quality_of
 from benchmarks.reporting.results import Comparison, Model, Result, Row
 from benchmarks.reporting.tables import (
     Condition,
@@ -23,7 +24,7 @@ def answers(result: Result, where: str, condition: Condition) -> list[str]:
     found = {model.name: (model, row) for model, row in ranked(result, condition)}
     if first.name not in found:
         return []
-    where = scope(result, where)
+    where, unit = scope(result, where), quality_of(result).unit
     networks = [entry for entry in found.values() if entry[0].role == Role.NETWORK]
     sentences = []
     for shared in Equal:
@@ -35,7 +36,7 @@ def answers(result: Result, where: str, condition: Condition) -> list[str]:
         if model.role == Role.ENERGY and model.name == f"{first.name}_blind":
             compared = find_comparison(result, first.name, model.name, condition)
             if compared is not None:
-                sentences.append(f"{where}, does the energy matter? {_needed(compared)}")
+                sentences.append(f"{where}, does the energy matter? {_needed(compared, unit)}")
     sentences.append(f"{where}, does thinking help? {_thinking(result, first, condition)}")
     honest = [_honesty(model, row) for model, row in found.values() if "calibration" in row.metrics]
     if honest:
@@ -51,7 +52,8 @@ def _outcome(
 ) -> str:
     """Who is best, and how the first model does against each rival."""
     name = first[0].name
-    best, row = max([first, *rivals], key=lambda entry: entry[1].metrics["psnr"].mean)
+    quality = quality_of(result)
+    best, row = min([first, *rivals], key=lambda entry: quality.rank(entry[1]))
     outcomes: dict[str, list[str]] = {
         "loses to": [],
         "beats": [],
@@ -61,18 +63,19 @@ def _outcome(
         compared = find_comparison(result, name, model.name, condition)
         if compared is None:
             continue
-        said = f"{model.name} ({difference_text(compared)} dB)"
+        said = f"{model.name} ({difference_text(compared)}{quality.unit})"
         verb = "does not surely differ from"
         if compared.better is not None:
             verb = "beats" if compared.better == name else "loses to"
         outcomes[verb].append(said)
     spoken = "; ".join(f"{verb} {', '.join(said)}" for verb, said in outcomes.items() if said)
-    return f"{name} {spoken}. Highest is {best.name} with {row.metrics['psnr'].mean:.2f} dB."
+    end = "Highest" if quality.higher else "Lowest"
+    return f"{name} {spoken}. {end} is {best.name} with {quality.text(quality.of(row))}."
 
 
-def _needed(compared: Comparison) -> str:
+def _needed(compared: Comparison, unit: str) -> str:
     text = f"{compared.a} against {compared.b}, which does not see its candidate: "
-    text += f"{difference_text(compared)} dB"
+    text += f"{difference_text(compared)}{unit}"
     if compared.better is None:
         return f"Not surely: {text}."
     return f"{'Yes' if compared.better == compared.a else 'No, it harms'}: {text}."
@@ -86,6 +89,7 @@ def _honesty(model: Model, row: Row) -> str:
 
 def _thinking(result: Result, first: Model, condition: Condition) -> str:
     """The selected number of steps against a single one."""
+    quality = quality_of(result)
     rows = [row for row in rows_under(first, condition) if not row.setting.fixed]
     selected = next(row for row in rows if row.selected)
     one = rows[0]
@@ -104,7 +108,8 @@ def _thinking(result: Result, first: Model, condition: Condition) -> str:
     )
     said = f"{selected.setting.label} against {one.setting.label}"
     if compared is None:
-        gain = selected.metrics["psnr"].mean - one.metrics["psnr"].mean
-        return f"{said}: {gain:+.2f} dB, not compared in pairs."
-    yes = "Not surely" if compared.better is None else "Yes" if compared.difference > 0 else "No"
-    return f"{yes}: {said}, {difference_text(compared)} dB."
+        gain = quality.of(selected) - quality.of(one)
+        return f"{said}: {'+' * (gain >= 0)}{quality.text(gain)}, not compared in pairs."
+    helps = (compared.difference > 0) == quality.higher
+    yes = "Not surely" if compared.better is None else "Yes" if helps else "No"
+    return f"{yes}: {said}, {difference_text(compared)}{quality.unit}."

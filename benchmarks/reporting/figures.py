@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from benchmarks.measure.intervals import risk_coverage
+from benchmarks.reporting.quality import Quality, quality_of
 from benchmarks.reporting.results import Model, Result, Row
 from benchmarks.reporting.tables import Condition, energy_names, rows_under
 
@@ -46,15 +47,18 @@ def save_figures(
 
 
 def compute_figure(result: Result, condition: Condition, label: str = "PSNR (dB)") -> Figure:
-    """PSNR against forward passes, forward-equivalents and latency; floors as lines."""
+    """Quality against forward passes, forward-equivalents and latency; floors as lines."""
+    quality = quality_of(result)
     figure, axes = plt.subplots(1, len(COST_AXES), figsize=(15, 5), sharey=True)
     for axis, (field, title) in zip(axes, COST_AXES, strict=True):
         for index, model in enumerate(result.models):
-            _draw_compute(axis, model, rows_under(model, condition), field, index)
+            rows = rows_under(model, condition)
+            _draw_compute(axis, model, rows, field, index, quality)
         logarithmic_cost(axis, title)
     axes[0].set_ylabel(label)
-    quality = [r.metrics["psnr"].mean for m in result.models for r in rows_under(m, condition)]
-    axes[0].set_ylim(max(min(quality), max(quality) - 10) - 0.4, max(quality) + 0.4)
+    if quality.higher:  # a few methods far below would hide the others
+        shown = [quality.of(r) for m in result.models for r in rows_under(m, condition)]
+        axes[0].set_ylim(max(min(shown), max(shown) - 10) - 0.4, max(shown) + 0.4)
     axes[-1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.tight_layout()
     return figure
@@ -189,18 +193,20 @@ def finish(figure: Figure) -> Figure:
     return figure
 
 
-def _draw_compute(axis: Axes, model: Model, rows: list[Row], field: str, index: int) -> None:
+def _draw_compute(
+    axis: Axes, model: Model, rows: list[Row], field: str, index: int, quality: Quality
+) -> None:
     style = model_style(model, index)
     if model.training is None:
         for row in rows[:1]:
-            best = max(row.metrics["psnr"].mean for row in rows)
+            best = quality.best([quality.of(row) for row in rows])
             axis.axhline(best, lw=1, label=model.name, color=style.color, ls=style.line)
         return
     for line, (kind, part) in enumerate(_by_kind(rows).items()):
         known = [row for row in part if getattr(row.cost, field) is not None]
         axis.plot(
             [getattr(row.cost, field) for row in known],
-            [row.metrics["psnr"].mean for row in known],
+            [quality.of(row) for row in known],
             "osD^"[line],
             ms=4,
             lw=1,

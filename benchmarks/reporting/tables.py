@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.measure.costs import Cost
+from benchmarks.reporting.quality import EMBEDDINGS, PIXELS, quality_of
 from benchmarks.reporting.results import Comparison, Metric, Model, Result, Row
 
 COST_HEADER = [
@@ -57,10 +58,11 @@ def selected_row(model: Model, condition: Condition) -> Row | None:
 
 
 def ranked(result: Result, condition: Condition) -> list[tuple[Model, Row]]:
-    """Each model at its selected setting, best PSNR first."""
+    """Each model at its selected setting, the best first."""
     rows = [(model, selected_row(model, condition)) for model in result.models]
     found = [(model, row) for model, row in rows if row is not None]
-    return sorted(found, key=lambda pair: -pair[1].metrics["psnr"].mean)
+    quality = quality_of(result)
+    return sorted(found, key=lambda pair: quality.rank(pair[1]))
 
 
 def quality_table(
@@ -70,9 +72,9 @@ def quality_table(
     references: Sequence[str] = (),
     brief: bool = False,
 ) -> Table:
-    """Each model at its selected setting, best PSNR first, and the difference to references.
+    """Each model at its selected setting, the best first, and the difference to references.
 
-    A brief one fits a terminal: intervals of the PSNR alone, and few columns of cost.
+    A brief one fits a terminal: intervals of the quality alone, and few columns of cost.
     """
     header = ["model", "setting", *(title for title, _, _ in columns)]
     header += [f"Δ {reference}" for reference in references]
@@ -82,7 +84,7 @@ def quality_table(
         cells = [model.name, row.setting.label]
         for _, metric, digits in columns:
             found = row.metrics.get(metric)
-            short = brief and metric != "psnr"
+            short = brief and metric != quality_of(result).metric
             cells.append(
                 number(found.mean if found else None, digits) if short else interval(found, digits)
             )
@@ -110,8 +112,9 @@ def settings_table(
 ) -> Table:
     """Every setting of every model: quality, energies of start and end, cost.
 
-    `beside` names other conditions whose PSNR stands in a column of its own.
+    `beside` names other conditions whose quality stands in a column of its own.
     """
+    quality = quality_of(result)
     header = ["model", "setting", *(title for title, _, _ in columns)]
     header += [title for title, _ in beside]
     header += ["energy before", "energy after", *COST_HEADER]
@@ -129,7 +132,10 @@ def settings_table(
                     model.name,
                     row.setting.label + (" (selected)" if row.selected else ""),
                     *(interval(row.metrics.get(metric), digits) for _, metric, digits in columns),
-                    *(interval(other.metrics["psnr"] if other else None, 2) for other in others),
+                    *(
+                        interval(other.metrics[quality.metric] if other else None, quality.digits)
+                        for other in others
+                    ),
                     *(interval(end, 1) for end in ends),
                     *cost_cells(row.cost),
                 ]
@@ -194,19 +200,25 @@ def find_comparison(result: Result, a: str, b: str, condition: Condition) -> Com
 
 
 def difference(result: Result, a: str, b: str, condition: Condition, brief: bool = False) -> str:
-    """Paired PSNR difference of two models at their selected settings, as a cell."""
+    """Paired difference in quality of two models at their selected settings, as a cell."""
     found = find_comparison(result, a, b, condition)
     if found is None:
         return "–"
     if brief:
         sure = "*" if found.better else ""
-        return f"{found.difference:+.2f}{sure}"
+        return f"{found.difference:+.{_digits(found)}f}{sure}"
     return difference_text(found)
 
 
 def difference_text(found: Comparison) -> str:
     """A difference with its interval."""
-    return f"{found.difference:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
+    numbers = (found.difference, found.low, found.high)
+    middle, low, high = (f"{value:+.{_digits(found)}f}" for value in numbers)
+    return f"{middle} [{low}, {high}]"
+
+
+def _digits(found: Comparison) -> int:
+    return next(q.digits for q in (PIXELS, EMBEDDINGS) if q.metric == found.metric)
 
 
 def cost_cells(cost: Cost) -> Cells:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.config import Inputs
+from benchmarks.reporting.quality import EMBEDDINGS_ONLY
 from benchmarks.tasks.next_frame.config import NextFrameConfig
 from data_prep.config import BouncingBallsConfig
 from data_prep.embed import encoder_of, prepare_embeddings
@@ -67,17 +68,26 @@ class NextFrameData:
         embeddings = self.scaler.unscale(scaled)
         return self.encoder.decode(embeddings.flatten(0, 1)).unflatten(0, scaled.shape[:2])
 
-    def truth(self, split: str, indices: Sequence[int], embeddings: Tensor) -> Tensor:
+    def truth(self, split: str, indices: Sequence[int], embeddings: Tensor) -> Tensor | None:
         """The frames `[B, T, 3, height, width]` in [0, 1] of some clips of a split.
 
         They travel as bytes to the device of the clips' scaled `embeddings [B, T, P, D]`, which are
-        what is decoded where there are no frames.
+        what is decoded where there are no frames. None where the encoder has no way back to pixels:
+        models are then judged in embeddings.
         """
+        if not self.encoder.decodable:
+            return None
         if self.frames is None:
             return self.decode(embeddings).clamp(0, 1)
         samples = self.frames.samples(split)
         pixels = [torch.from_numpy(self.frames.read_frames(samples[index])) for index in indices]
         return torch.stack(pixels).to(embeddings.device).movedim(-1, 2) / 255
+
+    @property
+    def _truth(self) -> str:
+        if not self.encoder.decodable:
+            return EMBEDDINGS_ONLY
+        return "video frames" if self.frames else "decoded embeddings"
 
     def describe(self) -> dict[str, Any]:
         """What the data is, for the result."""
@@ -92,7 +102,7 @@ class NextFrameData:
             "rejected": rejected,
             "encoder": self.embeddings.manifest["encoder"],
             "arguments": manifest["arguments"],
-            "truth": "video frames" if self.frames else "decoded embeddings",
+            "truth": self._truth,
         }
 
 
@@ -119,11 +129,6 @@ def prepare_data(config: NextFrameConfig, inputs: Inputs) -> NextFrameData:
     embeddings = prepare_embeddings(frames, cache, config.encoder) if frames else given
     _require_long_enough(embeddings, config)
     encoder = encoder_of(embeddings, config.encoder)
-    if not encoder.decodable:
-        raise InputError(
-            f"encoder.name {encoder.name}: next_frame is judged in pixels, and this encoder has no "
-            "way back to them; use dct or a vae: encoder"
-        )
     return NextFrameData(name, frames, embeddings, encoder, Scaler.of(embeddings))
 
 

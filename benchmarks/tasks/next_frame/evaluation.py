@@ -13,7 +13,7 @@ from benchmarks.measure.costs import count_flops
 from benchmarks.measure.energies import energy_metrics, energy_scores
 from benchmarks.measure.evaluation import CostCall, Judge, spread, write_pictures
 from benchmarks.measure.intervals import skill
-from benchmarks.measure.metrics import embedding_errors, frame_quality
+from benchmarks.measure.metrics import cosine, embedding_errors, frame_quality
 from benchmarks.measure.scores import (
     Scores,
     Values,
@@ -23,6 +23,7 @@ from benchmarks.measure.scores import (
     metric,
     thinking_pair,
 )
+from benchmarks.reporting.quality import EMBEDDINGS, PIXELS
 from benchmarks.reporting.results import Comparison, Metric
 from benchmarks.tasks.next_frame.conditions import JUDGED, SELECTING, FrameCondition
 from benchmarks.tasks.next_frame.config import NextFrameEvaluationConfig
@@ -53,6 +54,7 @@ class FrameJudge(Judge[FrameCondition]):
         device: str,
     ):
         self.config, self.data, self.device = config, data, device
+        self.quality = PIXELS if data.encoder.decodable else EMBEDDINGS
         self.chosen = {
             split: _chosen(len(data.clips(split)), config.max_clips)
             for split in ("validation", "test")
@@ -115,32 +117,38 @@ class FrameJudge(Judge[FrameCondition]):
         context, plain = self._single_clip().frames(0, -1), plain.to(self.device)
         return count_flops(lambda: plain.predict(context, plain.trained_setting()))
 
-    def write_pictures(self, out: Path, models: Mapping[str, tuple[Predictor, Setting]]) -> str:
-        """Write the truth and the rollouts of a few test clips for the figures."""
+    def write_pictures(
+        self, out: Path, models: Mapping[str, tuple[Predictor, Setting]]
+    ) -> str | None:
+        """Write the truth and the rollouts of a few test clips for the figures, as pixels."""
+        if not self.data.encoder.decodable:
+            return None
         start, horizon = self.config.context_frames, self.config.horizon
         clips = self.data.clips("test")
         # Clips of different videos, spread over the split.
         chosen = spread(self.config.figure_samples, len(clips))
         embeddings = torch.stack([clips[i][1] for i in chosen]).to(self.device)
         context = Clips(embeddings[:, :start], [clips[i][0] for i in chosen])
-        pictures = {"truth": self.data.truth("test", chosen, embeddings)[:, : start + horizon]}
+        truth = self.data.truth("test", chosen, embeddings)
+        assert truth is not None
+        pictures = {"truth": truth[:, : start + horizon]}
         for name, (predictor, setting) in models.items():
             pictures[name] = self.data.decode(predictor.rollout(context, horizon, setting))
         return write_pictures(out, pictures)
 
     def _teacher_forced(
-        self, predictor: Predictor, settings: Sequence[Setting], batch: Clips, truth: Tensor
+        self, predictor: Predictor, settings: Sequence[Setting], batch: Clips, truth: Tensor | None
     ) -> list[dict[str, Tensor]]:
         trajectories = predictor.predict_all(batch.frames(0, -1), settings, energies=True)
         return [self._trajectory_scores(trajectory, batch, truth) for trajectory in trajectories]
 
     def _trajectory_scores(
-        self, trajectory: Trajectory, batch: Clips, truth: Tensor
+        self, trajectory: Trajectory, batch: Clips, truth: Tensor | None
     ) -> dict[str, Tensor]:
         scores = self._quality(
             trajectory.prediction[:, FIRST_TARGET - 1 :],
             batch.embeddings[:, FIRST_TARGET:],
-            truth[:, FIRST_TARGET:],
+            None if truth is None else truth[:, FIRST_TARGET:],
         )
         scores |= {
             name: value[:, FIRST_TARGET - 1 :]
@@ -153,24 +161,31 @@ class FrameJudge(Judge[FrameCondition]):
         return metrics
 
     def _rollouts(
-        self, predictor: Predictor, settings: Sequence[Setting], batch: Clips, truth: Tensor
+        self, predictor: Predictor, settings: Sequence[Setting], batch: Clips, truth: Tensor | None
     ) -> list[dict[str, Tensor]]:
         return [self._rollout_scores(predictor, setting, batch, truth) for setting in settings]
 
     def _rollout_scores(
-        self, predictor: Predictor, setting: Setting, batch: Clips, truth: Tensor
+        self, predictor: Predictor, setting: Setting, batch: Clips, truth: Tensor | None
     ) -> dict[str, Tensor]:
         start, horizon = self.config.context_frames, self.config.horizon
         prediction = predictor.rollout(batch.frames(0, start), horizon, setting)
         target = slice(start, start + horizon)
-        scores = self._quality(prediction, batch.embeddings[:, target], truth[:, target])
+        scores = self._quality(
+            prediction, batch.embeddings[:, target], None if truth is None else truth[:, target]
+        )
         metrics = {name: value.mean(1) for name, value in scores.items()}
         for ahead in range(horizon):
-            metrics[f"psnr_{ahead + 1}"] = scores["psnr"][:, ahead]
+            name = self.quality.metric
+            metrics[f"{name}_{ahead + 1}"] = scores[name][:, ahead]
         return metrics
 
-    def _quality(self, prediction: Tensor, target: Tensor, truth: Tensor) -> dict[str, Tensor]:
+    def _quality(
+        self, prediction: Tensor, target: Tensor, truth: Tensor | None
+    ) -> dict[str, Tensor]:
         errors = embedding_errors(prediction, target)
+        if truth is None:
+            return errors | {"cosine": cosine(prediction, target)}
         return errors | frame_quality(self.data.decode(prediction), truth)
 
     def _single_clip(self) -> Clips:
@@ -179,7 +194,7 @@ class FrameJudge(Judge[FrameCondition]):
 
 
 def compare_first(scores: dict[str, FrameScores]) -> list[Comparison]:
-    """PSNR of the first model against each other on test, at the selected settings."""
+    """Quality of the first model against each other on test, at the selected settings."""
     found = []
     for condition in JUDGED:
         chosen = [(name, scored.selected(condition)) for name, scored in scores.items()]
@@ -192,16 +207,18 @@ def compare_first(scores: dict[str, FrameScores]) -> list[Comparison]:
 def encoder_ceiling(data: NextFrameData) -> dict[str, dict[str, float]] | None:
     """PSNR and SSIM of the test targets after encoding and decoding: no prediction can do better.
 
-    None where the truth itself is decoded.
+    None where the truth itself is decoded, or nothing can be.
     """
-    if data.frames is None:
+    if data.frames is None or not data.encoder.decodable:
         return None
     clips = data.clips("test")
     parts: dict[str, list[Tensor]] = {}
     for index in range(len(clips)):
         embeddings = clips[index][1][None]
-        truth = data.truth("test", [index], embeddings)[:, FIRST_TARGET:]
-        quality = frame_quality(data.decode(embeddings[:, FIRST_TARGET:]), truth)
+        truth = data.truth("test", [index], embeddings)
+        assert truth is not None
+        decoded = data.decode(embeddings[:, FIRST_TARGET:])
+        quality = frame_quality(decoded, truth[:, FIRST_TARGET:])
         for name, value in quality.items():
             parts.setdefault(name, []).append(value.mean(1))
     sources = [sample.source for sample in clips.samples]

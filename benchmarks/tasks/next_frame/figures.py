@@ -17,6 +17,7 @@ from benchmarks.reporting.figures import (
     thinking_figure,
     training_curves,
 )
+from benchmarks.reporting.quality import quality_of
 from benchmarks.reporting.results import Result
 from benchmarks.reporting.tables import selected_row
 from benchmarks.tasks.next_frame.conditions import ROLLOUT, TEACHER_FORCED
@@ -24,14 +25,15 @@ from benchmarks.tasks.next_frame.conditions import ROLLOUT, TEACHER_FORCED
 
 def draw_figures(folder: Path, result: Result) -> list[tuple[str, str]]:
     """Draw all figures into `folder/figures`; gives their titles and relative paths."""
+    quality = quality_of(result)
     return save_figures(
         folder,
         {
             "Predictions against truth": ("predictions", _predictions(folder, result)),
-            "PSNR against horizon": ("horizon", _horizon(result)),
+            f"{quality.title} against horizon": ("horizon", _horizon(result)),
             "Quality against compute": (
                 "compute",
-                compute_figure(result, TEACHER_FORCED, "teacher-forced PSNR (dB)"),
+                compute_figure(result, TEACHER_FORCED, f"teacher-forced {quality.title}"),
             ),
             "Error and energy against thinking steps": (
                 "thinking",
@@ -46,8 +48,10 @@ def draw_figures(folder: Path, result: Result) -> list[tuple[str, str]]:
     )
 
 
-def _predictions(folder: Path, result: Result) -> Figure:
-    """Film strips: each clip's truth and every model's rollout below it."""
+def _predictions(folder: Path, result: Result) -> Figure | None:
+    """Film strips: each clip's truth and every model's rollout below it; None without pixels."""
+    if result.files["pictures"] is None:
+        return None
     pictures = safetensors.numpy.load_file(folder / result.files["pictures"])
     names = ["truth", *[model.name for model in result.models]]
     context = result.config["evaluation"]["context_frames"]
@@ -79,16 +83,17 @@ def _predictions(folder: Path, result: Result) -> Figure:
 
 
 def _horizon(result: Result) -> Figure:
-    """PSNR of each frame of a rollout, at the selected settings."""
+    """Quality of each frame of a rollout, at the selected settings."""
+    quality = quality_of(result)
     figure, axis = plt.subplots(figsize=(7, 4.5))
     for index, model in enumerate(result.models):
         row = selected_row(model, ROLLOUT)
         assert row is not None
-        points = [m for name, m in row.metrics.items() if name.startswith("psnr_")]
+        points = [m for name, m in row.metrics.items() if name.startswith(f"{quality.metric}_")]
         ahead = np.arange(1, len(points) + 1)
         color, line = model_style(model, index)
-        psnr = [p.mean for p in points]
-        axis.plot(ahead, psnr, "o", ms=4, label=model.name, color=color, ls=line)
+        means = [p.mean for p in points]
+        axis.plot(ahead, means, "o", ms=4, label=model.name, color=color, ls=line)
         axis.fill_between(
             ahead,
             [p.low for p in points],
@@ -96,5 +101,5 @@ def _horizon(result: Result) -> Figure:
             color=color,
             alpha=0.1,
         )
-    axis.set(xlabel="frames ahead", ylabel="PSNR (dB)")
+    axis.set(xlabel="frames ahead", ylabel=quality.title)
     return finish(figure)

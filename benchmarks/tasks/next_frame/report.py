@@ -4,6 +4,7 @@ from pathlib import Path
 
 from benchmarks.reporting.answers import answers
 from benchmarks.reporting.page import Report, Section, bullets
+from benchmarks.reporting.quality import PIXELS, Quality, quality_of
 from benchmarks.reporting.results import Result, Row
 from benchmarks.reporting.tables import (
     CORRECTED,
@@ -31,10 +32,16 @@ PROTOCOLS: list[tuple[str, Condition]] = [
     ("Next frame, teacher-forced", TEACHER_FORCED),
     ("Rollout", ROLLOUT),
 ]
-QUALITY: list[Column] = [
+IN_PIXELS: list[Column] = [
     ("PSNR dB", "psnr", 2),
     ("SSIM", "ssim", 3),
     ("Smooth-L1", "smooth_l1", 3),
+    ("skill", "skill", 3),
+]
+IN_EMBEDDINGS: list[Column] = [
+    ("Smooth-L1", "smooth_l1", 4),
+    ("cosine", "cosine", 3),
+    ("MSE", "mse", 4),
     ("skill", "skill", 3),
 ]
 
@@ -42,14 +49,17 @@ QUALITY: list[Column] = [
 def make_report(folder: Path, result: Result) -> Report:
     """The report of a result, its figures drawn into `folder`."""
     sentences = verdicts(result)
+    quality = quality_of(result)
+    columns = IN_PIXELS if quality == PIXELS else IN_EMBEDDINGS
     sections = [
         Section("What holds", [bullets(sentences)]),
         Section("Data", [_description(result)]),
     ]
     for title, condition in PROTOCOLS:
-        tables = [quality_table(result, condition, QUALITY), cost_table(result, condition)]
+        tables = [quality_table(result, condition, columns), cost_table(result, condition)]
         sections.append(Section(f"{title}, test split", [*tables]))
-    thinking = settings_table(result, TEACHER_FORCED, QUALITY[:1], [("rollout PSNR dB", ROLLOUT)])
+    beside = [(f"rollout {quality.title}", ROLLOUT)]
+    thinking = settings_table(result, TEACHER_FORCED, columns[:1], beside)
     sections += [
         Section("Every setting, test split", [thinking]),
         Section(
@@ -60,7 +70,7 @@ def make_report(folder: Path, result: Result) -> Report:
         Section("How this was made", [bullets(_provenance(result))]),
     ]
     shown = [
-        Section(f"{title}, test split", [quality_table(result, condition, QUALITY[:2], brief=True)])
+        Section(f"{title}, test split", [quality_table(result, condition, columns[:2], brief=True)])
         for title, condition in PROTOCOLS
     ]
     figures = draw_figures(folder, result)
@@ -68,13 +78,16 @@ def make_report(folder: Path, result: Result) -> Report:
 
 
 def headline(result: Result) -> Table:
-    """PSNR of each model teacher-forced and in rollouts, with its costs, best first."""
+    """Quality of each model teacher-forced and in rollouts, with its costs, best first."""
     header = ["model", "next frame", "rollout", "setting", *SUMMARY_HEADER]
-    rows = []
+    rows, quality = [], quality_of(result)
     for model, row in ranked(result, TEACHER_FORCED):
         rollout = selected_row(model, ROLLOUT)
-        psnr = [interval(found.metrics["psnr"] if found else None, 2) for found in (row, rollout)]
-        rows.append([f"`{model.name}`", *psnr, row.setting.label, *summary_cells(model, row)])
+        cells = [
+            interval(found.metrics[quality.metric] if found else None, quality.digits)
+            for found in (row, rollout)
+        ]
+        rows.append([f"`{model.name}`", *cells, row.setting.label, *summary_cells(model, row)])
     return header, rows
 
 
@@ -91,22 +104,36 @@ def verdicts(result: Result) -> list[str]:
 
 def _floors(result: Result) -> list[str]:
     """Which trained models stand clear of every floor, intervals not touching."""
-    sentences = []
+    sentences, quality = [], quality_of(result)
     for title, condition in PROTOCOLS:
         best = ranked(result, condition)
-        floors = [row.metrics["psnr"].high for model, row in best if model.training is None]
+        floors = [_nearer(row, quality) for model, row in best if model.training is None]
         trained: list[tuple[str, Row]] = [(m.name, row) for m, row in best if m.training]
         if not floors or not trained:
             continue
-        failing = [name for name, row in trained if row.metrics["psnr"].low <= max(floors)]
+        good = quality.best(floors)
+        failing = [name for name, row in trained if not _clear(row, good, quality)]
         if failing:
             sentences.append(
-                f"{title}: not clear of every floor (PSNR intervals touch or lie below): "
+                f"{title}: not clear of every floor ({quality.title} intervals touch or lie "
+                f"{'below' if quality.higher else 'above'}): "
                 f"{', '.join(failing)}."
             )
         else:
-            sentences.append(f"{title}: every trained model is clear of every floor in PSNR.")
+            sentences.append(f"{title}: every trained model is clear of every floor.")
     return sentences
+
+
+def _nearer(row: Row, quality: Quality) -> float:
+    """The end of a floor's interval that is better."""
+    found = row.metrics[quality.metric]
+    return found.high if quality.higher else found.low
+
+
+def _clear(row: Row, floor: float, quality: Quality) -> bool:
+    """Whether the worse end of a row's interval is better than a floor."""
+    found = row.metrics[quality.metric]
+    return found.low > floor if quality.higher else found.high < floor
 
 
 def _description(result: Result) -> str:
@@ -131,11 +158,13 @@ def _description(result: Result) -> str:
 
 
 def _provenance(result: Result) -> list[str]:
+    pixels = quality_of(result) == PIXELS
+    near = "0.02 dB of the best PSNR" if pixels else "0.5 % of the best Smooth-L1"
     return [
         *environment_lines(result.environment, result.seeds),
         "A forward-equivalent is one forward pass of `transformer_pp` over a clip; costs are "
         "those of one clip (batch 1), a rollout's of all its frames.",
-        "The number of thinking steps is the fewest within 0.02 dB of the best validation PSNR. "
+        f"The number of thinking steps is the fewest within {near} on validation. "
         "Rollouts are run at that number and at the number used in training. "
         "Skill is 1 - MSE / MSE of `copy_last`, on scaled embeddings.",
     ]

@@ -18,6 +18,7 @@ from benchmarks.tasks.thinking.conditions import IN_DISTRIBUTION, VALIDATION, La
 from benchmarks.tasks.thinking.config import NextFrameThinkingConfig
 from benchmarks.tasks.thinking.data import Case, Future, JudgedSet, ThinkingData, of_another
 from data_prep.config import BouncingBallsConfig
+from data_prep.errors import InputError
 from data_prep.synthetic.balls import from_json
 from worldmodel.data import EmbeddingClips, ordered_batches
 from worldmodel.predictor import Clips
@@ -62,6 +63,7 @@ class ClipSet:
                 known = Future(future.mean[chosen].to(device), future.spread[chosen].to(device))
             clips: Clips = batch.to(device)
             truth = self.data.truth(self.split, range(*chosen.indices(start)), clips.embeddings)
+            assert truth is not None  # the encoder is decodable
             yield Case(clips.frames(0, -1), clips.embeddings[:, 1:], truth[:, 1:], known)
 
     def embedded(self, pictures: np.ndarray) -> Tensor:
@@ -124,6 +126,11 @@ def prepare_clips(config: NextFrameThinkingConfig, inputs: Inputs) -> NextFrameT
         InputError: the data cannot be used.
     """
     corpus = prepare_data(_as_next_frame(config, config.balls), inputs)
+    if not corpus.encoder.decodable:
+        raise InputError(
+            f"encoder.name {corpus.encoder.name}: thinking is judged in pixels, and this encoder "
+            "has no way back to them; use dct or a vae: encoder"
+        )
     sets: dict[str, JudgedSet] = {
         VALIDATION: ClipSet(corpus, "validation"),
         IN_DISTRIBUTION: ClipSet(corpus, "test"),

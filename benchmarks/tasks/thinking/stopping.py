@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.measure.intervals import difference, mean
-from benchmarks.measure.scores import SELECTION_TOLERANCE, mean_by_source, metric
+from benchmarks.measure.scores import mean_by_source, metric
+from benchmarks.reporting.quality import PIXELS
 from benchmarks.reporting.results import Metric
 from benchmarks.tasks.thinking.evaluation import ThinkingJudge
 from worldmodel.predictor import Predictor, Setting, Trajectory
@@ -93,7 +94,7 @@ def choose_threshold(validation: Sequence[Trace], rule: str, count: int) -> floa
         psnr = [t.quality(s).mean() for t, s in zip(validation, steps, strict=True)]
         average = torch.stack(steps).float().mean()
         tried.append((float(torch.stack(psnr).mean()), float(average), threshold))
-    least = max(psnr for psnr, _, _ in tried) - SELECTION_TOLERANCE
+    least = max(psnr for psnr, _, _ in tried) - PIXELS.tolerance
     return min((steps, threshold) for psnr, steps, threshold in tried if psnr >= least)[1]
 
 
