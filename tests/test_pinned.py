@@ -29,21 +29,21 @@ from worldmodel.predictor import Clips, Predictor
 BACKBONE = BackboneConfig(layers=2, heads=2, width=64)
 GRID, DIM = (4, 4), 48
 NEXT_FRAME: dict[str, tuple[Callable[..., Predictor], object, float]] = {
-    "ebt": (NextFrameEBT, EBTConfig(), 0.471258),
-    "ebt quadratic": (NextFrameEBT, EBTConfig(form="quadratic", anchor="last_frame"), 0.723914),
-    "ebt linear": (NextFrameEBT, EBTConfig(form="linear"), 0.748102),
+    "ebt": (NextFrameEBT, EBTConfig(), 0.467918),
+    "ebt quadratic": (NextFrameEBT, EBTConfig(form="quadratic", anchor="last_frame"), 0.723698),
+    "ebt linear": (NextFrameEBT, EBTConfig(form="linear"), 0.746916),
     "ebt blind": (NextFrameEBT, EBTConfig(candidate_in_features=False), 0.681956),
     "transformer_pp": (TransformerPP, TransformerPPConfig(), 0.436703),
 }
 DENOISE: dict[str, tuple[Callable[..., Predictor], object, float]] = {
-    "ebt": (EBTDenoiser, EBTDenoiserConfig(), 0.0992797),
-    "ebt_without_context": (EBTDenoiser, EBTWithoutContextConfig(), 0.0590822),
-    "ebt_linear": (EBTDenoiser, PublishedEBTConfig(), 0.0547673),
-    "direct": (DirectDenoiser, DirectConfig(), 0.0628409),
-    "direct_multi_level": (DirectDenoiser, MultiLevelDirectConfig(), 0.120986),
+    "ebt": (EBTDenoiser, EBTDenoiserConfig(), 0.1028365),
+    "ebt_without_context": (EBTDenoiser, EBTWithoutContextConfig(), 0.0592353),
+    "ebt_linear": (EBTDenoiser, PublishedEBTConfig(), 0.0547492),
+    "direct": (DirectDenoiser, DirectConfig(), 0.0652461),
+    "direct_multi_level": (DirectDenoiser, MultiLevelDirectConfig(), 0.1248547),
     "dit": (DiTDenoiser, DiTConfig(), 0.187056),
-    "dit_full_range": (DiTDenoiser, FullRangeDiTConfig(), 0.741223),
-    "dit_single_level": (DiTDenoiser, SingleLevelDiTConfig(), 0.564038),
+    "dit_full_range": (DiTDenoiser, FullRangeDiTConfig(), 0.740846),
+    "dit_single_level": (DiTDenoiser, SingleLevelDiTConfig(), 0.563911),
 }
 
 

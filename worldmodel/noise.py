@@ -63,8 +63,8 @@ def keyed_noise(
     high = _shifted(bits, 32).float().add_(0.5).mul_(2.0**-32)
     low = bits.bitwise_and_(0xFFFFFFFF).float().mul_(2 * math.pi * 2.0**-32)
     radius = high.log_().mul_(-2).sqrt_()
-    pairs = torch.stack([radius * low.cos(), radius * low.sin()], dim=-1)
-    return pairs.flatten(2)[..., :size].unflatten(2, (patches, dim))
+    pairs = torch.cat([low.cos().mul_(radius), low.sin_().mul_(radius)], dim=2)
+    return pairs[..., :size].unflatten(2, (patches, dim))
 
 
 def keyed_uniform(
