@@ -192,6 +192,9 @@ def test_a_report_is_remade_from_the_result_alone(
     assert main(["--report", str(finished)]) == 0
     assert (finished / "report.md").read_text() == before
     assert (finished / "figures" / "predictions.png").is_file()
+    with Image.open(finished / "figures" / "rollouts.gif") as animation:
+        config = read_result(finished).config["evaluation"]
+        assert animation.n_frames == config["context_frames"] + config["horizon"]
     assert "copy_last" in capsys.readouterr().out
 
 

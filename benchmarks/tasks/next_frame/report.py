@@ -25,6 +25,7 @@ from benchmarks.reporting.tables import (
     summary_cells,
     training_table,
 )
+from benchmarks.tasks.next_frame.animation import write_animation
 from benchmarks.tasks.next_frame.conditions import ROLLOUT, TEACHER_FORCED
 from benchmarks.tasks.next_frame.figures import draw_figures
 
@@ -73,7 +74,7 @@ def make_report(folder: Path, result: Result) -> Report:
         Section(f"{title}, test split", [quality_table(result, condition, columns[:2], brief=True)])
         for title, condition in PROTOCOLS
     ]
-    figures = draw_figures(folder, result)
+    figures = [*draw_figures(folder, result), *write_animation(folder, result)]
     return Report("Next-frame prediction", sections, figures, shown, sentences)
 
 
