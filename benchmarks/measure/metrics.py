@@ -43,16 +43,24 @@ def frame_quality(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
     Frames are `[B, T, 3, height, width]`; the prediction is clipped to [0, 1].
     """
     shape = prediction.shape[:2]
+    psnr = frame_psnr(prediction, target)
     prediction, target = prediction.clamp(0, 1).flatten(0, 1), target.flatten(0, 1)
-    psnr = peak_signal_noise_ratio(
-        prediction, target, data_range=1.0, dim=(1, 2, 3), reduction="none"
-    )
     ssim = structural_similarity_index_measure(prediction, target, data_range=1.0, reduction="none")
     assert isinstance(ssim, Tensor)
-    return {
-        "psnr": torch.nan_to_num(psnr, posinf=PSNR_CAP).clamp_max(PSNR_CAP).view(shape),
-        "ssim": ssim.view(shape),
-    }
+    return {"psnr": psnr, "ssim": ssim.view(shape)}
+
+
+def frame_psnr(prediction: Tensor, target: Tensor) -> Tensor:
+    """PSNR in dB, capped at 100, of each image `[B, T]` of frames `[B, T, 3, height, width]`."""
+    psnr = peak_signal_noise_ratio(
+        prediction.clamp(0, 1).flatten(0, 1),
+        target.flatten(0, 1),
+        data_range=1.0,
+        dim=(1, 2, 3),
+        reduction="none",
+    )
+    psnr = torch.nan_to_num(psnr, posinf=PSNR_CAP).clamp_max(PSNR_CAP)
+    return psnr.view(prediction.shape[:2])
 
 
 def pixel_mse(prediction: Tensor, target: Tensor) -> Tensor:

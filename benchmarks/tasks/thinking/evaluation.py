@@ -19,7 +19,7 @@ from benchmarks.measure.energies import (
 )
 from benchmarks.measure.evaluation import CostCall, Judge
 from benchmarks.measure.intervals import rank_correlation, ratio
-from benchmarks.measure.metrics import embedding_errors, frame_quality
+from benchmarks.measure.metrics import embedding_errors, frame_psnr, frame_quality
 from benchmarks.measure.scores import Scores, Values, compare, mean_by_source, metric, thinking_pair
 from benchmarks.reporting.results import Comparison, Metric
 from benchmarks.tasks.thinking.conditions import IN_DISTRIBUTION, VALIDATION, ThinkingCondition
@@ -98,7 +98,7 @@ class ThinkingJudge(Judge[ThinkingCondition]):
         """PSNR in dB `[B, T]` of the judged ones among candidates `[B, T, P, D]`."""
         scored = self.data.scored
         frames = self.data.decode(candidates[:, scored])
-        return frame_quality(frames, case.truth[:, scored])["psnr"]
+        return frame_psnr(frames, case.truth[:, scored])
 
     def _scores(self, trajectory: Trajectory, case: Case) -> dict[str, Tensor]:
         """Every metric of the predictions, one value `[B]` a sample."""
