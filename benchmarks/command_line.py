@@ -135,17 +135,18 @@ def _run_in(
     name = f"{started}-{options.task}".replace("/", "-")
     out = Path(options.get("resume") or options.out or f"runs/{name}")
     resumed = options.get("resume") is not None
-    if not first:
-        return _run_task(config, inputs, out, options, "")
-    if not resumed and (out / "config.yaml").exists():
+    if first and not resumed and (out / "config.yaml").exists():
         raise InputError(f"--out {out}: holds a run already; continue it with --resume {out}")
-    out.mkdir(parents=True, exist_ok=True)
-    if not resumed:
-        _write_config(options, out)
-    command = _whole_command(out, added)
+    command = ""
+    if first:
+        out.mkdir(parents=True, exist_ok=True)
+        if not resumed:
+            _write_config(options, out)
+        command = _whole_command(out, added)
     try:
         code = _run_task(config, inputs, out, options, command)
-        _write_config(options, out)  # with the options that a resumed run was given
+        if first:
+            _write_config(options, out)  # with the options that a resumed run was given
         return code
     except KeyboardInterrupt as error:
         again = f"--resume {out}" if "resume" in options else f"--task {options.task}"

@@ -25,7 +25,7 @@ PATIENCE = timedelta(days=2)
 Value = TypeVar("Value")
 
 
-class LostProcessError(RuntimeError):
+class LostProcessError(ConnectionError):
     """Another process of this training has ended."""
 
 
