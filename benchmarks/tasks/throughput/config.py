@@ -8,6 +8,7 @@ from worldmodel.config import SIZES
 
 Part = Literal["all", "data", "model"]
 TOKEN_NAMES = ("1 token a frame", "16 patches", "64 patches")
+LARGE_NAMES = ("196 patches", "256 patches")
 
 
 @dataclass
@@ -25,6 +26,7 @@ class MeasureConfig:
         sizes: names of the sizes of models whose training steps are measured, of 4xs to xl.
         compiled: cases whose training steps are measured compiled too, written `size, tokens`;
             each takes minutes.
+        large: frames of many patches on which the memory of the size that rolls out is counted.
         rollout_size: size of the model that rolls out.
         contexts: numbers of observed frames before the frame of a rollout that is measured.
     """
@@ -38,6 +40,7 @@ class MeasureConfig:
     compiled: list[str] = field(
         default_factory=lambda: ["xxs, 1 token a frame", "xxs, 16 patches", "small, 16 patches"]
     )
+    large: list[str] = field(default_factory=lambda: list(LARGE_NAMES))
     rollout_size: str = "xxs"
     contexts: list[int] = field(default_factory=lambda: [16, 64])
 
@@ -54,6 +57,8 @@ class MeasureConfig:
                 size in SIZES and tokens in TOKEN_NAMES,
                 f"measure.compiled: {case!r} is no size and tokens such as 'xxs, 16 patches'",
             )
+        for tokens in self.large:
+            require(tokens in LARGE_NAMES, f"measure.large: {tokens!r} is not known")
         require(all(context >= 2 for context in self.contexts), "measure.contexts: at least 2 each")
         require(self.vae_size % 8 == 0, "measure.vae_size must be a multiple of 8 pixels")
 

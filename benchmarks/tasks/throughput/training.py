@@ -16,7 +16,6 @@ from benchmarks.measure.memory import held_bytes, imagined
 from benchmarks.reporting.results import Measurement
 from benchmarks.tasks.throughput.cases import (
     FRAMES,
-    LARGE,
     MANY_CLIPS,
     STEPS,
     TOKENS,
@@ -54,7 +53,7 @@ def measure_training(config: MeasureConfig, device: str, console: Console) -> li
             found += _compiled(case, precision, config.repeats)
     case = Case.of(config.rollout_size, "16 patches", device)
     found += [_last_only(case), *_memory(case)]
-    for tokens in LARGE:
+    for tokens in config.large:
         console.print(f"memory: {config.rollout_size}, {tokens}", highlight=False)
         found += _large_frames(Case(config.rollout_size, tokens, FRAMES, device))
     return found
