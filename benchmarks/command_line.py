@@ -25,6 +25,7 @@ NOT_KEPT = (
     "config",
     "resume",
     "report",
+    "export",
     "out",
     "search",
     "dry_run",
@@ -32,7 +33,7 @@ NOT_KEPT = (
     "size",
     "__default_config__",
 )
-PLACES = ("--out", "--cache-dir", "--resume")
+PLACES = ("--out", "--cache-dir", "--resume", "--export")
 COMMAND = "command.txt"  # in the folder of a run: how it was begun
 
 
@@ -53,7 +54,7 @@ def _terminate(*_: Any) -> None:
 
 def _dispatch(options: Namespace, arguments: list[str]) -> int:
     if options.report is not None:
-        return _report(Path(options.report))
+        return _report(Path(options.report), options.export)
     if options.task is None:
         raise InputError(
             f"--task is missing: give --task {' or '.join(TASKS)} (or --report, --resume)"
@@ -87,7 +88,7 @@ def _whole_command(out: Path, added: list[str]) -> str:
     return command
 
 
-def _report(folder: Path) -> int:
+def _report(folder: Path, place: str | None) -> int:
     from benchmarks.reporting.results import read_result
 
     result = read_result(folder)
@@ -95,7 +96,7 @@ def _report(folder: Path) -> int:
         raise InputError(
             f"{folder}: of the task {result.task}, which is none of {', '.join(TASKS)}"
         )
-    _write_and_print(folder, result)
+    _write_and_print(folder, result, place)
     return 0
 
 
@@ -184,7 +185,7 @@ def _run_task(config: Any, inputs: Inputs, out: Path, options: Namespace, comman
     result = task.run(config, data, out, device)
     result = replace(result, environment=result.environment | {"command": command})
     write_result(out, result)
-    _write_and_print(out, result)
+    _write_and_print(out, result, options.export)
     return 0
 
 
@@ -199,18 +200,24 @@ def _device(options: Namespace) -> str:
     return device
 
 
-def _write_and_print(folder: Path, result: Any) -> None:
+def _write_and_print(folder: Path, result: Any, place: str | None) -> None:
     from rich.console import Console
 
+    from benchmarks.reporting.export import export
     from benchmarks.reporting.page import REPORT, print_report, write_report
 
-    report = load_task(result.task).report(folder, result)
+    def make() -> Any:
+        return load_task(result.task).report(folder, result)
+
+    report = make() if place is None else export(make, folder, Path(place))
     write_report(folder, report)
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)  # or the tables would be cut
     print_report(console, report)
     print(f"report: {folder / REPORT}")
+    if place is not None:
+        print(f"figures and tables: {place}")
 
 
 def _inputs(options: Namespace) -> Inputs:

@@ -85,6 +85,11 @@ def build_parser(task: str | None, defaults: Path | None) -> Parser:
     parser.add_argument(
         "--report", type=str | None, help="make the report of this run again, without training"
     )
+    parser.add_argument(
+        "--export",
+        type=str | None,
+        help="folder for the figures as PNG and SVG and the tables as CSV, Markdown and LaTeX",
+    )
     if task is not None:
         _add_task_options(parser, task)
     parser.add_argument("--config", action="config", help="YAML file of options")

@@ -1,3 +1,4 @@
+import csv
 import dataclasses
 import json
 import os
@@ -196,6 +197,30 @@ def test_a_report_is_remade_from_the_result_alone(
         config = read_result(finished).config["evaluation"]
         assert animation.n_frames == config["context_frames"] + config["horizon"]
     assert "copy_last" in capsys.readouterr().out
+
+
+def test_figures_and_tables_are_exported(finished: Path, tmp_path: Path) -> None:
+    place = tmp_path / "paper"
+    assert main(["--report", str(finished), "--export", str(place)]) == 0
+    names = {file.name for file in place.iterdir()}
+    for name in ("compute", "horizon", "predictions"):
+        assert {f"{name}.png", f"{name}.svg"} <= names
+    assert "rollouts.gif" in names
+    page = (finished / "report.md").read_text()
+    tables = sorted(place.glob("table-*.md"))
+    assert len(tables) > 5
+    for table in tables:
+        assert table.read_text().strip() in page
+        rows = list(csv.reader(table.with_suffix(".csv").open(encoding="utf-8")))
+        lines = table.read_text().splitlines()
+        assert [f"| {' | '.join(row)} |" for row in rows] == [lines[0], *lines[2:]]
+        latex = table.with_suffix(".tex").read_text()
+        assert latex.count(r"\\") == len(rows)
+        assert latex.startswith(r"\begin{tabular}")
+        assert "transformer_pp" not in latex.replace(r"\_", "")
+    taken = tmp_path / "file"
+    taken.touch()
+    assert main(["--report", str(finished), "--export", str(taken)]) == 2
 
 
 def test_resuming_a_finished_run_repeats_its_numbers(finished: Path) -> None:

@@ -22,6 +22,7 @@ from benchmarks.reporting.results import Model, Result, Row
 from benchmarks.reporting.tables import Condition, energy_names, rows_under
 
 FOLDER = "figures"
+FORMATS: tuple[str, ...] = ("png",)  # the page shows PNG; an export wants more
 PAIR = ("energy", "error")
 COST_AXES = (
     ("forward_passes", "forward passes"),
@@ -40,7 +41,8 @@ def save_figures(
         if figure is None:
             continue
         path = f"{FOLDER}/{name}.png"
-        figure.savefig(folder / path, dpi=130)
+        for suffix in FORMATS:
+            figure.savefig(folder / FOLDER / f"{name}.{suffix}", dpi=130)
         plt.close(figure)
         paths.append((title, path))
     return paths

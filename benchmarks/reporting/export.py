@@ -1,0 +1,75 @@
+"""Figures and tables of a report as files: for papers, slides and other programs."""
+
+import csv
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from unittest.mock import patch
+
+from benchmarks.reporting import figures
+from benchmarks.reporting.page import Report
+from benchmarks.reporting.tables import Table, markdown
+from data_prep.errors import InputError
+
+FORMATS = ("png", "svg")
+# What LaTeX would take for a command, and the signs of the tables that it may not know.
+ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+    "Δ": r"$\Delta$",
+    "²": r"$^2$",
+    "°": r"$^\circ$",
+}
+
+
+def export(make_report: Callable[[], Report], run: Path, place: Path) -> Report:
+    """Write every figure of a run as PNG and SVG, every table as CSV, Markdown and LaTeX.
+
+    `make_report` draws into the folder of the run. Files are numbered in the order of the report.
+
+    Raises:
+        InputError: the place is a file.
+    """
+    if place.exists() and not place.is_dir():
+        raise InputError(f"--export {place}: is no folder")
+    with patch.object(figures, "FORMATS", FORMATS):
+        report = make_report()
+    place.mkdir(parents=True, exist_ok=True)
+    for _, drawn in report.figures:
+        for file in (run / drawn).parent.glob(f"{Path(drawn).stem}.*"):
+            shutil.copy(file, place / file.name)
+    tables = [
+        (section.heading, part)
+        for section in report.sections
+        for part in section.content
+        if not isinstance(part, str)
+    ]
+    for number, (heading, table) in enumerate(tables, start=1):
+        name = f"table-{number:02d}-{_plain(heading)}"
+        with (place / f"{name}.csv").open("w", newline="", encoding="utf-8") as written:
+            csv.writer(written).writerows([table[0], *table[1]])
+        lines = [f"{line}\n" for line in markdown(table)]
+        (place / f"{name}.md").write_text("".join(lines), encoding="utf-8")
+        (place / f"{name}.tex").write_text(latex(table), encoding="utf-8")
+    return report
+
+
+def latex(table: Table) -> str:
+    """A table for LaTeX, with the rules of the package booktabs."""
+    header, rows = table
+    columns = "l" + "r" * (len(header) - 1)
+    lines = [" & ".join(map(_escaped, cells)) + r" \\" for cells in (header, *rows)]
+    body = [r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
+    return "\n".join([rf"\begin{{tabular}}{{{columns}}}", *body, r"\end{tabular}", ""])
+
+
+def _escaped(cell: str) -> str:
+    return "".join(ESCAPES.get(letter, letter) for letter in cell.replace("`", ""))
+
+
+def _plain(heading: str) -> str:
+    """A heading as part of a file's name."""
+    return re.sub(r"[^a-z0-9]+", "-", heading.lower()).strip("-")
