@@ -1,6 +1,6 @@
 """From the models that a task declares to those of a run: sizes, steps and options resolved."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -99,7 +99,7 @@ class _Planner:
     data: RunData
     declared: Mapping[str, ModelSpec]
     settings: Mapping[str, Setting]
-    counted: dict[str, int]  # training FLOPs by the name of a model
+    counted: dict[Hashable, int]  # FLOPs that are known already
 
     def planned(self, name: str) -> PlannedModel:
         """A declared model with its size and steps."""
@@ -113,11 +113,8 @@ class _Planner:
             )
             planned = self._repeated(planned, flops) if spec.looped else self._grown(planned, flops)
         if spec.equal_training_to is not None:
-            name = spec.equal_training_to
-            if name not in self.counted:
-                self.counted[name] = training_flops(self.planned(name), config, self.data)
-            dear = self.counted[name]
-            steps = round(steps * dear / training_flops(planned, config, self.data))
+            dear = self._training_flops(self.planned(spec.equal_training_to))
+            steps = round(steps * dear / self._training_flops(planned))
             planned = replace(planned, steps=max(1, steps))
         return planned
 
@@ -148,8 +145,20 @@ class _Planner:
         once = self._prediction_flops(planned)
         return once, (self._prediction_flops(twice) - once) / layers
 
+    def _training_flops(self, planned: PlannedModel) -> int:
+        key = ("training", planned.cost_identity)
+        if key not in self.counted:
+            self.counted[key] = training_flops(planned, self.config, self.data)
+        return self.counted[key]
+
     def _prediction_flops(self, planned: PlannedModel, setting: Setting | None = None) -> int:
         """FLOPs of a prediction for one clip; without a setting at the trained one."""
+        key = (setting, planned.cost_identity)
+        if key not in self.counted:
+            self.counted[key] = self._count_prediction(planned, setting)
+        return self.counted[key]
+
+    def _count_prediction(self, planned: PlannedModel, setting: Setting | None) -> int:
         predictor = planned.build(self.data).eval()
         batch: Clips = next(iter(ordered_batches(self.data.validation, 1))).to("cpu")
         context = batch.frames(0, -1)
