@@ -17,12 +17,16 @@ MULTIPLE = 8  # of the width inside the SwiGLU
 
 @dataclass(frozen=True)
 class PlannedModel:
-    """A declared model with all that a run decides; one without `steps` is not trained."""
+    """A declared model with all that a run decides; one without `steps` is not trained.
+
+    `step_flops` are those of a training step, where planning had to count them.
+    """
 
     spec: ModelSpec
     config: ModelConfig | None
     backbone: BackboneConfig
     steps: int
+    step_flops: int | None = None
 
     @property
     def name(self) -> str:
@@ -65,7 +69,7 @@ def plan_models(
     """
     planner = _Planner(config, data, {spec.name: spec for spec in specs}, settings or {}, {})
     found = [planner.planned(name) for name in config.models]
-    return [planned for planned in found if planned.spec.available]
+    return [planner.with_flops(planned) for planned in found if planned.spec.available]
 
 
 def skipped_models(specs: Sequence[ModelSpec], config: ComparisonConfig) -> list[str]:
@@ -79,6 +83,8 @@ def skipped_models(specs: Sequence[ModelSpec], config: ComparisonConfig) -> list
 
 def training_flops(planned: PlannedModel, config: ComparisonConfig, data: RunData) -> int:
     """FLOPs of a training step on all devices: those of a real step of one clip, times clips."""
+    if planned.step_flops is not None:
+        return planned.step_flops
     clip: Clips = next(iter(training_batches(data.train, 1, 0, 0, 1))).to("cpu")
     predictor = planned.build(data)
     predictor.calibrate(clip)
@@ -117,6 +123,10 @@ class _Planner:
             steps = round(steps * dear / self._training_flops(planned))
             planned = replace(planned, steps=max(1, steps))
         return planned
+
+    def with_flops(self, planned: PlannedModel) -> PlannedModel:
+        """The model with the FLOPs of its training step, if they are known already."""
+        return replace(planned, step_flops=self.counted.get(("training", planned.cost_identity)))
 
     def _repeated(self, planned: PlannedModel, flops: int) -> PlannedModel:
         """The model with its blocks passed as often as a prediction of `flops` allows."""
