@@ -30,6 +30,9 @@ NOT_KEPT = (
     "search",
     "dry_run",
     "part",
+    "jobs",
+    "num_jobs",
+    "job_index",
     "size",
     "__default_config__",
 )
@@ -135,7 +138,8 @@ def _run_in(
     started = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
     name = f"{started}-{options.task}".replace("/", "-")
     out = Path(options.get("resume") or options.out or f"runs/{name}")
-    resumed = options.get("resume") is not None
+    # Jobs that share the work of a run share its folder.
+    resumed = options.get("resume") is not None or getattr(config, "num_jobs", 1) > 1
     if first and not resumed and (out / "config.yaml").exists():
         raise InputError(f"--out {out}: holds a run already; continue it with --resume {out}")
     command = ""

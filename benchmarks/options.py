@@ -5,7 +5,7 @@ Nothing heavy is imported before it is needed.
 
 import argparse
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from data_prep.options import (
     explain,
     value_of,
     values_of,
+    with_underscores,
 )
 from worldmodel.config import SIZES
 
@@ -155,6 +156,10 @@ def parse(arguments: list[str]) -> Namespace:
             raise InputError(f"--preset {preset}: {did_you_mean(preset, list(presets))}")
         defaults = presets.get(preset)
     parser = build_parser(task if task in TASKS else None, defaults)
+    if task in TASKS:
+        underscored = {f"--{name}" for name in _plain_fields(load_task(task).config)}
+        renamed = [(argument, with_underscores(argument)) for argument in arguments]
+        arguments = [a if n.partition("=")[0] not in underscored else n for a, n in renamed]
     try:
         return parser.parse_args(arguments)
     except InputError as error:
@@ -189,6 +194,20 @@ def to_config(options: Namespace) -> Any:
         if name not in COMPARISON_FIELDS:
             given[name] = options[name]
     return task.config(**given)
+
+
+def to_options(task: str, config: Any) -> dict[str, Any]:
+    """The options that make a configuration: what `--config` takes, and `to_config` gives back."""
+    found: dict[str, Any] = {"task": task}
+    for f in fields(config):
+        value = getattr(config, f.name)
+        plain = is_dataclass(value) and not isinstance(value, type)
+        found[f.name] = asdict(value) if plain else value
+    if isinstance(config, ComparisonConfig):
+        found |= {name: asdict(section) for name, section in found.pop("sections").items()}
+        found["models"] = ",".join(config.models)
+        found["seeds"] = ",".join(map(str, config.seeds))
+    return found
 
 
 def preset_config(task: str, preset: str = DEFAULT_PRESET) -> Any:

@@ -70,6 +70,14 @@ def values_of(arguments: list[str], option: str) -> list[str]:
     return spaced + [a.split("=", 1)[1] for a in arguments if a.startswith(f"{option}=")]
 
 
+def with_underscores(argument: str) -> str:
+    """The argument with underscores in its name, so that `--job-index` is `--job_index`."""
+    if not argument.startswith("--"):
+        return argument
+    name, separator, value = argument.partition("=")
+    return "--" + name[2:].replace("-", "_") + separator + value
+
+
 def value_of(arguments: list[str], option: str) -> str | None:
     """The first of the values given to an option, or None."""
     return next(iter(values_of(arguments, option)), None)

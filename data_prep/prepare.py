@@ -12,7 +12,14 @@ from jsonargparse import Namespace
 
 from data_prep.config import CorpusConfig, EncoderConfig, ExecutorConfig, ImagesConfig
 from data_prep.errors import InputError
-from data_prep.options import Parser, config_first, did_you_mean, explain, run_command
+from data_prep.options import (
+    Parser,
+    config_first,
+    did_you_mean,
+    explain,
+    run_command,
+    with_underscores,
+)
 from data_prep.sources.registry import LAYOUTS
 
 PROGRAM = "python -m data_prep.prepare"
@@ -64,7 +71,7 @@ def parse_command(name: str, arguments: list[str]) -> Namespace:
     Raises:
         InputError: an option, key or value is wrong.
     """
-    arguments = config_first([_with_underscores(argument) for argument in arguments])
+    arguments = config_first([with_underscores(argument) for argument in arguments])
     parser = build_parser(name)
     try:
         return parser.parse_args(arguments)
@@ -77,14 +84,6 @@ def _command(name: str, arguments: list[str]) -> int:
     if name not in _COMMANDS:
         raise InputError(f"{name}: no such command; {did_you_mean(name, list(_COMMANDS))}")
     return _COMMANDS[name][1](parse_command(name, arguments))
-
-
-def _with_underscores(argument: str) -> str:
-    """The argument with underscores in its name, so that `--job-index` is `--job_index`."""
-    if not argument.startswith("--"):
-        return argument
-    name, separator, value = argument.partition("=")
-    return "--" + name[2:].replace("-", "_") + separator + value
 
 
 def _shards_options(parser: Parser) -> None:

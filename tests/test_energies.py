@@ -8,8 +8,8 @@ import safetensors.numpy
 import torch
 from scipy import stats
 
-from benchmarks.measure.energies import energy_metrics, energy_scores, write_energies
-from benchmarks.measure.scores import Scores
+from benchmarks.measure.energies import PAIR, energy_metrics, energy_scores
+from benchmarks.measure.scores import Scores, write_values
 from benchmarks.tasks.next_frame.conditions import JUDGED
 from worldmodel.predictor import Setting, Trajectory
 
@@ -44,7 +44,8 @@ def test_energies_of_selected_settings_are_kept_for_the_figure(tmp_path: Path) -
     thinks.values[0, condition] = {"psnr": values, "energy": values, "error": values + 1}
     floor = Scores([Setting()], lambda _: condition)
     floor.values[0, condition] = {"psnr": values}
-    name = write_energies(tmp_path, {"ebt": thinks, "copy_last": floor}, {"next frame": condition})
+    scores = {"ebt": thinks, "copy_last": floor}
+    name = write_values(tmp_path, "energies", scores, [("next frame", condition)], PAIR)
     found = safetensors.numpy.load_file(tmp_path / name)
     assert sorted(found) == ["next frame/ebt/energy", "next frame/ebt/error"]
     assert (found["next frame/ebt/error"] == values + 1).all()

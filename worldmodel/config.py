@@ -268,6 +268,8 @@ class TrainingConfig:
         nodes: number of machines.
         strategy: how devices share the work; `ddp` gives each the whole model, and `auto` is `ddp`
             where there is more than one.
+        clips: largest number of training clips that are used, chosen at random; a smaller number is
+            always part of a larger one (null: all).
         workers: number of processes that read batches for each device (null: up to 4 for a GPU,
             none for a CPU).
         processes: number of models trained at once on a CPU, each in a process of one thread,
@@ -293,6 +295,7 @@ class TrainingConfig:
     devices: int = 1
     nodes: int = 1
     strategy: Strategy = "auto"
+    clips: int | None = None
     workers: int | None = None
     processes: int = 1
 
@@ -304,6 +307,7 @@ class TrainingConfig:
             f"training.accumulate {self.accumulate} must divide training.batch_size "
             f"{self.batch_size}",
         )
+        require(self.clips is None or self.clips >= 1, "training.clips must be at least 1")
         require(self.workers is None or self.workers >= 0, "training.workers must be at least 0")
         require(self.warmup_steps >= 0, "training.warmup_steps must be at least 0")
         require(self.clip_norm > 0, "training.clip_norm must be above 0")

@@ -1,5 +1,6 @@
 """Batches of embeddings from shards, in an order that depends on seed and step alone."""
 
+import copy
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -71,6 +72,15 @@ class EmbeddingClips(Dataset[tuple[str, Tensor]]):
     def __init__(self, embeddings: ShardSet, split: str, scaler: Scaler):
         self.shards, self.scaler = embeddings, scaler
         self.samples = embeddings.samples(split)
+
+    def some(self, count: int | None) -> "EmbeddingClips":
+        """At most so many of the clips, at random but always the same; all for None."""
+        if count is None or count >= len(self):
+            return self
+        some = copy.copy(self)
+        chosen = np.sort(np.random.default_rng(0).permutation(len(self))[:count])
+        some.samples = [self.samples[index] for index in chosen]
+        return some
 
     def __len__(self) -> int:
         return len(self.samples)

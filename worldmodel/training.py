@@ -177,7 +177,8 @@ class TrainingData(L.LightningDataModule):
         self, train: EmbeddingClips, validation: EmbeddingClips, config: TrainingConfig, seed: int
     ):
         super().__init__()
-        self.train, self.validation, self.config, self.seed = train, validation, config, seed
+        self.train, self.validation = train.some(config.clips), validation
+        self.config, self.seed = config, seed
         self.processes = Processes.current()
 
     def first_batch(self) -> Clips:

@@ -1,23 +1,17 @@
 """Does the energy know the error? Energies beside the half squared errors that they stand for."""
 
-from collections.abc import Mapping
-from pathlib import Path
-
-import safetensors.numpy
 import torch
 from torch import Tensor
 
 from benchmarks.measure.intervals import rank_correlation, ratio, sparsification_error
 from benchmarks.measure.metrics import higher_is_better
-from benchmarks.measure.scores import Condition, Scores, Values, metric
+from benchmarks.measure.scores import Values, metric
 from benchmarks.reporting.results import Metric
-from data_prep.shards.storage import atomic_file
 from worldmodel.predictor import Trajectory
-
-ENERGIES = "energies.safetensors"
 
 # Names of metrics; `energy_0`, `energy_1`, ... are the energies along the steps.
 ENERGY, ERROR = "energy", "error"
+PAIR = (ENERGY, ERROR)
 CALIBRATION, RANK, PATCH_RANK = "calibration", "error_rank", "error_rank_patches"
 FRAME_RANK = "error_rank_frames"
 SPARSIFICATION = "sparsification_error"
@@ -59,24 +53,6 @@ def energy_metrics(values: Values) -> dict[str, Metric]:
         for name, value in found.items()
         if value is not None
     }
-
-
-def write_energies(
-    out: Path, scores: Mapping[str, Scores[Condition]], places: Mapping[str, Condition]
-) -> str:
-    """Write energies and errors `[seeds, sources]` at selected settings; gives the file's name.
-
-    Their names are `{place}/{model}/energy` and `{place}/{model}/error`.
-    """
-    found = {}
-    for place, condition in places.items():
-        for name, of_model in scores.items():
-            values = of_model.values.get((of_model.selected(condition), condition), {})
-            for kind in (ENERGY, ERROR) if ENERGY in values else ():
-                found[f"{place}/{name}/{kind}"] = values[kind]
-    with atomic_file(out / ENERGIES) as file:
-        file.write(safetensors.numpy.save(found))
-    return ENERGIES
 
 
 def rank_correlations(a: Tensor, b: Tensor) -> Tensor:

@@ -121,6 +121,7 @@ def judge_models(
                 rows,
                 traits(predictor),
                 [str(shared) for shared in spec.equal],
+                model.parameters_in_blocks,
             )
         )
     return Judged(found, scores)

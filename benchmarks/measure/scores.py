@@ -1,16 +1,19 @@
 """From values per video or image to what a result says: means, intervals, the chosen setting."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
+import safetensors.numpy
 from torch import Tensor
 
 from benchmarks.measure.intervals import LEVEL, Interval, difference, holm, mean
 from benchmarks.measure.metrics import higher_is_better
 from benchmarks.reporting.quality import PIXELS, Quality
 from benchmarks.reporting.results import Comparison, Metric, SettingRecord
+from data_prep.shards.storage import atomic_file
 from worldmodel.predictor import Setting
 
 if TYPE_CHECKING:
@@ -50,6 +53,27 @@ class Scores(Generic[Condition]):
         found = [float(self.values[index, where][name].mean()) for index in tried]
         orders = [self.settings[index].order for index in tried]
         return tried[self.quality.cheapest_near_best(found, orders)]
+
+
+def write_values(
+    out: Path,
+    name: str,
+    scores: Mapping[str, Scores[Condition]],
+    places: Iterable[tuple[str, Condition]],
+    metrics: Sequence[str],
+) -> str:
+    """Write metrics per source `[seeds, sources]` at selected settings; gives the file's name.
+
+    In the file they are named `{place}/{model}/{metric}`; a model without a metric is left out.
+    """
+    found: Values = {}
+    for place, condition in places:
+        for model, of_model in scores.items():
+            values = of_model.values.get((of_model.selected(condition), condition), {})
+            found |= {f"{place}/{model}/{m}": values[m] for m in metrics if m in values}
+    with atomic_file(out / f"{name}.safetensors") as file:
+        file.write(safetensors.numpy.save(found))
+    return f"{name}.safetensors"
 
 
 def mean_by_source(values: Tensor, sources: list[str]) -> np.ndarray:

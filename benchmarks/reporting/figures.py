@@ -165,7 +165,7 @@ def training_curves(folder: Path, result: Result) -> Figure | None:
         for seed, log in enumerate(logs):
             label = name if seed == 0 else None
             for axis, column in ((left, "train_loss"), (right, "validation_loss")):
-                steps, losses = _curve(folder / log, column)
+                steps, losses = curve_of_logs(folder / log, column)
                 axis.plot(steps, losses, lw=1, color=f"C{index}", label=label)
     for axis, title in ((left, "training loss"), (right, "validation Smooth-L1")):
         axis.set(xlabel="optimiser step", ylabel=title, yscale="log")
@@ -239,7 +239,7 @@ def _kind(row: Row) -> str:
     return str(options.get("sampler") or "")
 
 
-def _curve(log: Path, column: str) -> tuple[list[int], list[float]]:
+def curve_of_logs(log: Path, column: str) -> tuple[list[int], list[float]]:
     """A column of the CSV logs over the step, the parts of a resumed training joined."""
     points: dict[int, float] = {}
     for path in sorted(log.glob("version_*/metrics.csv"), key=lambda p: int(p.parent.name[8:])):

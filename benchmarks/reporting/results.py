@@ -89,6 +89,8 @@ class Training:
 class Model:
     """A model's role, parameters, training cost and rows, and what is special about it.
 
+    `parameters_in_blocks` are those without embeddings and heads.
+
     `equal` names what a network shares with the model in question: its number of optimiser steps,
     its training FLOPs, its inference FLOPs.
     """
@@ -100,6 +102,7 @@ class Model:
     rows: list[Row]
     traits: list[str]
     equal: list[str] = field(default_factory=list)
+    parameters_in_blocks: int | None = None
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,8 @@ class Profile:
 class Result:
     """Everything that a run found, and the files of the run that its report uses.
 
-    A comparison has models and comparisons, a throughput run measurements and profiles.
+    A comparison has models and comparisons, a throughput run measurements and profiles. `details`
+    are what else a task found, in a form of its own.
     """
 
     task: str
@@ -181,6 +185,7 @@ class Result:
     measurements: list[Measurement] = field(default_factory=list)
     profiles: list[Profile] = field(default_factory=list)
     files: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 
 
@@ -219,7 +224,7 @@ def parse_result(path: Path) -> Result:
             f"run, or use the commit {commit.removesuffix('+changes')}"
         )
     try:
-        result: Result = _typed(Result, content)
+        result: Result = typed(Result, content)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not a result of this version ({error!r})") from None
     return result
@@ -238,17 +243,17 @@ def describe_environment(device: str) -> dict[str, Any]:
     }
 
 
-def _typed(kind: Any, content: Any) -> Any:
+def typed(kind: Any, content: Any) -> Any:
     """JSON as the type that an annotation names: dataclasses, in lists and dicts too."""
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         types = get_type_hints(kind)
-        return kind(**{name: _typed(types[name], value) for name, value in content.items()})
+        return kind(**{name: typed(types[name], value) for name, value in content.items()})
     if get_origin(kind) is list:
-        return [_typed(get_args(kind)[0], value) for value in content]
+        return [typed(get_args(kind)[0], value) for value in content]
     if get_origin(kind) is dict:
-        return {name: _typed(get_args(kind)[1], value) for name, value in content.items()}
+        return {name: typed(get_args(kind)[1], value) for name, value in content.items()}
     if get_origin(kind) is UnionType and content is not None:
-        return _typed(get_args(kind)[0], content)
+        return typed(get_args(kind)[0], content)
     return content
 
 

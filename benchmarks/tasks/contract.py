@@ -59,6 +59,10 @@ class Task(ABC, Generic[Config, Data]):
     def run(self, config: Config, data: Data, out: Path, device: str) -> "Result":
         """Measure; weights and the data of figures go to `out`."""
 
+    def largest(self, config: Config) -> Any:
+        """The configuration of the largest training of a run, for a dry run."""
+        return config
+
     def headline(self, result: "Result", part: str | None = None) -> "Table":
         """The table that sums the result up, for documents, or a part of it that it names."""
         raise NotImplementedError

@@ -11,6 +11,7 @@ TASKS = {
     "denoise": "benchmarks.tasks.denoise.task:Denoise",
     "thinking": "benchmarks.tasks.thinking.task:NextFrameThinking",
     "thinking/denoise": "benchmarks.tasks.thinking.task:DenoiseThinking",
+    "scaling": "benchmarks.tasks.scaling.task:Scaling",
     "throughput": "benchmarks.tasks.throughput.task:Throughput",
 }
 

@@ -105,6 +105,7 @@ def dry_run(
     task: Task[Any, Any], config: Any, inputs: Inputs, device: str, console: Console
 ) -> None:
     """Print data, models, FLOPs and memory of a run, and whether it fits the device."""
+    config = task.largest(config)
     cumulative_alphas()  # kept for ever, so it must not be imagined
     console.print(_describe_data(config, inputs), highlight=False, markup=False)
     data = ImaginedData.of(config)

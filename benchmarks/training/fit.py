@@ -58,6 +58,12 @@ class TrainedModel:
         """Number of parameters of one predictor."""
         return sum(p.numel() for p in self.predictors[0].parameters())
 
+    @property
+    def parameters_in_blocks(self) -> int:
+        """Number of parameters of one predictor without embeddings and heads."""
+        blocks = self.predictors[0].blocks
+        return sum(p.numel() for p in blocks.parameters()) if blocks is not None else 0
+
 
 def train_models(
     specs: Sequence[ModelSpec],

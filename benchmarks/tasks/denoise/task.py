@@ -41,8 +41,9 @@ class Denoise(Task[DenoiseConfig, "DenoiseData"]):
         """Train, judge and compare all models."""
         from baselines.config import DirectConfig
         from baselines.direct import DirectDenoiser
-        from benchmarks.measure.energies import write_energies
+        from benchmarks.measure.energies import PAIR
         from benchmarks.measure.evaluation import judge_models, selected_setting
+        from benchmarks.measure.scores import write_values
         from benchmarks.reporting.results import Result, describe_environment
         from benchmarks.tasks.denoise.evaluation import ImageJudge, compare_all
         from benchmarks.training.fit import TrainedModel, train_models, training_logs
@@ -78,7 +79,9 @@ class Denoise(Task[DenoiseConfig, "DenoiseData"]):
             comparisons=compare_all(judged.scores, judge),
             files={
                 "pictures": judge.write_pictures(out, shown),
-                "energies": write_energies(out, judged.scores, judge.swept_conditions),
+                "energies": write_values(
+                    out, "energies", judged.scores, judge.swept_conditions.items(), PAIR
+                ),
                 "logs": training_logs(trained, config.seeds),
             },
         )

@@ -42,10 +42,11 @@ class NextFrame(Task[NextFrameConfig, "NextFrameData"]):
         from baselines.config import TransformerPPConfig
         from baselines.transformer_pp import TransformerPP
         from baselines.trivial import CopyLast
-        from benchmarks.measure.energies import write_energies
+        from benchmarks.measure.energies import PAIR
         from benchmarks.measure.evaluation import judge_models, selected_setting
+        from benchmarks.measure.scores import write_values
         from benchmarks.reporting.results import Result, describe_environment
-        from benchmarks.tasks.next_frame.conditions import JUDGED
+        from benchmarks.tasks.next_frame.conditions import JUDGED, METRICS, PLACES
         from benchmarks.tasks.next_frame.evaluation import (
             FrameJudge,
             compare_first,
@@ -72,6 +73,7 @@ class NextFrame(Task[NextFrameConfig, "NextFrameData"]):
             scores = judged.scores[model.name]
             setting = scores.settings[scores.selected(rollout)]
             shown[model.name] = (model.predictors[0], setting)
+        places = list(zip(PLACES, JUDGED, strict=True))
         return Result(
             task="next_frame",
             config=dataclasses.asdict(config),
@@ -82,7 +84,8 @@ class NextFrame(Task[NextFrameConfig, "NextFrameData"]):
             comparisons=compare_first(judged.scores),
             files={
                 "pictures": judge.write_pictures(out, shown),
-                "energies": write_energies(out, judged.scores, {"next frame": JUDGED[0]}),
+                "energies": write_values(out, "energies", judged.scores, places[:1], PAIR),
+                "values": write_values(out, "values", judged.scores, places, METRICS),
                 "logs": training_logs(trained, config.seeds),
             },
         )

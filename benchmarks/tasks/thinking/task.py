@@ -49,8 +49,9 @@ class ThinkingTask(Task[Config, "ThinkingData"], Generic[Config]):
         from rich.console import Console
         from rich.progress import track
 
-        from benchmarks.measure.energies import write_energies
+        from benchmarks.measure.energies import PAIR
         from benchmarks.measure.evaluation import judge_models, selected_setting
+        from benchmarks.measure.scores import write_values
         from benchmarks.reporting.results import Result, describe_environment
         from benchmarks.tasks.thinking.conditions import IN_DISTRIBUTION, ThinkingCondition
         from benchmarks.tasks.thinking.evaluation import SELECTING, ThinkingJudge, compare_all
@@ -88,7 +89,7 @@ class ThinkingTask(Task[Config, "ThinkingData"], Generic[Config]):
             comparisons=compare_all(judged.scores, judge),
             files={
                 "thinking": write_thinking(out, trained, judge),
-                "energies": write_energies(out, judged.scores, places),
+                "energies": write_values(out, "energies", judged.scores, places.items(), PAIR),
                 "logs": training_logs(trained, config.seeds),
             },
         )

@@ -1,0 +1,1 @@
+"""The task of scaling: how losses fall with size, data and training."""

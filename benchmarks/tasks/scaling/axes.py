@@ -1,0 +1,150 @@
+"""From a sweep to its points: each an ordinary next-frame run with one thing changed.
+
+Imports nothing heavy.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
+
+from benchmarks.tasks.next_frame.config import NextFrameConfig
+from benchmarks.tasks.scaling.config import Axis, ScalingConfig, size_of
+from data_prep.config import require
+from worldmodel.config import BackboneConfig, ModelConfig
+
+# How the learning rate falls with the width, so that updates change features alike at every width:
+# Muon's have a spectral norm that grows with its square root, AdamW's with the width itself
+# (Yang et al., 2023, "A spectral condition for feature learning").
+WIDTH_POWER = {"muon": 0.5, "adamw": 1.0}
+RULE = (
+    "Learning rates are those of the base size, times (base width / width)^p with p = 1/2 under "
+    "Muon and 1 under AdamW, and times the square root of the ratio of batch sizes; depth changes "
+    "nothing"
+)
+SEARCHED = "Optimiser and learning rate of every point were searched on validation"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A point of a sweep: its place in the folder of the run, and its run."""
+
+    variant: str
+    value: str
+    config: NextFrameConfig
+
+    def folder(self, axis: Axis) -> str:
+        """Such as `points/width-64`."""
+        return "/".join(
+            ["points", *([self.variant] if self.variant else []), f"{axis}-{self.value}"]
+        )
+
+
+def planned_points(config: ScalingConfig) -> list[Planned]:
+    """All points, variant by variant, each from small to large.
+
+    Raises:
+        InputError: a variant names an option that does not exist, or a value cannot be used.
+    """
+    points = []
+    for name, options in (config.variants or {"": {}}).items():
+        base = _with_options(config, options, f"variants.{name}")
+        for value in getattr(config.values, config.axis):
+            points.append(Planned(name, str(value), _point(base, config.axis, value)))
+    return points
+
+
+def _point(config: ScalingConfig, axis: Axis, value: Any) -> NextFrameConfig:
+    """The next-frame run of one value."""
+    changed = CHANGES[axis](config, value)
+    base, now = config.backbone.width, changed.backbone.width
+    batches = changed.training.batch_size / config.training.batch_size
+    sections = {
+        name: replace(
+            section,
+            learning_rate=section.learning_rate
+            * (base / now) ** WIDTH_POWER[section.optimizer or config.training.optimizer]
+            * batches**0.5,
+        )
+        for name, section in config.sections.items()
+    }
+    plain = {f.name: getattr(changed, f.name) for f in fields(NextFrameConfig)}
+    return NextFrameConfig(**plain | {"sections": sections})
+
+
+def _sized(config: ScalingConfig, layers: int, width: int) -> ScalingConfig:
+    """With a backbone of another size, its heads as wide as before as far as that divides."""
+    backbone = config.backbone
+    head = backbone.width // backbone.heads
+    heads = max(1, width // head)
+    require(
+        width % (8 * heads) == 0,
+        f"values.{config.axis}: a backbone of width {width} cannot have heads of width {head}: "
+        f"use multiples of {head}",
+    )
+    resized = replace(backbone, layers=layers, width=width, heads=heads)
+    return replace(config, backbone=resized)
+
+
+def _steps(config: ScalingConfig, steps: int) -> ScalingConfig:
+    return replace(config, training=replace(config.training, steps=steps))
+
+
+def _context(config: ScalingConfig, context: int) -> ScalingConfig:
+    """Clips of one frame more than the context, all beginning where the longest would."""
+    corpus, longest = config.corpus, max(config.values.context) + 1
+    stride = corpus.stride or longest * corpus.frame_interval
+    frames = context + 1
+    seen = min(config.evaluation.context_frames, frames - 1)
+    horizon = min(config.evaluation.horizon, frames - seen)
+    evaluation = replace(config.evaluation, context_frames=seen, horizon=horizon)
+    corpus = replace(corpus, frames=frames, stride=stride)
+    return replace(config, corpus=corpus, evaluation=evaluation)
+
+
+def _flops(config: ScalingConfig, value: str) -> ScalingConfig:
+    """Steps in proportion to the parameters of the blocks, so that both grow together."""
+    layers, width = size_of(value, "values.flops")
+    resized = _sized(config, layers, width)
+    share = _in_blocks(resized.backbone) / _in_blocks(config.backbone)
+    return _steps(resized, max(1, round(config.training.steps * share)))
+
+
+def _in_blocks(backbone: BackboneConfig) -> int:
+    """The parameters of the matrices of all blocks."""
+    width = backbone.width
+    return backbone.layers * width * (4 * width + 3 * backbone.resolved_hidden)
+
+
+CHANGES: dict[Axis, Callable[[ScalingConfig, Any], ScalingConfig]] = {
+    "width": lambda config, width: _sized(config, config.backbone.layers, width),
+    "depth": lambda config, depth: _sized(config, depth, config.backbone.width),
+    "parameters": lambda config, size: _sized(config, *size_of(size, "values.parameters")),
+    "data": lambda config, clips: replace(config, training=replace(config.training, clips=clips)),
+    "batch": lambda config, clips: replace(
+        config, training=replace(config.training, batch_size=clips)
+    ),
+    "steps": _steps,
+    "context": _context,
+    "flops": _flops,
+}
+
+
+def _with_options(config: ScalingConfig, options: dict[str, Any], place: str) -> ScalingConfig:
+    """The configuration with options such as `encoder.frequencies` changed.
+
+    Raises:
+        InputError: there is no such option.
+    """
+    for option, value in options.items():
+        section, _, name = option.partition(".")
+        found = config.sections.get(section) or getattr(config, section, None)
+        known = [f.name for f in fields(found)] if is_dataclass(found) else []
+        require(name in known, f"{place}: there is no option {option}")
+        assert found is not None
+        changed = dataclasses.replace(found, **{name: value})
+        if isinstance(changed, ModelConfig):
+            config = config.with_section(section, changed)
+        else:
+            config = replace(config, **{section: changed})
+    return config

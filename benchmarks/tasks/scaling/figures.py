@@ -1,0 +1,108 @@
+"""The figures of a sweep, from its result and the folders of its points."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from benchmarks.measure.power_law import PowerLaw
+from benchmarks.reporting.figures import (
+    curve_of_logs,
+    finish,
+    plain_numbers,
+    save_figures,
+)
+from benchmarks.tasks.scaling.found import PURE, WITH_FLOOR, Fit, Found, Point
+
+LINES = {PURE: "-", WITH_FLOOR: "--"}
+
+
+def draw_figures(folder: Path, found: Found) -> list[tuple[str, str]]:
+    """Draw all figures into `folder/figures`; gives their titles and relative paths."""
+    return save_figures(
+        folder,
+        {
+            "Loss against x": ("scaling", _scaling(found)),
+            "Loss curves of all points": ("training", _training(folder, found)),
+        },
+    )
+
+
+def _scaling(found: Found) -> Figure:
+    """A row for each variant, a column for each x: points, fits and what no loss is below."""
+    variants = list(dict.fromkeys(point.variant for point in found.points))
+    names = list(dict.fromkeys(fit.axis for fit in found.fits)) or [found.axis]
+    figure, axes = plt.subplots(
+        len(variants),
+        len(names),
+        figsize=(4.4 * len(names), 3.6 * len(variants)),
+        sharey="row",
+        squeeze=False,
+    )
+    for row, variant in zip(axes, variants, strict=True):
+        for axis, name in zip(row, names, strict=True):
+            _draw(axis, found, variant, name)
+            axis.set_title(variant, fontsize=9)
+        row[0].set_ylabel("test Smooth-L1")
+    return finish(figure)
+
+
+def _draw(axis: Axes, found: Found, variant: str, name: str) -> None:
+    models = list(dict.fromkeys(point.model for point in found.points))
+    for index, model in enumerate(models):
+        own = [p for p in found.points if (p.variant, p.model) == (variant, model) and name in p.x]
+        if not own:
+            continue
+        color = f"C{index}"
+        x = [point.x[name] for point in own]
+        means = np.array([point.loss.mean for point in own])
+        ends = np.array([[point.loss.low, point.loss.high] for point in own]).T
+        spread = np.abs(ends - means)
+        axis.errorbar(x, means, spread, fmt="o", ms=4, lw=1, color=color, label=model)
+        for fit in found.fits:
+            if (fit.variant, fit.model, fit.axis) == (variant, model, name):
+                _draw_fit(axis, fit, own, name, color)
+        reached = [(point.x[name], point.unreachable) for point in own if point.unreachable]
+        if reached:
+            axis.plot(
+                *zip(*reached, strict=True),
+                ":",
+                color=color,
+                label=f"no loss of {model} is below",
+            )
+    axis.set(xscale="log", yscale="log", xlabel=name)
+    for one in (axis.xaxis, axis.yaxis):
+        plain_numbers(one)
+
+
+def _draw_fit(axis: Axes, fit: Fit, points: list[Point], name: str, color: str) -> None:
+    if fit.refused and fit.form == WITH_FLOOR:
+        return
+    ends = [point.x[name] for point in points]
+    x = np.geomspace(min(ends), max(ends), 50)
+    law = PowerLaw(fit.scale.mean, fit.exponent.mean, fit.floor.mean)
+    faint = 0.35 if fit.refused else 1.0
+    axis.plot(x, law(x), LINES[fit.form], lw=1, color=color, alpha=faint)
+
+
+def _training(folder: Path, found: Found) -> Figure:
+    """Validation losses over the steps of every point, a panel for each model and variant."""
+    panels = list(dict.fromkeys((point.variant, point.model) for point in found.points))
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(4.4 * len(panels), 3.8), sharey=True, squeeze=False
+    )
+    for axis, (variant, model) in zip(axes[0], panels, strict=True):
+        own = [p for p in found.points if (p.variant, p.model) == (variant, model)]
+        for index, point in enumerate(own):
+            color = plt.get_cmap("viridis")(index / max(1, len(own) - 1))
+            seeds = sorted((folder / point.folder / "models" / model).glob("seed*"))
+            for number, seed in enumerate(seeds):
+                steps, losses = curve_of_logs(seed / "logs", "validation_loss")
+                label = f"{found.axis} {point.value}" if number == 0 else None
+                axis.plot(steps, losses, lw=1, color=color, label=label)
+        title = f"{model}, {variant}" if variant else model
+        axis.set(xlabel="optimiser step", yscale="log", title=title)
+    axes[0, 0].set_ylabel("validation Smooth-L1")
+    return finish(figure)

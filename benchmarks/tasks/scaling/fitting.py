@@ -1,0 +1,51 @@
+"""All fits of a sweep: along its axis in both forms, and along every other x without a floor."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.tasks.scaling.analysis import (
+    REPLICATES,
+    compare_exponents,
+    contrast,
+    curves_of,
+    fit_curves,
+)
+from benchmarks.tasks.scaling.axes import RULE, SEARCHED
+from benchmarks.tasks.scaling.config import Axis, ScalingConfig
+from benchmarks.tasks.scaling.found import PURE, WITH_FLOOR, Contrast, Fit, Found, Ratio
+from benchmarks.tasks.scaling.points import FLOPS, IN_BLOCKS, PARAMETERS, SECONDS, read_points
+from benchmarks.tasks.scaling.sweep import Place
+
+
+def main_x(axis: Axis) -> str:
+    """The x that an axis stands for."""
+    return {"parameters": PARAMETERS, "flops": FLOPS}.get(axis, axis)
+
+
+def fit_sweep(
+    config: ScalingConfig, places: Sequence[Place], failed: dict[str, str], out: Path
+) -> Found:
+    """Read the points and fit them."""
+    measured = read_points(places, config.axis, out)
+    curves = curves_of(measured)
+    main = main_x(config.axis)
+    others = [x for x in (PARAMETERS, IN_BLOCKS, FLOPS, SECONDS) if x != main]
+    fits: list[Fit] = []
+    ratios: list[Ratio] = []
+    contrasts: list[Contrast] = []
+    for x, form in [(main, PURE), (main, WITH_FLOOR), *((other, PURE) for other in others)]:
+        fitted = fit_curves(curves, x, form)
+        fits += [one.fit for one in fitted.values()]
+        ratios += compare_exponents(fitted, curves)
+        if x == main:
+            contrasts += contrast(fitted)
+    return Found(
+        axis=config.axis,
+        rule=SEARCHED if config.search_each else RULE,
+        replicates=REPLICATES,
+        points=[point.point for point in measured],
+        fits=fits,
+        ratios=ratios,
+        contrasts=contrasts,
+        failed=failed,
+    )

@@ -1,0 +1,107 @@
+"""What a sweep found, as it stands in its result."""
+
+from dataclasses import dataclass, field
+
+from benchmarks.reporting.results import Metric
+
+PURE, WITH_FLOOR = "a x^-b", "c + a x^-b"
+
+
+@dataclass(frozen=True)
+class Point:
+    """One model at one value of the axis.
+
+    Args:
+        variant: name of the sweep, empty where there is one only.
+        value: value of the axis, as it was given.
+        model: name of the model.
+        folder: folder of the run, below that of the sweep.
+        x: what the loss may be plotted against, by name.
+        loss: test Smooth-L1 on scaled embeddings, at the setting that validation selects.
+        seed_losses: the same for each training seed.
+        setting: label of that setting.
+        learning_rate: peak learning rate.
+        optimizer: optimiser.
+        unreachable: the least loss that a projection of the candidate allows; None where none is
+            in the way.
+    """
+
+    variant: str
+    value: str
+    model: str
+    folder: str
+    x: dict[str, float]
+    loss: Metric
+    seed_losses: list[float]
+    setting: str
+    learning_rate: float
+    optimizer: str
+    unreachable: float | None = None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A power law through the points of one model.
+
+    `exponent`, `scale` and `floor` have bootstrap intervals. `refused` says why the points do not
+    support the fit, and `doubts` what speaks against it; both are for readers.
+    """
+
+    variant: str
+    model: str
+    axis: str
+    form: str
+    exponent: Metric
+    scale: Metric
+    floor: Metric
+    r_squared: float
+    rms: float
+    lack_of_fit: float | None
+    refused: str | None = None
+    doubts: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Exponent of model `a` over that of `b`, and where their curves cross.
+
+    `crossing` is None where they surely do not, or not surely anywhere; it is an extrapolation
+    where it lies outside `lowest` to `highest`.
+    """
+
+    variant: str
+    a: str
+    b: str
+    axis: str
+    form: str
+    ratio: Metric | None
+    refused: str | None
+    lowest: float
+    highest: float
+    crossing: Metric | None = None
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The ratio of exponents in one variant over that in another."""
+
+    first: str
+    second: str
+    a: str
+    b: str
+    form: str
+    ratio: Metric
+
+
+@dataclass(frozen=True)
+class Found:
+    """Everything that a sweep found; `failed` are the reasons of points without a result."""
+
+    axis: str
+    rule: str
+    replicates: int
+    points: list[Point]
+    fits: list[Fit]
+    ratios: list[Ratio]
+    contrasts: list[Contrast]
+    failed: dict[str, str]

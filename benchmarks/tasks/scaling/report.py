@@ -1,0 +1,222 @@
+"""The report of a sweep: what its exponents say, and everything that a reader needs to doubt it."""
+
+from pathlib import Path
+
+from benchmarks.measure.power_law import HUBER, STARTS
+from benchmarks.reporting.page import Report, Section, bullets
+from benchmarks.reporting.results import Metric, Result, typed
+from benchmarks.reporting.tables import Table, environment_lines, interval, number, seeds_text
+from benchmarks.tasks.scaling.figures import draw_figures
+from benchmarks.tasks.scaling.found import PURE, WITH_FLOOR, Contrast, Fit, Found, Ratio
+from benchmarks.tasks.scaling.points import PARAMETERS
+
+# Exponent of the EBT over that of Transformer++, against width and against parameters
+# (arXiv 2507.02092, section 4.2); one training seed, no interval.
+PUBLISHED = {"width": 1.34, PARAMETERS: 1.34}
+
+
+def make_report(folder: Path, result: Result) -> Report:
+    """The report of a result, its figures drawn into `folder`."""
+    found = typed(Found, result.details)
+    sentences = verdicts(result, found)
+    ratios = headline(result)
+    sections = [
+        Section("What holds", [bullets(sentences)]),
+        Section("Ratios of exponents", [ratios]),
+        Section("Fits", [_FITS, _fits(found)]),
+        Section("Points", [f"{found.rule}.", _points(found)]),
+        Section("For the reader who doubts", [bullets(_checklist(result, found))]),
+        Section("How this was made", [bullets(environment_lines(result.environment))]),
+    ]
+    shown = [Section("Ratios of exponents", [ratios])]
+    return Report(
+        f"Scaling along {found.axis}", sections, draw_figures(folder, found), shown, sentences
+    )
+
+
+def headline(result: Result) -> Table:
+    """Exponents along the axis and every other x, and their ratio."""
+    found = typed(Found, result.details)
+    several = len({ratio.variant for ratio in found.ratios}) > 1
+    header = ["sweep"] if several else []
+    header += ["x", "law", "model", "exponent", "beside", "exponent", "ratio of exponents"]
+    rows = []
+    for ratio in found.ratios:
+        a, b = (_fit_of(found, ratio, model) for model in (ratio.a, ratio.b))
+        said = interval(ratio.ratio, 2) if ratio.ratio else "refused"
+        cells = [ratio.variant] if several else []
+        cells += [ratio.axis, ratio.form, f"`{a.model}`", interval(a.exponent, 3)]
+        rows.append([*cells, f"`{b.model}`", interval(b.exponent, 3), said])
+    return header, rows
+
+
+def verdicts(result: Result, found: Found) -> list[str]:
+    """What the sweep was made for, in words."""
+    main = found.ratios[0].axis if found.ratios else found.axis
+    sentences = []
+    for ratio in found.ratios:
+        if ratio.axis == main:
+            sentences += _ratio_sentences(ratio, found)
+    sentences += [_contrast_sentence(one, found, main) for one in found.contrasts]
+    sentences += [f"{name} is missing: {reason}." for name, reason in found.failed.items()]
+    sentences.append(
+        "Losses are test Smooth-L1 on scaled embeddings at the setting that validation selects. "
+        f"Intervals are 95 % percentiles of {found.replicates} bootstrap replicates over test "
+        f"videos and training seeds; they rest on {seeds_text(result)}."
+    )
+    return sentences
+
+
+def _ratio_sentences(ratio: Ratio, found: Found) -> list[str]:
+    where = f"{ratio.variant}: " if ratio.variant else ""
+    law = f"L = {ratio.form} against {ratio.axis}"
+    if ratio.ratio is None:
+        return [f"{where}{law} is refused. {ratio.refused}."]
+    a, b = (_fit_of(found, ratio, model) for model in (ratio.a, ratio.b))
+    said = (
+        f"{where}{law}: the exponent of {ratio.a} is {interval(a.exponent, 3)}, that of {ratio.b} "
+        f"{interval(b.exponent, 3)}. {_faster(ratio)}"
+    )
+    if ratio.axis in PUBLISHED:
+        said += f" {_beside_published(ratio.ratio, PUBLISHED[ratio.axis])}"
+    sentences = [said, *(f"{where}{f.model}: {doubt}." for f in (a, b) for doubt in f.doubts)]
+    if ratio.crossing is not None:
+        sentences.append(where + _crossing(ratio, ratio.crossing))
+    return sentences
+
+
+def _faster(ratio: Ratio) -> str:
+    found = ratio.ratio
+    assert found is not None
+    said = f"Their ratio is {interval(found, 2)}: the loss of {ratio.a} falls"
+    if found.low > 1:
+        return f"{said} surely faster."
+    return (
+        f"{said} surely more slowly." if found.high < 1 else f"{said} not surely at another rate."
+    )
+
+
+def _beside_published(found: Metric, published: float) -> str:
+    if found.low <= published <= found.high:
+        return f"The published ratio, {published}, lies within the interval."
+    side = "above" if published > found.high else "below"
+    return f"The published ratio, {published}, lies {side} it."
+
+
+def _crossing(ratio: Ratio, place: Metric) -> str:
+    outside = not ratio.lowest <= place.mean <= ratio.highest
+    said = (
+        f"the curves of {ratio.a} and {ratio.b} cross at {ratio.axis} {place.mean:.3g} "
+        f"[{place.low:.3g}, {place.high:.3g}]"
+    )
+    if outside:
+        factor = max(place.mean / ratio.highest, ratio.lowest / place.mean)
+        return (
+            f"EXTRAPOLATED beyond the measured range by a factor of {factor:.3g}: {said}; no "
+            "point was measured there."
+        )
+    return f"{_capital(said)}, within the measured range."
+
+
+def _contrast_sentence(one: Contrast, found: Found, main: str) -> str:
+    """Whether one variant changes the ratio of exponents against another."""
+    said = (
+        f"L = {one.form}: the ratio of the exponents of {one.a} and {one.b} in {one.first} is "
+        f"{interval(one.ratio, 2)} times that in {one.second}"
+    )
+    if one.ratio.low > 1:
+        return f"{said}: {one.first} surely raises it."
+    if one.ratio.high < 1:
+        return f"{said}: {one.first} surely lowers it."
+    return f"{said}: it does not surely change it."
+
+
+def _fit_of(found: Found, ratio: Ratio, model: str) -> Fit:
+    key = (ratio.variant, model, ratio.axis, ratio.form)
+    return next(f for f in found.fits if (f.variant, f.model, f.axis, f.form) == key)
+
+
+_FITS = (
+    "R² and RMS are those of log L. Lack of fit is the p-value of an F-test of the residuals "
+    "against the spread between training seeds: where it is small, the points do not follow the "
+    "curve."
+)
+
+
+def _fits(found: Found) -> Table:
+    several = len({fit.variant for fit in found.fits}) > 1
+    header = ["sweep"] if several else []
+    header += ["model", "x", "law", "b", "a", "c", "R²", "RMS", "lack of fit", "refused"]
+    rows = []
+    for fit in found.fits:
+        rows.append(
+            [
+                *([fit.variant] if several else []),
+                f"`{fit.model}`",
+                fit.axis,
+                fit.form,
+                interval(fit.exponent, 3),
+                f"{fit.scale.mean:.4g}",
+                interval(fit.floor, 4) if fit.form == WITH_FLOOR else "–",
+                number(fit.r_squared, 3),
+                f"{fit.rms:.1%}",
+                number(fit.lack_of_fit, 3),
+                fit.refused or "–",
+            ]
+        )
+    return header, rows
+
+
+def _points(found: Found) -> Table:
+    several = len({point.variant for point in found.points}) > 1
+    header = ["sweep"] if several else []
+    header += [found.axis, "model", "loss", "seeds", "no loss is below", "setting", "optimiser"]
+    header += ["learning rate", *_other_x(found)]
+    rows = []
+    for point in found.points:
+        rows.append(
+            [
+                *([point.variant] if several else []),
+                point.value,
+                f"`{point.model}`",
+                interval(point.loss, 4),
+                ", ".join(f"{loss:.4f}" for loss in point.seed_losses),
+                number(point.unreachable, 4),
+                point.setting,
+                point.optimizer,
+                f"{point.learning_rate:.3g}",
+                *(f"{point.x[name]:,.4g}" for name in _other_x(found)),
+            ]
+        )
+    return header, rows
+
+
+def _other_x(found: Found) -> list[str]:
+    return [name for name in found.points[0].x if name != found.axis]
+
+
+def _checklist(result: Result, found: Found) -> list[str]:
+    """What a report of a scaling fit should say (arXiv 2502.18969)."""
+    main = found.ratios[0].axis if found.ratios else found.axis
+    own = [point.x[main] for point in found.points]
+    fitted = len({point.value for point in found.points})
+    return [
+        f"Points: {fitted} values of {found.axis}, every one with {len(result.seeds)} training "
+        f"seeds and every one used in the fits; {main} from {min(own):,.4g} to {max(own):,.4g}.",
+        "Parameters are counted in all and without embeddings, which are all matrices outside the "
+        "blocks.",
+        "Training FLOPs are counted on real calls, those of both directions; seconds are those of "
+        "this machine, and of whatever ran beside it.",
+        f"Every point stops at its own last step, its learning rate a cosine of its own length. "
+        f"{found.rule}. An untuned point would show in the loss curves.",
+        f"Fits minimise the sum of Huber losses on log L (delta {HUBER:g}), a point for each seed; "
+        f"`{PURE}` is convex in its logarithm; for `{WITH_FLOOR}` {STARTS} exponents are tried, "
+        "the linear part eliminated, and the best polished by L-BFGS-B. `results.json` holds "
+        "unrounded values.",
+        "Every point is a next-frame run of its own below `points/`, with its report, and "
+        "`point.yaml` repeats it alone: `python benchmarks/run.py --config point.yaml`.",
+    ]
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

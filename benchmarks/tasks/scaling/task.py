@@ -1,0 +1,123 @@
+"""Scaling: run a sweep of next-frame runs, and fit how their losses fall."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.config import Inputs
+from benchmarks.tasks.contract import Task
+from benchmarks.tasks.next_frame.config import NextFrameConfig
+from benchmarks.tasks.next_frame.models import MODELS
+from benchmarks.tasks.scaling.config import ScalingConfig
+
+if TYPE_CHECKING:
+    from benchmarks.reporting.page import Report
+    from benchmarks.reporting.results import Result
+    from benchmarks.reporting.tables import Condition, Table
+    from benchmarks.tasks.next_frame.data import NextFrameData
+    from benchmarks.training.plan import PlannedModel
+    from data_prep.encoders.base import Encoder
+    from worldmodel.data import EmbeddingClips
+
+
+@dataclass(frozen=True)
+class ScalingData:
+    """The data at the size that the options give, and where all points find theirs."""
+
+    base: "NextFrameData"
+    inputs: Inputs
+
+    @property
+    def train(self) -> "EmbeddingClips":
+        """Its training clips."""
+        return self.base.train
+
+    @property
+    def validation(self) -> "EmbeddingClips":
+        """Its validation clips."""
+        return self.base.validation
+
+    @property
+    def encoder(self) -> "Encoder":
+        """The frozen encoder that made its embeddings."""
+        return self.base.encoder
+
+    @property
+    def fingerprint(self) -> str:
+        """Name of its embeddings."""
+        return self.base.fingerprint
+
+    def describe(self) -> dict[str, Any]:
+        """What the data is, for the result."""
+        return self.base.describe()
+
+
+class Scaling(Task[ScalingConfig, ScalingData]):
+    """How the losses of next-frame models fall with size, data and training."""
+
+    config = ScalingConfig
+    declared = MODELS
+
+    def prepare(self, config: ScalingConfig, inputs: Inputs) -> ScalingData:
+        """Make or reuse the shards that the options describe; points may change them."""
+        from benchmarks.tasks.next_frame.data import prepare_data
+
+        return ScalingData(prepare_data(config, inputs), inputs)
+
+    def models(self, config: ScalingConfig, data: ScalingData) -> "list[PlannedModel]":
+        """The models at the size that the options give, from which the rates are scaled."""
+        from benchmarks.training.plan import plan_models
+
+        return plan_models(MODELS, config, data)
+
+    def largest(self, config: ScalingConfig) -> NextFrameConfig:
+        """The last point of the first variant."""
+        from benchmarks.tasks.scaling.axes import planned_points
+
+        return planned_points(config)[len(getattr(config.values, config.axis)) - 1].config
+
+    def run(self, config: ScalingConfig, data: ScalingData, out: Path, device: str) -> "Result":
+        """Run all points, or this job's share of them, and fit them when all are there."""
+        from benchmarks.reporting.results import Result, describe_environment
+        from benchmarks.tasks.scaling.axes import planned_points
+        from benchmarks.tasks.scaling.fitting import fit_sweep
+        from benchmarks.tasks.scaling.sweep import Place, Sweep
+        from data_prep.errors import InputError
+
+        places = [Place(p, out / p.folder(config.axis)) for p in planned_points(config)]
+        failed = Sweep(config, data.inputs, device).run(places)
+        done = [place for place in places if place.done]
+        missing = len(places) - len(done) - len(failed)
+        if missing:
+            print(
+                f"{missing} points of other jobs are not done; the job that ends last makes the "
+                f"report, and so does: python benchmarks/run.py --resume {out}"
+            )
+            raise SystemExit(0)
+        if not done:
+            raise InputError(f"no point of the sweep could be run: {next(iter(failed.values()))}")
+        return Result(
+            task="scaling",
+            config=dataclasses.asdict(config),
+            seeds=config.seeds,
+            environment=describe_environment(device),
+            data=data.describe(),
+            details=dataclasses.asdict(fit_sweep(config, done, failed, out)),
+        )
+
+    def headline(self, result: "Result", part: str | None = None) -> "Table":
+        """The exponents along the axis, and their ratio."""
+        from benchmarks.tasks.scaling.report import headline
+
+        return headline(result)
+
+    def documented(self, result: "Result") -> "list[Condition]":
+        """None: the whole result is small."""
+        return []
+
+    def report(self, folder: Path, result: "Result") -> "Report":
+        """Sentences, figures and tables."""
+        from benchmarks.tasks.scaling.report import make_report
+
+        return make_report(folder, result)

@@ -1,0 +1,209 @@
+"""Sweeps: points as ordinary runs, resumed, shared between jobs, and what they become."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from safetensors.numpy import load_file
+
+from benchmarks.command_line import main
+from benchmarks.options import parse, preset_config, to_config, to_options
+from benchmarks.reporting.results import read_result, typed
+from benchmarks.tasks.scaling.axes import planned_points
+from benchmarks.tasks.scaling.config import ScalingConfig, ValuesConfig
+from benchmarks.tasks.scaling.found import Found
+from data_prep.errors import InputError
+
+RUN = Path(__file__).parent.parent / "benchmarks" / "run.py"
+TINY = ["--task", "scaling", "--preset", "smoke", "--device", "cpu"]
+TINY += ["--training.steps", "4", "--training.validate_every", "2", "--training.processes", "1"]
+TINY += ["--values.width", "[16,32]", "--models", "ebt,transformer_pp", "--seeds", "0,1"]
+TINY += ["--balls.train", "6", "--balls.validation", "2", "--balls.test", "3"]
+
+
+def smoke(**changes: object) -> ScalingConfig:
+    config: ScalingConfig = preset_config("scaling", "smoke")
+    return replace(config, **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return ["--cache-dir", str(tmp_path_factory.mktemp("cache"))]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, cache: list[str]) -> Path:
+    """A sweep of two points, killed in the middle and resumed."""
+    out = tmp_path_factory.mktemp("sweep")
+    command = [sys.executable, str(RUN), *TINY, *cache, "--out", str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    first = out / "points/width-16/results.json"
+    for _ in range(1200):
+        if first.exists() or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 128 + signal.SIGTERM
+    assert first.exists()
+    assert not (out / "results.json").exists()
+    finished_at = first.stat().st_mtime_ns
+    assert main(["--resume", str(out)]) == 0
+    assert first.stat().st_mtime_ns == finished_at  # what was done is not done again
+    return out
+
+
+def test_a_sweep_names_all_points_and_refuses_what_two_cannot_support(finished: Path) -> None:
+    result = read_result(finished)
+    found = typed(Found, result.details)
+    assert [(p.value, p.model) for p in found.points] == [
+        (value, model) for value in ("16", "32") for model in ("ebt", "transformer_pp")
+    ]
+    for point in found.points:
+        values = load_file(finished / point.folder / "values.safetensors")
+        own = values[f"next frame/{point.model}/smooth_l1"]
+        assert own.shape == (2, 3)  # seeds, videos
+        assert point.loss.mean == pytest.approx(own.mean())
+        assert point.seed_losses == pytest.approx(own.mean(axis=1).tolist())
+        assert point.x["width"] == float(point.value)
+        assert 0 < point.x["parameters without embeddings"] < point.x["parameters"]
+    assert {ratio.refused is None for ratio in found.ratios} == {False}
+    report = (finished / "report.md").read_text()
+    assert "2 values are too few" in report
+    assert "figures/scaling.png" in report
+    assert main(["--report", str(finished)]) == 0
+
+
+def test_a_point_is_what_its_run_alone_gives(
+    finished: Path, tmp_path: Path, cache: list[str]
+) -> None:
+    options = str(finished / "points/width-32/point.yaml")
+    assert main(["--config", options, "--device", "cpu", *cache, "--out", str(tmp_path)]) == 0
+    alone = load_file(tmp_path / "values.safetensors")
+    for name, values in load_file(finished / "points/width-32/values.safetensors").items():
+        assert values == pytest.approx(alone[name], rel=1e-5)
+
+
+def test_jobs_share_a_sweep_and_the_last_one_reports(
+    finished: Path, tmp_path: Path, cache: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shared = [*TINY, *cache, "--out", str(tmp_path), "--num-jobs", "2", "--jobs", "2"]
+    for job in (0, 1):  # both found their share done
+        for value in ("16", "32")[job : job + 1]:
+            source = finished / f"points/width-{value}"
+            (tmp_path / "points").mkdir(exist_ok=True)
+            subprocess.run(["cp", "-r", source, tmp_path / f"points/width-{value}"], check=True)
+        code = 0
+        try:
+            code = main([*shared, "--job-index", str(job)])
+        except SystemExit as done:
+            code = int(str(done.code))
+        assert code == 0
+        assert (tmp_path / "results.json").exists() == (job == 1)
+    assert "the job that ends last makes the report" in capsys.readouterr().out
+    one, other = (
+        json.loads((folder / "results.json").read_text())["details"]
+        for folder in (finished, tmp_path)
+    )
+    assert one == other
+    assert "num_jobs" not in yaml.safe_load((tmp_path / "config.yaml").read_text())
+
+
+def test_a_point_that_fails_is_named_and_the_others_go_on(
+    finished: Path, tmp_path: Path, cache: list[str]
+) -> None:
+    place = tmp_path / "points"
+    place.mkdir()
+    subprocess.run(["cp", "-r", finished / "points/width-16", place / "width-16"], check=True)
+    (place / "width-32").mkdir()
+    (place / "width-32/config.yaml").write_text("task: nonsense\n")  # cannot be resumed
+    assert main([*TINY, *cache, "--out", str(tmp_path)]) == 0
+    found = typed(Found, read_result(tmp_path).details)
+    assert list(found.failed) == ["width-32"]
+    assert "exit code 2" in found.failed["width-32"]
+    assert "width-32 is missing" in (tmp_path / "report.md").read_text()
+
+
+def test_a_folder_with_other_options_is_refused(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--resume", str(finished), "--training.steps", "5"]) == 2
+    assert "holds a point with other options" in capsys.readouterr().err
+
+
+def test_one_thing_changes_from_point_to_point(tmp_path: Path) -> None:
+    config = smoke()
+    for axis in ("width", "depth", "parameters", "data", "batch", "steps", "context", "flops"):
+        points = planned_points(replace(config, axis=axis))
+        assert len(points) >= 4
+        assert len({str(point.config) for point in points}) == len(points)
+        for point in points:
+            file = tmp_path / "point.yaml"
+            file.write_text(yaml.safe_dump(to_options("next_frame", point.config)))
+            assert to_config(parse(["--config", str(file)])) == point.config
+    data = [p.config.training.clips for p in planned_points(replace(config, axis="data"))]
+    assert data == config.values.data
+    flops = [p.config for p in planned_points(replace(config, axis="flops"))]
+    assert [c.training.steps for c in flops] == sorted(c.training.steps for c in flops)
+    assert flops[-1].training.steps == config.training.steps  # at the size of the options
+    clips = [p.config.corpus for p in planned_points(replace(config, axis="context"))]
+    assert [c.frames - 1 for c in clips] == config.values.context
+    assert len({c.stride for c in clips}) == 1
+
+
+def test_learning_rates_follow_the_stated_rule() -> None:
+    config = smoke(values=ValuesConfig(width=[16, 64, 256], batch=[2, 8, 32]))
+    rate = config.sections["ebt"].learning_rate
+    wide = planned_points(config)
+    assert [p.config.sections["ebt"].learning_rate for p in wide] == pytest.approx(
+        [2 * rate, rate, rate / 2]
+    )
+    adamw = replace(config, training=replace(config.training, optimizer="adamw"))
+    assert [p.config.sections["ebt"].learning_rate for p in planned_points(adamw)] == pytest.approx(
+        [4 * rate, rate, rate / 4]
+    )
+    batches = planned_points(replace(config, axis="batch"))
+    assert [p.config.sections["ebt"].learning_rate for p in batches] == pytest.approx(
+        [rate / 2, rate, 2 * rate]
+    )
+    assert [p.config.backbone.heads for p in wide] == [1, 2, 8]
+
+
+def test_variants_change_options_and_have_folders_of_their_own() -> None:
+    config = smoke(variants={"wide": {"encoder.frequencies": 5, "ebt.form": "linear"}, "as_is": {}})
+    points = planned_points(config)
+    assert len(points) == 2 * len(config.values.width)
+    assert points[0].folder("width") == "points/wide/width-16"
+    assert points[0].config.encoder.frequencies == 5
+    assert points[0].config.sections["ebt"].form == "linear"  # type: ignore[attr-defined]
+    assert points[-1].config.encoder == config.encoder
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--values.width", "[16]"], "values.width"),
+        (["--values.parameters", "[1x16,huge]"], "values.parameters: 'huge'"),
+        (["--axis", "height"], "--axis"),
+        (["--job-index", "2", "--num-jobs", "2"], "job_index 2"),
+        (["--variants", "{a: {encoder.colour: 3}}"], "encoder.colour"),
+        (["--values.width", "[20,40]"], "values.width"),
+    ],
+)
+def test_wrong_options_are_named(
+    options: list[str], named: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["--balls.train", "2", "--balls.validation", "1", "--balls.test", "1"]
+    arguments = ["--task", "scaling", "--preset", "smoke", *small, *options]
+    assert main([*arguments, "--out", str(tmp_path / "o"), "--cache-dir", str(tmp_path)]) == 2
+    assert named in capsys.readouterr().err
+
+
+def test_a_variant_must_be_named_like_a_folder() -> None:
+    with pytest.raises(InputError, match="names a folder"):
+        smoke(variants={"a/b": {}})
