@@ -50,6 +50,10 @@ class DirectDenoiser(TrainedDenoiser):
             candidates.append(self.regressor.predict(noisy, Setting()).prediction)
         return Trajectory(torch.stack(candidates))
 
+    def features(self, context: Clips) -> dict[str, Tensor]:
+        """Features after the last block."""
+        return self.regressor.features(context)
+
     def predict_all(
         self, context: Clips, settings: Sequence[Setting], energies: bool = False
     ) -> list[Trajectory]:

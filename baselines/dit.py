@@ -150,6 +150,28 @@ class DiTDenoiser(TrainedDenoiser):
                 prediction = sample(self.predict_noise, noisy, context.step, sampling.passes)
         return Trajectory(torch.stack([context.embeddings, prediction]))
 
+    def features(self, context: Clips) -> dict[str, Tensor]:
+        """Features after each block, at the noise that the images name."""
+        assert isinstance(context, NoisyImages)
+        found: dict[str, Tensor] = {}
+
+        def keep(place: str) -> Callable[[Any, Any, Tensor], None]:
+            return lambda block, given, tokens: found.update({place: tokens[:, None]})
+
+        blocks: Any = self.blocks
+        places = [f"block {number} of {len(blocks)}" for number in range(1, len(blocks) + 1)]
+        hooks = [
+            block.register_forward_hook(keep(place))
+            for block, place in zip(blocks, places, strict=True)
+        ]
+        try:
+            with torch.no_grad():
+                self.predict_noise(context.embeddings, context.step)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return found  # [B, 1, P, W] each
+
     def predict_noise(self, noisy: Tensor, step: Tensor | int) -> Tensor:
         """The noise in `noisy [B, 1, P, D]` at one diffusion step, or at steps `[B]`."""
         batch = len(noisy)

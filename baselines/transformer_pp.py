@@ -55,6 +55,11 @@ class TransformerPP(Predictor):
         with torch.no_grad():
             return cached_rollout(self.context, self.next_frame, context.embeddings, horizon)
 
+    def features(self, context: Clips) -> dict[str, Tensor]:
+        """Features after the last block."""
+        with torch.no_grad():
+            return {"context": self.context(context.embeddings).features}
+
     def next_frame(self, encoded: EncodedContext) -> Tensor:
         """The frame `[B, 1, P, D]` that follows all observed ones."""
         return self._predict(encoded, last_only=True)

@@ -182,6 +182,9 @@ class ImagesConfig:
         require(0 < self.test_fraction < 1, "images.test_fraction must be in (0, 1)")
 
 
+LARGEST_LEAF = 0.6  # radius of the largest leaf, in canvas sizes
+
+
 @dataclass
 class DeadLeavesConfig:
     """The built-in image corpus: leaves of all sizes that cover one another.
@@ -191,6 +194,10 @@ class DeadLeavesConfig:
         validation: number of canvases for validation; one crop of each is used.
         test: number of canvases for testing; one crop of each is used.
         size: height and width of a canvas in pixels.
+        exponents: lowest and highest exponent of the texture's amplitude spectrum f^-exponent; each
+            canvas draws its own.
+        smallest: lowest and highest radius in pixels of the smallest leaves; each canvas draws its
+            own.
         seed: seed of the corpus; each canvas has its own seed made from it.
     """
 
@@ -198,12 +205,24 @@ class DeadLeavesConfig:
     validation: int = 32
     test: int = 64
     size: int = 192
+    exponents: list[float] = field(default_factory=lambda: [1.0, 1.0])
+    smallest: list[float] = field(default_factory=lambda: [4.0, 4.0])
     seed: int = 0
 
     def __post_init__(self) -> None:
         for split in ("train", "validation", "test"):
             require(getattr(self, split) >= 1, f"dead_leaves.{split} must be at least 1 canvas")
         require(self.size >= 16, "dead_leaves.size must be at least 16 pixels")
+        for name, least in (("exponents", 0), ("smallest", 1)):
+            ends = getattr(self, name)
+            require(
+                len(ends) == 2 and least <= ends[0] <= ends[1],
+                f"dead_leaves.{name} must be the lowest and the highest, at least {least}",
+            )
+        require(
+            self.smallest[1] < LARGEST_LEAF * self.size,
+            f"dead_leaves.smallest must be below {LARGEST_LEAF} of dead_leaves.size",
+        )
 
 
 @dataclass

@@ -98,6 +98,10 @@ class EBTDenoiser(TrainedDenoiser):
         """A trajectory for each setting: all are parts of the longest one."""
         return self.ebt.predict_all(context, settings, energies)
 
+    def features(self, context: Clips) -> dict[str, Tensor]:
+        """Features of the noisy image, and of the candidate after thinking."""
+        return self.ebt.features(context)
+
     def seed_starts(self, seed: int) -> None:
         """Draw the starts of predictions from another seed."""
         self.ebt.seed_starts(seed)

@@ -118,6 +118,12 @@ class EnergyTransformer(nn.Module):
         features = self._look(candidate, context, visible).features  # [B, C, P, W]
         return self._energy(features, candidate, context, visible).energy
 
+    def candidate_features(
+        self, candidate: Tensor, context: EncodedContext, visible: Visible
+    ) -> Tensor:
+        """Features `[B, C, P, W]` of candidates `[B, C, P, D]`, from which the energy is read."""
+        return self._look(candidate, context, visible).features
+
     def input_gradient(
         self, candidate: Tensor, context: EncodedContext, visible: Visible
     ) -> tuple[Tensor, Tensor]:

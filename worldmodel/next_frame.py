@@ -133,6 +133,17 @@ class NextFrameEBT(Predictor):
             )
         return energies.unflatten(1, (-1, count))
 
+    def features(self, context: Clips) -> dict[str, Tensor]:
+        """Features of the context, and of the candidates of every next frame after thinking."""
+        with torch.no_grad():
+            encoded = self.energy.encode(context.embeddings)
+            visible = Visible.every(encoded.frames, encoded.features.device)
+            thought = self._think(encoded, visible, context.keys, self.trained_setting())
+            energy = self.energy
+            found = energy.candidate_features(thought.prediction, encoded, visible)
+        seen = {"context": encoded.features} if energy.sees_context else {}
+        return seen | {"candidate": found}
+
     def seed_starts(self, seed: int) -> None:
         """Draw the starts of predictions from another seed."""
         self._start_seed = seed

@@ -199,6 +199,11 @@ class Predictor(nn.Module):
             embeddings = torch.cat([embeddings, prediction], dim=1)
         return embeddings[:, frames:]
 
+    def features(self, context: Clips) -> dict[str, Tensor]:
+        """Features `[B, T, P, W]` of the frames of a context, by the name of their place in the
+        network; nothing for models without a network."""
+        return {}
+
     def seed_starts(self, seed: int) -> None:
         """Draw the starts of predictions from another seed; most models start from no noise."""
 

@@ -12,11 +12,16 @@ TASKS = {
     "thinking": "benchmarks.tasks.thinking.task:NextFrameThinking",
     "thinking/denoise": "benchmarks.tasks.thinking.task:DenoiseThinking",
     "scaling": "benchmarks.tasks.scaling.task:Scaling",
+    "probe": "benchmarks.tasks.probe.task:VideoProbe",
+    "probe/images": "benchmarks.tasks.probe.task:ImageProbe",
     "throughput": "benchmarks.tasks.throughput.task:Throughput",
 }
 
 # Tasks in parts: the task that `--part` chooses, the first without it.
-PARTS = {"thinking": {"next_frame": "thinking", "denoise": "thinking/denoise"}}
+PARTS = {
+    "thinking": {"next_frame": "thinking", "denoise": "thinking/denoise"},
+    "probe": {"videos": "probe", "images": "probe/images"},
+}
 
 
 def load_task(name: str) -> Task[Any, Any]:

@@ -176,6 +176,28 @@ def from_json(truth: dict[str, Any], time: float) -> tuple[Motion, Balls]:
     return motion, balls
 
 
+def labels_of(truth: dict[str, Any], times: list[float]) -> dict[str, int | float]:
+    """What the truth of a video says of a clip with frames at these times in seconds.
+
+    `number` of balls, `colour` of the largest (an index of the palette) and mean `speed` in box
+    widths a second; where there is a wall, whether the centre of a ball is `hidden` in the last
+    frame.
+    """
+    chosen = [round(time * truth["motion"]["fps"]) for time in times]
+    velocities = np.array(truth["velocities"])[chosen]  # [T, balls, 2]
+    largest = int(np.argmax(truth["radius"]))
+    found: dict[str, int | float] = {
+        "number": len(truth["radius"]),
+        "colour": int(truth["colour"][largest]),
+        "speed": float(np.linalg.norm(velocities, axis=-1).mean()),
+    }
+    if truth["motion"]["wall"]:
+        across = np.array(truth["positions"])[chosen[-1], :, 0]
+        left, right = WALL_EDGES
+        found["hidden"] = int(((across > left) & (across < right)).any())
+    return found
+
+
 def _place_apart(rng: np.random.Generator, radius: np.ndarray) -> np.ndarray:
     while True:
         position = rng.uniform(radius[:, None], 1 - radius[:, None], (len(radius), 2))

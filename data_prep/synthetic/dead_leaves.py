@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_prep.config import DeadLeavesConfig, ExecutorConfig, ImagesConfig
+from data_prep.config import LARGEST_LEAF, DeadLeavesConfig, ExecutorConfig, ImagesConfig
 from data_prep.decoding.images import random_crops
 from data_prep.shards.executors import Advance
 from data_prep.shards.format import (
@@ -32,7 +32,6 @@ from data_prep.shards.storage import Folder, absolute
 from data_prep.sources.corpus import SPLITS
 
 SUPERSAMPLING = 2
-SMALLEST, LARGEST = 4.0, 0.6  # radius in pixels, and in canvas sizes
 LEAVES = 2000  # at most; by then next to nothing is left bare
 BARE = 0.002  # share of a canvas that the background may fill
 
@@ -77,7 +76,12 @@ def run_plan(folder: Folder, plan: SetPlan, executor: ExecutorConfig) -> ShardSe
         StorageError: a disk or network fails for good.
     """
     arguments = plan.content["arguments"]
-    canvas = DeadLeavesConfig(size=arguments["canvas_size"], seed=arguments["seed"])
+    canvas = DeadLeavesConfig(
+        size=arguments["canvas_size"],
+        exponents=arguments["exponents"],
+        smallest=arguments["smallest"],
+        seed=arguments["seed"],
+    )
     processes = 1 if executor.executor == "ray" else executor.workers
 
     def jobs(names: list[str]) -> list[CanvasShard]:
@@ -144,11 +148,13 @@ class CanvasShard:
         rendered = tools.map(render, self.canvases, chunksize=4)
 
         def samples() -> Iterator[Sample]:
-            for (_, number), canvas in zip(self.canvases, rendered, strict=True):
+            for drawn, canvas in zip(self.canvases, rendered, strict=True):
+                number = drawn[1]
                 source = f"{split}/{number:05d}"
                 crops = random_crops(canvas, self.crops, self.size, source)
+                known = {"source": source, "times": [0.0], "truth": look_of(drawn, self.config)}
                 for index, crop in enumerate(crops):
-                    metadata = encode_metadata({"source": source, "times": [0.0]})
+                    metadata = encode_metadata(known)
                     members = {FRAMES: encode_frames(crop[None]), METADATA: metadata}
                     yield Sample(f"{self.name}-{number:05d}-{index:03d}", source, members)
                 advance(1)
@@ -163,11 +169,12 @@ def render_dead_leaves(canvas: Sequence[int], config: DeadLeavesConfig) -> np.nd
     """
     rng = np.random.default_rng([config.seed, *canvas])
     side = config.size * SUPERSAMPLING
-    grain = _one_over_f(rng, side)
+    look = look_of(canvas, config)
+    grain = _texture(rng, side, look["texture exponent"])
     picture = np.empty((side, side, 3), np.float32)
     bare = np.ones((side, side), bool)
     left_bare = side * side
-    for radius, x, y in _leaves(rng, side):
+    for radius, x, y in _leaves(rng, side, look["smallest leaf"]):
         top, bottom = max(0, int(y - radius)), min(side, int(y + radius) + 2)
         left, right = max(0, int(x - radius)), min(side, int(x + radius) + 2)
         window = (slice(top, bottom), slice(left, right))
@@ -188,9 +195,21 @@ def render_dead_leaves(canvas: Sequence[int], config: DeadLeavesConfig) -> np.nd
     return (np.clip(small, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
-def _leaves(rng: np.random.Generator, side: int) -> np.ndarray:
+def look_of(canvas: Sequence[int], config: DeadLeavesConfig) -> dict[str, float]:
+    """What a canvas draws of its look: the texture's exponent, the smallest radius in pixels.
+
+    The seed of `config` and `canvas`, its (split, number), decide both.
+    """
+    exponent, smallest = np.random.default_rng([config.seed, *canvas, 1]).uniform(0, 1, 2)
+    return {
+        "texture exponent": float(np.interp(exponent, [0, 1], config.exponents)),
+        "smallest leaf": float(np.interp(smallest, [0, 1], config.smallest)),
+    }
+
+
+def _leaves(rng: np.random.Generator, side: int, smallest: float) -> np.ndarray:
     """Radius and centre `[LEAVES, 3]` of leaves with radii of density r^-3, in small pixels."""
-    smallest, largest = SMALLEST * SUPERSAMPLING, LARGEST * side
+    smallest, largest = smallest * SUPERSAMPLING, LARGEST_LEAF * side
     u = rng.uniform(0, 1, LEAVES)
     radius = (smallest**-2 + u * (largest**-2 - smallest**-2)) ** -0.5
     return np.stack([radius, *rng.uniform(0, side, (2, LEAVES))], axis=1).astype(np.float32)
@@ -228,12 +247,14 @@ def _paint(
     return (brightness + shade + roughness * texture)[:, None] + tint
 
 
-def _one_over_f(rng: np.random.Generator, side: int) -> np.ndarray:
-    """A field `[side, side]` of unit variance and amplitude spectrum 1/f, periodic."""
+def _texture(rng: np.random.Generator, side: int, exponent: float) -> np.ndarray:
+    """A field `[side, side]` of unit variance and amplitude spectrum f^-exponent, periodic."""
     vertical, horizontal = np.fft.fftfreq(side)[:, None], np.fft.rfftfreq(side)[None]
     frequency = np.hypot(vertical, horizontal)
     frequency[0, 0] = np.inf
-    field = np.fft.irfft2(np.fft.rfft2(rng.normal(size=(side, side))) / frequency, (side, side))
+    field = np.fft.irfft2(
+        np.fft.rfft2(rng.normal(size=(side, side))) / frequency**exponent, (side, side)
+    )
     normalised: np.ndarray = (field / field.std()).astype(np.float32)
     return normalised
 

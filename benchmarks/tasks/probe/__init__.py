@@ -1,0 +1,1 @@
+"""The task of probes: what frozen features know."""

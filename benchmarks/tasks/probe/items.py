@@ -1,0 +1,129 @@
+"""Labelled clips and images: the user's labels, what a generator knows, and digits."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn.datasets import load_digits
+from torch import Tensor
+
+from data_prep.encoders.base import Encoder
+from data_prep.shards.format import SampleReference, ShardSet
+from data_prep.sources.corpus import SPLITS
+from data_prep.synthetic.balls import labels_of
+from worldmodel.data import EmbeddingClips, Scaler
+from worldmodel.predictor import Clips
+
+LABEL = "label"
+DIGITS = "digits"
+SHARES = (0.6, 0.2)  # of the digits, for training and validation
+
+
+@dataclass(frozen=True)
+class Label:
+    """What a probe has to find: a class, or a number; values `[N]` by split."""
+
+    name: str
+    classes: int | None  # None for a number
+    values: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Items:
+    """Clips or images of one corpus with their labels; sources are the independent samples."""
+
+    name: str
+    clips: dict[str, EmbeddingClips]
+    sources: dict[str, list[str]]
+    labels: list[Label]
+
+
+class KnownClips(EmbeddingClips):
+    """Clips `[N, T, P, D]` that are in memory."""
+
+    def __init__(self, embeddings: Tensor, keys: Sequence[str]):
+        self.embeddings, self.keys = embeddings, list(keys)
+        dim = embeddings.shape[-1]
+        self.scaler = Scaler(torch.zeros(dim), torch.ones(dim))
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def stored(self, index: int) -> tuple[str, Tensor]:
+        """Key and embeddings `[T, P, D]` of a clip."""
+        return self.keys[index], self.embeddings[index]
+
+    def collate(self, samples: list[tuple[str, Tensor]]) -> Clips:
+        """A batch, as it is."""
+        keys, clips = zip(*samples, strict=True)
+        return Clips(torch.stack(clips), list(keys))
+
+
+def labelled(
+    name: str, frames: ShardSet, clips: Mapping[str, EmbeddingClips], most: int | None
+) -> Items:
+    """At most so many items of each split, with every label that all of them have.
+
+    `frames` holds the metadata of the clips, which may know more of them than their samples.
+    """
+    chosen = {split: of_split.some(most) for split, of_split in clips.items()}
+    known = {
+        split: [_labels(frames, sample) for sample in of_split.samples]
+        for split, of_split in chosen.items()
+    }
+    names = [set(labels) for split in SPLITS for labels in known[split]]
+    shared = sorted(set.intersection(*names)) if names else []
+    labels = [
+        _label(label, {s: [one[label] for one in known[s]] for s in SPLITS}) for label in shared
+    ]
+    sources = {split: [s.source for s in of_split.samples] for split, of_split in chosen.items()}
+    return Items(name, chosen, sources, [label for label in labels if label is not None])
+
+
+def digits(encoder: Encoder, size: int, most: int | None) -> Items:
+    """The handwritten digits of scikit-learn as images of this size: real, and with labels."""
+    found = load_digits()
+    order = np.random.default_rng(0).permutation(len(found.target))
+    ends = (np.cumsum(SHARES) * len(order)).astype(int)
+    parts = dict(zip(SPLITS, np.split(order, ends), strict=True))
+    if most is not None:
+        parts = {split: part[:most] for split, part in parts.items()}
+    pixels = torch.from_numpy(found.images).float()[:, None] / 16  # [N, 1, 8, 8]
+    pixels = F.interpolate(pixels, size=(size, size), mode="bicubic").clamp(0, 1)
+    embeddings = encoder.encode(pixels.expand(-1, 3, -1, -1))[:, None]  # [N, 1, P, D]
+    keys = {split: [f"digit-{index:04d}" for index in part] for split, part in parts.items()}
+    return Items(
+        DIGITS,
+        {split: KnownClips(embeddings[part], keys[split]) for split, part in parts.items()},
+        keys,
+        [Label("digit", 10, {split: found.target[part] for split, part in parts.items()})],
+    )
+
+
+def _labels(frames: ShardSet, sample: SampleReference) -> dict[str, Any]:
+    """All that is known of a clip, by name."""
+    metadata = frames.read_metadata(sample)
+    truth, folder = metadata.get("truth"), PurePosixPath(sample.source).parent.name
+    if isinstance(truth, dict):
+        return labels_of(truth, metadata["times"]) if "positions" in truth else truth
+    label = metadata.get(LABEL) or folder
+    return {LABEL: label} if label else {}
+
+
+def _label(name: str, values: dict[str, list[Any]]) -> Label | None:
+    """A label; None where it says nothing, or training lacks a class of the other splits."""
+    if all(isinstance(value, float) for part in values.values() for value in part):
+        if np.ptp(values["train"]) == 0:
+            return None
+        return Label(name, None, {split: np.array(part) for split, part in values.items()})
+    classes = sorted(Counter(values["train"]), key=str)
+    number = {label: index for index, label in enumerate(classes)}
+    if len(classes) < 2 or any(v not in number for part in values.values() for v in part):
+        return None
+    found = {split: np.array([number[v] for v in part]) for split, part in values.items()}
+    return Label(name, len(classes), found)

@@ -1,0 +1,223 @@
+"""Probes: what the frozen features of trained models know, beside floors."""
+
+import dataclasses
+from abc import abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from benchmarks.config import ComparisonConfig, Inputs
+from benchmarks.tasks.contract import Task
+from benchmarks.tasks.denoise.models import MODELS as DENOISERS
+from benchmarks.tasks.next_frame.models import MODELS as PREDICTORS
+from benchmarks.tasks.probe.config import ImageProbeConfig, ProbeConfig, VideoProbeConfig
+
+if TYPE_CHECKING:
+    from benchmarks.reporting.page import Report
+    from benchmarks.reporting.results import Result
+    from benchmarks.reporting.tables import Condition, Table
+    from benchmarks.tasks.probe.features import Views
+    from benchmarks.tasks.probe.items import Items
+    from benchmarks.training.plan import PlannedModel
+    from worldmodel.predictor import Predictor
+
+Config = TypeVar("Config", bound=ComparisonConfig)
+
+
+@dataclass(frozen=True)
+class ProbeData:
+    """The data that models are trained on, and where a run finds its own."""
+
+    data: Any
+    cache: Path
+
+    def describe(self) -> dict[str, Any]:
+        """What the data is, for the result."""
+        described: dict[str, Any] = self.data.describe()
+        return described
+
+
+class ProbeTask(Task[Config, ProbeData], Generic[Config]):
+    """A part of probes; it says where its models come from and what they observe."""
+
+    name: str
+    trained_by: ClassVar[str]
+
+    @abstractmethod
+    def probe(self, config: Config) -> ProbeConfig:
+        """How features are probed."""
+
+    @abstractmethod
+    def given_run(self, config: Config) -> str | None:
+        """The folder of the run whose models are probed, if any."""
+
+    @abstractmethod
+    def items(self, config: ProbeConfig, data: Any) -> "list[Items]":
+        """The labelled corpora."""
+
+    @abstractmethod
+    def views(self, config: ProbeConfig) -> "Views":
+        """What a model observes of an item."""
+
+    @abstractmethod
+    def untrained(self, config: Config, data: Any) -> "Predictor":
+        """A network with fresh weights, as a floor."""
+
+    def prepare(self, config: Config, inputs: Inputs) -> ProbeData:
+        """Make or reuse the shards that models are trained on."""
+        from benchmarks.tasks.registry import load_task
+
+        return ProbeData(load_task(self.trained_by).prepare(config, inputs), inputs.cache)
+
+    def models(self, config: Config, data: Any) -> "list[PlannedModel]":
+        """The models that the configuration names."""
+        from benchmarks.training.plan import plan_models
+
+        return plan_models(self.declared, config, getattr(data, "data", data))
+
+    def run(self, config: Config, data: ProbeData, out: Path, device: str) -> "Result":
+        """Train models, or load those of a run, and probe them."""
+        import torch
+
+        from benchmarks.reporting.results import Result, describe_environment
+        from benchmarks.tasks.probe.found import Found
+        from benchmarks.tasks.probe.measuring import probe_all, probings
+        from benchmarks.training.fit import TrainedModel, train_models
+        from benchmarks.training.loading import load_run
+        from data_prep.errors import InputError
+        from worldmodel.predictor import Setting
+
+        def select(model: TrainedModel) -> Setting:
+            return model.predictors[0].trained_setting()
+
+        probe, used, seen = self.probe(config), config, data.data
+        run = self.given_run(config)
+        if run is not None:
+            loaded = load_run(Path(run), self.trained_by, config.models, data.cache, device)
+            used, seen, models = loaded.config, loaded.data, loaded.models
+            for reason in loaded.skipped:
+                print(f"skipped {reason}")
+        else:
+            models = train_models(self.declared, config, seen, out, device, select)
+        corpora = [items for items in self.items(probe, seen) if items.labels]
+        if not corpora:
+            raise InputError(
+                "no labels: give videos or images in a folder for each class, a list with a "
+                "column label, or an official layout"
+            )
+        untrained = []
+        for seed in used.seeds:
+            torch.manual_seed(seed)
+            untrained.append(self.untrained(used, seen).eval().to(device))
+        probed = probings(models, untrained)
+        places, differences = [], []
+        for items in corpora:
+            rows, compared = probe_all(probed, items, self.views(probe), probe, device)
+            places += rows
+            differences += compared
+        counts = {items.name: {s: len(c) for s, c in items.clips.items()} for items in corpora}
+        return Result(
+            task=self.name,
+            config=dataclasses.asdict(config),
+            seeds=used.seeds,
+            environment=describe_environment(device),
+            data=seen.describe(),
+            details=dataclasses.asdict(Found(counts, places, differences, run)),
+        )
+
+    def headline(self, result: "Result", part: str | None = None) -> "Table":
+        """The scores of every model for every label."""
+        from benchmarks.tasks.probe.report import headline
+
+        return headline(result)
+
+    def documented(self, result: "Result") -> "list[Condition]":
+        """None: the whole result is small."""
+        return []
+
+    def report(self, folder: Path, result: "Result") -> "Report":
+        """Sentences and tables."""
+        from benchmarks.tasks.probe.report import make_report
+
+        return make_report(folder, result)
+
+
+class VideoProbe(ProbeTask[VideoProbeConfig]):
+    """What the features of next-frame models know of videos."""
+
+    name = "probe"
+    config = VideoProbeConfig
+    declared = PREDICTORS
+    trained_by = "next_frame"
+
+    def probe(self, config: VideoProbeConfig) -> ProbeConfig:
+        """How features are probed."""
+        return config.probe
+
+    def given_run(self, config: VideoProbeConfig) -> str | None:
+        """The folder of the run whose models are probed, if any."""
+        return config.run
+
+    def items(self, config: ProbeConfig, data: Any) -> "list[Items]":
+        """The clips of the corpus."""
+        from benchmarks.tasks.probe.items import labelled
+        from data_prep.sources.corpus import SPLITS
+
+        clips = {split: data.clips(split) for split in SPLITS}
+        return [labelled(data.name, data.embeddings, clips, config.max_items)]
+
+    def views(self, config: ProbeConfig) -> "Views":
+        """Whole clips."""
+        from benchmarks.tasks.probe.features import whole_clips
+
+        return whole_clips()
+
+    def untrained(self, config: VideoProbeConfig, data: Any) -> "Predictor":
+        """Transformer++ with fresh weights."""
+        from baselines.config import TransformerPPConfig
+        from baselines.transformer_pp import TransformerPP
+
+        section = config.section("transformer_pp", TransformerPPConfig)
+        return TransformerPP(section, config.backbone, data.encoder.grid, data.encoder.dim)
+
+
+class ImageProbe(ProbeTask[ImageProbeConfig]):
+    """What the features of denoisers know of images."""
+
+    name = "probe/images"
+    config = ImageProbeConfig
+    declared = DENOISERS
+    trained_by = "denoise"
+
+    def probe(self, config: ImageProbeConfig) -> ProbeConfig:
+        """How features are probed."""
+        return config.probe
+
+    def given_run(self, config: ImageProbeConfig) -> str | None:
+        """The folder of the run whose models are probed, if any."""
+        return config.run
+
+    def items(self, config: ProbeConfig, data: Any) -> "list[Items]":
+        """The images of the corpus, and digits."""
+        from benchmarks.tasks.probe.items import digits, labelled
+        from data_prep.sources.corpus import SPLITS
+        from denoise.data import CleanImages
+
+        clips = {split: CleanImages(data.embeddings, split) for split in SPLITS}
+        size = int(data.frames.manifest["arguments"]["size"])
+        own = labelled(data.name, data.embeddings, clips, config.max_items)
+        return [own, digits(data.encoder, size, config.max_items)]
+
+    def views(self, config: ProbeConfig) -> "Views":
+        """Images with noise of each step."""
+        from benchmarks.tasks.probe.features import noisy_images
+
+        return noisy_images(config.noise_steps, config.seed)
+
+    def untrained(self, config: ImageProbeConfig, data: Any) -> "Predictor":
+        """The direct regressor with fresh weights."""
+        from baselines.config import DirectConfig
+        from baselines.direct import DirectDenoiser
+
+        section = config.section("direct", DirectConfig)
+        return DirectDenoiser(section, config.backbone, data.encoder.grid, data.encoder.dim)

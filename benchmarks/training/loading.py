@@ -1,0 +1,69 @@
+"""Load the trained models of a finished run."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.config import Inputs
+from benchmarks.options import parse, to_config
+from benchmarks.reporting.results import RESULTS
+from benchmarks.tasks.registry import load_task
+from benchmarks.training.fit import TrainedModel, train_models, training_folder
+from data_prep.errors import InputError
+from worldmodel.predictor import Setting
+from worldmodel.training import RECORD
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """The configuration, the data and the trained models of a run; `skipped` says why of others."""
+
+    config: Any
+    data: Any
+    models: list[TrainedModel]
+    skipped: list[str]
+
+
+def load_run(folder: Path, task: str, wanted: list[str], cache: Path, device: str) -> LoadedRun:
+    """The models of a finished run of a task, as far as they are among `wanted`.
+
+    Raises:
+        InputError: the folder holds no such run, or one of another version.
+    """
+    if not (folder / RESULTS).is_file():
+        raise InputError(f"{folder}: no finished run; give a folder that holds {RESULTS}")
+    options = parse(["--resume", str(folder)])
+    if options.task != task:
+        raise InputError(f"{folder}: a run of {options.task}; a run of {task} is needed")
+    config, declared = to_config(options), load_task(task).declared
+    specs = {spec.name: spec for spec in declared}
+    chosen, skipped = [], []
+    for name in config.models:
+        spec = specs[name]
+        if spec.config is None or name not in wanted:
+            continue
+        if spec.equal_inference_to is not None:
+            skipped.append(f"{name}: its size depends on a selection that the run does not keep")
+            continue
+        missing = [
+            seed
+            for seed in config.seeds
+            if not (folder / training_folder(name, seed) / RECORD).is_file()
+        ]
+        if missing:
+            raise InputError(f"{folder}: the training of {name} with seed {missing[0]} is missing")
+        chosen.append(name)
+    if not chosen:
+        raise InputError(f"{folder}: none of its models is among {', '.join(wanted)}")
+    config = replace(config, models=chosen)
+    data = load_task(task).prepare(config, Inputs(_path(options.data), {}, cache))
+    models = train_models(declared, config, data, folder, device, _select)
+    return LoadedRun(config, data, models, skipped)
+
+
+def _select(model: TrainedModel) -> Setting:
+    raise AssertionError("no model here depends on a selection")
+
+
+def _path(given: str | None) -> Path | None:
+    return Path(given) if given else None
