@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Literal, Self, TypeVar
 
 from benchmarks.models import ModelSpec
 from data_prep.config import EncoderConfig, require
@@ -50,6 +50,24 @@ class EvaluationConfig:
         for name in ("batch_size", "latency_repeats", "figure_samples"):
             require(getattr(self, name) >= 1, f"evaluation.{name} must be at least 1")
         require_counts(self.counts, "evaluation.counts")
+
+
+@dataclass
+class PerceptionConfig:
+    """The weights of metrics of perception; none is ever fetched.
+
+    Args:
+        lpips_backbone: network on whose features LPIPS is computed.
+        lpips_weights: file of torchvision's weights of that network (null: looked for in torch's
+            cache).
+        i3d: TorchScript file of the I3D network of FVD, which gives 400 features of a video, such
+            as StyleGAN-V's. TorchScript is a program: give a file that you trust (null: no FVD;
+            next frame only).
+    """
+
+    lpips_backbone: Literal["alex", "vgg"] = "alex"
+    lpips_weights: str | None = None
+    i3d: str | None = None
 
 
 @dataclass

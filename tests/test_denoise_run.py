@@ -12,7 +12,7 @@ from PIL import Image
 
 from baselines.classical import BM3D, Wavelet
 from benchmarks.command_line import main
-from benchmarks.measure.metrics import LPIPS_WEIGHTS, lpips, lpips_weights, pixel_mse
+from benchmarks.measure.metrics import pixel_mse
 from benchmarks.models import ModelSpec
 from benchmarks.tasks.denoise.models import MODELS
 from data_prep.config import DeadLeavesConfig, EncoderConfig
@@ -256,25 +256,6 @@ def test_pixel_mse_is_that_of_clipped_images() -> None:
     prediction = torch.full_like(target, 0.5)
     prediction[1] = -3.0
     assert pixel_mse(prediction, target).tolist() == [0.25, 0.0]
-
-
-def test_lpips_is_used_when_its_weights_are_present(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    assert not lpips_weights().is_file()
-    from torchvision.models import alexnet
-
-    torch.manual_seed(0)
-    lpips_weights().parent.mkdir(parents=True)
-    torch.save(alexnet().state_dict(), lpips_weights())
-    assert lpips_weights().name == LPIPS_WEIGHTS
-    target = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    noisy = target + torch.tensor([0.0, 0.3]).view(2, 1, 1, 1) * torch.randn(target.shape)
-    values = lpips(noisy, target)
-    assert values.shape == (2,)
-    assert float(values[0]) == pytest.approx(0, abs=1e-6)
-    assert float(values[1]) > 1e-3
 
 
 def test_trainings_in_processes_are_loaded_like_any_other(finished: Path, tmp_path: Path) -> None:

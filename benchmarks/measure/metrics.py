@@ -1,9 +1,5 @@
 """Quality of predicted embeddings and frames, one value per frame."""
 
-import os
-from functools import cache
-from pathlib import Path
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -11,10 +7,8 @@ from torchmetrics.functional.image import (
     peak_signal_noise_ratio,
     structural_similarity_index_measure,
 )
-from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
 PSNR_CAP = 100.0  # dB; an identical pair would be infinite
-LPIPS_WEIGHTS = "alexnet-owt-7be5be79.pth"
 
 
 def higher_is_better(metric: str) -> bool | None:
@@ -66,25 +60,3 @@ def frame_psnr(prediction: Tensor, target: Tensor) -> Tensor:
 def pixel_mse(prediction: Tensor, target: Tensor) -> Tensor:
     """Mean squared error `[B]` of images `[B, 3, height, width]`, predictions clipped to [0, 1]."""
     return (prediction.clamp(0, 1) - target).square().mean((1, 2, 3))
-
-
-def lpips_weights() -> Path:
-    """Where torchvision keeps the weights that LPIPS needs; they may be absent."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / LPIPS_WEIGHTS
-
-
-def lpips(prediction: Tensor, target: Tensor) -> Tensor:
-    """LPIPS `[B]` (Zhang et al., 2018, AlexNet) of images `[B, 3, height, width]`."""
-    network = _lpips_network(prediction.device)
-    prediction = prediction.clamp(0, 1)
-    with torch.no_grad():
-        values = [network(p[None], t[None]) for p, t in zip(prediction, target, strict=True)]
-    return torch.stack(values).view(-1)
-
-
-@cache
-def _lpips_network(device: torch.device) -> LearnedPerceptualImagePatchSimilarity:
-    # torchvision loads its weights by pickle unless it is forced not to.
-    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
-    network = LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True)
-    return network.to(device)

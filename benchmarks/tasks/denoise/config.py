@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from benchmarks.config import ComparisonConfig, EvaluationConfig, require_models
+from benchmarks.config import ComparisonConfig, EvaluationConfig, PerceptionConfig, require_models
 from benchmarks.tasks.denoise.models import MODELS
 from data_prep.config import DeadLeavesConfig, ImagesConfig, require
 from denoise.config import CorruptionConfig
@@ -43,6 +43,7 @@ class DenoiseConfig(ComparisonConfig):
     dead_leaves: DeadLeavesConfig = field(default_factory=DeadLeavesConfig)
     corruption: CorruptionConfig = field(default_factory=CorruptionConfig)
     evaluation: DenoiseEvaluationConfig = field(default_factory=DenoiseEvaluationConfig)
+    perception: PerceptionConfig = field(default_factory=PerceptionConfig)
     models: list[str] = field(default_factory=lambda: [spec.name for spec in MODELS])
 
     def __post_init__(self) -> None:

@@ -13,7 +13,8 @@ from benchmarks.measure.costs import count_flops
 from benchmarks.measure.energies import energy_metrics, energy_scores
 from benchmarks.measure.evaluation import CostCall, Judge, spread, write_pictures
 from benchmarks.measure.intervals import pooled_psnr
-from benchmarks.measure.metrics import frame_quality, lpips, lpips_weights, pixel_mse
+from benchmarks.measure.metrics import frame_quality, pixel_mse
+from benchmarks.measure.perception import Perception
 from benchmarks.measure.scores import (
     Scores,
     Values,
@@ -36,9 +37,15 @@ ImageScores = Scores[ImageCondition]
 class ImageJudge(Judge[ImageCondition]):
     """Judges denoisers on the validation and test images of a run, under every corruption."""
 
-    def __init__(self, config: DenoiseEvaluationConfig, data: DenoiseData, device: str):
+    def __init__(
+        self,
+        config: DenoiseEvaluationConfig,
+        data: DenoiseData,
+        device: str,
+        perception: Perception,
+    ):
         self.config, self.data, self.device = config, data, device
-        self.has_lpips = lpips_weights().is_file()
+        self.perception = perception
         validation = data.validation_set.first(config.validation_images)
         self.sets = {VALIDATION: validation} | data.test_sets
         self.first_set = next(iter(data.test_sets))
@@ -163,8 +170,8 @@ class ImageJudge(Judge[ImageCondition]):
         quality = frame_quality(prediction[:, None], truth[:, None])
         scores = {name: value[:, 0] for name, value in quality.items()}
         scores["mse"] = pixel_mse(prediction, truth)
-        if self.has_lpips:
-            scores["lpips"] = lpips(prediction, truth)
+        if self.perception.lpips is not None:
+            scores["lpips"] = self.perception.lpips(prediction, truth)
         if trajectory.energies is not None:
             clean = self.data.encoder.encode(truth)[:, None]  # [B, 1, P, D]
             scores |= {name: v[:, 0] for name, v in energy_scores(trajectory, clean).items()}

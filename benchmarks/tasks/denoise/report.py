@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from benchmarks.measure.perception import perception_columns
 from benchmarks.reporting.page import Report, Section, bullets
 from benchmarks.reporting.results import Result
 from benchmarks.reporting.tables import (
@@ -162,9 +163,7 @@ def published_table(result: Result) -> Table:
 
 def _columns(result: Result) -> list[Column]:
     columns = [("PSNR dB", "psnr", 2), ("SSIM", "ssim", 3), ("pooled PSNR", "psnr_pooled", 2)]
-    if any("lpips" in row.metrics for model in result.models for row in model.rows[:1]):
-        columns.append(("LPIPS", "lpips", 3))
-    return columns
+    return columns + perception_columns(result.data.get("perception", {}))
 
 
 def _references(result: Result) -> list[str]:

@@ -10,6 +10,7 @@ from benchmarks.tasks.denoise.config import DenoiseConfig
 from benchmarks.tasks.denoise.models import MODELS
 
 if TYPE_CHECKING:
+    from benchmarks.measure.perception import Perception
     from benchmarks.reporting.page import Report
     from benchmarks.reporting.results import Result
     from benchmarks.reporting.tables import Condition, Table
@@ -43,6 +44,7 @@ class Denoise(Task[DenoiseConfig, "DenoiseData"]):
         from baselines.direct import DirectDenoiser
         from benchmarks.measure.energies import PAIR
         from benchmarks.measure.evaluation import judge_models, selected_setting
+        from benchmarks.measure.perception import Perception
         from benchmarks.measure.scores import write_values
         from benchmarks.reporting.results import Result, describe_environment
         from benchmarks.tasks.denoise.evaluation import ImageJudge, compare_all
@@ -50,8 +52,9 @@ class Denoise(Task[DenoiseConfig, "DenoiseData"]):
         from denoise.model import Denoiser
         from worldmodel.predictor import Predictor, Setting
 
-        skipped = _say_what_is_skipped(config)
-        judge = ImageJudge(config.evaluation, data, device)
+        perception = Perception(config.perception, device)
+        skipped = _say_what_is_skipped(config, perception)
+        judge = ImageJudge(config.evaluation, data, device, perception)
 
         def select(model: TrainedModel) -> Setting:
             condition = judge.selecting(judge.trained_condition)
@@ -69,6 +72,7 @@ class Denoise(Task[DenoiseConfig, "DenoiseData"]):
         judged = judge_models(trained, judge, config.evaluation, unit, device, traits)
         shown = {m.name: (m.predictors[0], judged.scores[m.name]) for m in trained}
         described = {"corruptions": _describe_corruptions(judge), "skipped": skipped}
+        described["perception"] = perception.describe()
         return Result(
             task="denoise",
             config=dataclasses.asdict(config),
@@ -107,15 +111,13 @@ class Denoise(Task[DenoiseConfig, "DenoiseData"]):
         return make_report(folder, result)
 
 
-def _say_what_is_skipped(config: DenoiseConfig) -> list[str]:
+def _say_what_is_skipped(config: DenoiseConfig, perception: "Perception") -> list[str]:
     from rich.console import Console
 
-    from benchmarks.measure.metrics import lpips_weights
     from benchmarks.training.plan import skipped_models
 
     skipped = skipped_models(MODELS, config)
-    if not lpips_weights().is_file():
-        skipped.append(f"LPIPS: its weights are not on this machine ({lpips_weights().name})")
+    skipped += perception.skipped
     for line in skipped:
         Console(stderr=True).print(f"skipped {line}", highlight=False, markup=False)
     return skipped

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from benchmarks.config import ComparisonConfig, EvaluationConfig, require_models
+from benchmarks.config import ComparisonConfig, EvaluationConfig, PerceptionConfig, require_models
 from benchmarks.tasks.next_frame.models import MODELS
 from data_prep.config import BouncingBallsConfig, CorpusConfig, require
 
@@ -38,6 +38,7 @@ class NextFrameConfig(ComparisonConfig):
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     balls: BouncingBallsConfig = field(default_factory=BouncingBallsConfig)
     evaluation: NextFrameEvaluationConfig = field(default_factory=NextFrameEvaluationConfig)
+    perception: PerceptionConfig = field(default_factory=PerceptionConfig)
     models: list[str] = field(default_factory=lambda: [spec.name for spec in MODELS])
 
     def __post_init__(self) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from benchmarks.measure.energies import energy_metrics, energy_scores
 from benchmarks.measure.evaluation import CostCall, Judge, spread, write_pictures
 from benchmarks.measure.intervals import skill
 from benchmarks.measure.metrics import cosine, embedding_errors, frame_quality
+from benchmarks.measure.perception import Perception
 from benchmarks.measure.scores import (
     Scores,
     Values,
@@ -28,6 +30,7 @@ from benchmarks.reporting.results import Comparison, Metric
 from benchmarks.tasks.next_frame.conditions import JUDGED, SELECTING, FrameCondition
 from benchmarks.tasks.next_frame.config import NextFrameEvaluationConfig
 from benchmarks.tasks.next_frame.data import NextFrameData
+from benchmarks.tasks.next_frame.distances import RolloutDistances
 from worldmodel.data import loader_workers, ordered_batches
 from worldmodel.predictor import Clips, Predictor, Setting, Trajectory
 
@@ -41,7 +44,8 @@ class FrameJudge(Judge[FrameCondition]):
     """Judges predictors on the held-out splits of a run's data.
 
     `copy_last` is the model against which skill is measured. All settings are judged
-    teacher-forced; rollouts are run at the selected and the trained setting.
+    teacher-forced; rollouts are run at the selected and the trained setting, and by `perception`,
+    if any, too.
     """
 
     conditions = (SELECTING, *JUDGED)
@@ -52,8 +56,10 @@ class FrameJudge(Judge[FrameCondition]):
         data: NextFrameData,
         copy_last: Predictor,
         device: str,
+        perception: Perception | None = None,
     ):
         self.config, self.data, self.device = config, data, device
+        self.perception = perception
         self.quality = PIXELS if data.encoder.decodable else EMBEDDINGS
         self.chosen = {
             split: _chosen(len(data.clips(split)), config.max_clips)
@@ -77,22 +83,30 @@ class FrameJudge(Judge[FrameCondition]):
     ) -> list[dict[str, np.ndarray]]:
         """Every metric per video `[videos]`, for each setting."""
         clips, chosen = self.data.clips(condition.split), self.chosen[condition.split]
-        judge = self._rollouts if condition.protocol == "rollout" else self._teacher_forced
+        sources = [clips.samples[index].source for index in chosen]
+        distances = None
+        if condition.protocol == "rollout":
+            i3d = self.perception.i3d if self.perception else None
+            distances = RolloutDistances(sources, self.data.encoder.dim, len(settings), i3d)
         parts: list[list[dict[str, Tensor]]] = []
         workers, done = loader_workers(self.device), 0
         for stored in ordered_batches(clips, self.config.batch_size, workers, chosen):
             batch: Clips = stored.to(self.device)
-            indices = chosen[done : done + len(batch.keys)]
-            done += len(indices)
+            places = range(done, done + len(batch.keys))
+            done = places.stop
+            indices = chosen[places.start : places.stop]
             truth = self.data.truth(condition.split, indices, batch.embeddings)
-            parts.append(judge(predictor, settings, batch, truth))
-        sources = [clips.samples[index].source for index in chosen]
+            if distances is None:
+                parts.append(self._teacher_forced(predictor, settings, batch, truth))
+            else:
+                parts.append(self._rollouts(predictor, settings, batch, truth, distances, places))
         return [
             {
                 name: mean_by_source(torch.cat([scores[name] for scores in of_setting]), sources)
                 for name in of_setting[0]
             }
-            for of_setting in zip(*parts, strict=True)
+            | (distances.values(number) if distances is not None else {})
+            for number, of_setting in enumerate(zip(*parts, strict=True))
         ]
 
     def metrics(self, values: Values, condition: FrameCondition) -> dict[str, Metric]:
@@ -116,6 +130,15 @@ class FrameJudge(Judge[FrameCondition]):
         """FLOPs of one forward pass of the plain baseline over a clip: the unit of all models."""
         context, plain = self._single_clip().frames(0, -1), plain.to(self.device)
         return count_flops(lambda: plain.predict(context, plain.trained_setting()))
+
+    def describe_perception(self) -> dict[str, Any]:
+        """By which weights, and on what, the metrics of perception were computed."""
+        if self.perception is None:
+            return {}
+        frames = self.config.context_frames + self.config.horizon
+        height, width = self.data.decode(self._single_clip().embeddings[:, :1]).shape[-2:]
+        videos = f"{len(self.chosen['test'])} clips of {frames} frames, {height}x{width}"
+        return self.perception.describe() | {"videos": f"{videos}, {self.device}"}
 
     def write_pictures(
         self, out: Path, models: Mapping[str, tuple[Predictor, Setting]]
@@ -161,19 +184,39 @@ class FrameJudge(Judge[FrameCondition]):
         return metrics
 
     def _rollouts(
-        self, predictor: Predictor, settings: Sequence[Setting], batch: Clips, truth: Tensor | None
+        self,
+        predictor: Predictor,
+        settings: Sequence[Setting],
+        batch: Clips,
+        truth: Tensor | None,
+        distances: RolloutDistances,
+        places: range,
     ) -> list[dict[str, Tensor]]:
-        return [self._rollout_scores(predictor, setting, batch, truth) for setting in settings]
+        """Scores of the clips at `places` of the split; what is no mean goes to `distances`."""
+        start, end = self.config.context_frames, self.config.context_frames + self.config.horizon
+        videos = None if truth is None else truth[:, :end]
+        distances.add_truth(places, batch.embeddings[:, start:end], videos)
+        found = []
+        for number, setting in enumerate(settings):
+            prediction = predictor.rollout(batch.frames(0, start), end - start, setting)
+            decoded = None if truth is None else self.data.decode(prediction)
+            found.append(self._rollout_scores(prediction, decoded, batch, truth))
+            if decoded is not None and truth is not None:
+                videos = torch.cat([truth[:, :start], decoded], dim=1)
+            distances.add(number, places, prediction, videos)
+        return found
 
     def _rollout_scores(
-        self, predictor: Predictor, setting: Setting, batch: Clips, truth: Tensor | None
+        self, prediction: Tensor, decoded: Tensor | None, batch: Clips, truth: Tensor | None
     ) -> dict[str, Tensor]:
+        """Scores of rollouts `[B, T, P, D]`, and of their `decoded` frames."""
         start, horizon = self.config.context_frames, self.config.horizon
-        prediction = predictor.rollout(batch.frames(0, start), horizon, setting)
         target = slice(start, start + horizon)
-        scores = self._quality(
-            prediction, batch.embeddings[:, target], None if truth is None else truth[:, target]
-        )
+        seen = None if truth is None else truth[:, target]
+        scores = self._quality(prediction, batch.embeddings[:, target], seen, decoded)
+        if decoded is not None and seen is not None and self.perception and self.perception.lpips:
+            lpips = self.perception.lpips(decoded.flatten(0, 1), seen.flatten(0, 1))
+            scores["lpips"] = lpips.view(decoded.shape[:2])
         metrics = {name: value.mean(1) for name, value in scores.items()}
         for ahead in range(horizon):
             name = self.quality.metric
@@ -181,12 +224,18 @@ class FrameJudge(Judge[FrameCondition]):
         return metrics
 
     def _quality(
-        self, prediction: Tensor, target: Tensor, truth: Tensor | None
+        self,
+        prediction: Tensor,
+        target: Tensor,
+        truth: Tensor | None,
+        decoded: Tensor | None = None,
     ) -> dict[str, Tensor]:
         errors = embedding_errors(prediction, target)
         if truth is None:
             return errors | {"cosine": cosine(prediction, target)}
-        return errors | frame_quality(self.data.decode(prediction), truth)
+        return errors | frame_quality(
+            self.data.decode(prediction) if decoded is None else decoded, truth
+        )
 
     def _single_clip(self) -> Clips:
         key, embeddings = self.data.clips("test")[0]

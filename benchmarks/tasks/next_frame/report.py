@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from benchmarks.measure.perception import perception_columns
 from benchmarks.reporting.answers import answers
 from benchmarks.reporting.page import Report, Section, bullets
 from benchmarks.reporting.quality import PIXELS, Quality, quality_of
@@ -26,7 +27,7 @@ from benchmarks.reporting.tables import (
     training_table,
 )
 from benchmarks.tasks.next_frame.animation import write_animation
-from benchmarks.tasks.next_frame.conditions import ROLLOUT, TEACHER_FORCED
+from benchmarks.tasks.next_frame.conditions import FRECHET, ROLLOUT, TEACHER_FORCED
 from benchmarks.tasks.next_frame.figures import draw_figures
 
 PROTOCOLS: list[tuple[str, Condition]] = [
@@ -57,7 +58,8 @@ def make_report(folder: Path, result: Result) -> Report:
         Section("Data", [_description(result)]),
     ]
     for title, condition in PROTOCOLS:
-        tables = [quality_table(result, condition, columns), cost_table(result, condition)]
+        more = _rollout_columns(result) if condition == ROLLOUT else []
+        tables = [quality_table(result, condition, columns + more), cost_table(result, condition)]
         sections.append(Section(f"{title}, test split", [*tables]))
     beside = [(f"rollout {quality.title}", ROLLOUT)]
     thinking = settings_table(result, TEACHER_FORCED, columns[:1], beside)
@@ -76,6 +78,14 @@ def make_report(folder: Path, result: Result) -> Report:
     ]
     figures = [*draw_figures(folder, result), *write_animation(folder, result)]
     return Report("Next-frame prediction", sections, figures, shown, sentences)
+
+
+def _rollout_columns(result: Result) -> list[Column]:
+    """The metrics of perception of rollouts that were computed."""
+    columns = perception_columns(result.data.get("perception") or {})
+    if any(FRECHET in row.metrics for model in result.models for row in model.rows):
+        columns.append(("Frechet, embeddings", FRECHET, 3))
+    return columns
 
 
 def headline(result: Result) -> Table:
@@ -168,4 +178,9 @@ def _provenance(result: Result) -> list[str]:
         f"The number of thinking steps is the fewest within {near} on validation. "
         "Rollouts are run at that number and at the number used in training. "
         "Skill is 1 - MSE / MSE of `copy_last`, on scaled embeddings.",
+        "The Frechet distance is that between Gaussians of the patch embeddings of true and "
+        "predicted frames, its bias at this count removed by a jackknife over videos. FVD is the "
+        "plain distance of I3D's features of whole clips, observed frames and rollout: it has the "
+        "bias of its count, so compare it at the same count only.",
+        *(f"Skipped {line}." for line in (result.data.get("perception") or {}).get("skipped", [])),
     ]

@@ -1,6 +1,7 @@
 """Next-frame prediction: train every model, judge them alike, say what holds."""
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,7 @@ class NextFrame(Task[NextFrameConfig, "NextFrameData"]):
         from baselines.trivial import CopyLast
         from benchmarks.measure.energies import PAIR
         from benchmarks.measure.evaluation import judge_models, selected_setting
+        from benchmarks.measure.perception import Perception
         from benchmarks.measure.scores import write_values
         from benchmarks.reporting.results import Result, describe_environment
         from benchmarks.tasks.next_frame.conditions import JUDGED, METRICS, PLACES
@@ -55,7 +57,13 @@ class NextFrame(Task[NextFrameConfig, "NextFrameData"]):
         from benchmarks.training.fit import TrainedModel, train_models, training_logs
         from worldmodel.predictor import Setting
 
-        judge = FrameJudge(config.evaluation, data, CopyLast(), device)
+        frames = config.evaluation.context_frames + config.evaluation.horizon
+        perception = None
+        if data.encoder.decodable:
+            perception = Perception(config.perception, device, frames)
+            for line in perception.skipped:
+                print(f"skipped {line}", file=sys.stderr)
+        judge = FrameJudge(config.evaluation, data, CopyLast(), device, perception)
 
         def select(model: TrainedModel) -> Setting:
             counts = config.evaluation.counts
@@ -79,7 +87,8 @@ class NextFrame(Task[NextFrameConfig, "NextFrameData"]):
             config=dataclasses.asdict(config),
             seeds=config.seeds,
             environment=describe_environment(device),
-            data=data.describe() | {"encoder_ceiling": encoder_ceiling(data)},
+            data=data.describe()
+            | {"encoder_ceiling": encoder_ceiling(data), "perception": judge.describe_perception()},
             models=judged.models,
             comparisons=compare_first(judged.scores),
             files={
