@@ -1,9 +1,11 @@
 """What a run would train, cost and hold in memory, found out without data, time or memory."""
 
+import multiprocessing
 import os
 import warnings
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -111,17 +113,12 @@ def dry_run(
     data = ImaginedData.of(config)
     with warnings.catch_warnings(action="ignore"), imagined():
         planned = [model for model in task.models(config, data) if model.steps]
-        outlines: list[Outline] = []
-        known: dict[tuple[object, ...], Outline] = {}
-        for model in track(planned, "models", console=Console(stderr=True), transient=True):
-            same = _cost_key(model)
-            if same not in known:
-                known[same] = outline(model, config, data)
-            found = known[same]
-            flops = found.training_flops * model.steps // found.steps
-            outlines.append(
-                replace(found, name=model.name, steps=model.steps, training_flops=flops)
-            )
+    known = _outlines({_cost_key(model): model for model in planned}, config, data)
+    outlines = []
+    for model in planned:
+        found = known[_cost_key(model)]
+        flops = found.training_flops * model.steps // found.steps
+        outlines.append(replace(found, name=model.name, steps=model.steps, training_flops=flops))
     sentences = [
         f"Encoder: {config.encoder.name}, {data.encoder.grid[0]}x{data.encoder.grid[1]} patches of "
         f"width {data.encoder.dim}.",
@@ -131,6 +128,26 @@ def dry_run(
     ]
     section = Section("What would be trained", [_table(outlines, len(config.seeds))])
     print_report(console, Report("Dry run", [], [], [section], sentences))
+
+
+def _outlines(
+    models: dict[tuple[object, ...], PlannedModel], config: ComparisonConfig, data: ImaginedData
+) -> dict[tuple[object, ...], Outline]:
+    """What each model would cost; several are imagined at once, each in a process."""
+    context = multiprocessing.get_context("spawn")
+    console = Console(stderr=True)
+    with ProcessPoolExecutor(min(len(models), os.cpu_count() or 1), context) as pool:
+        jobs = {key: pool.submit(_imagine, model, config, data) for key, model in models.items()}
+        shown = track(jobs.items(), "models", console=console, transient=True)
+        return {key: job.result() for key, job in shown}
+
+
+def _imagine(planned: PlannedModel, config: ComparisonConfig, data: ImaginedData) -> Outline:
+    """In a process of its own."""
+    torch.set_num_threads(1)
+    cumulative_alphas()  # kept for ever, so it must not be imagined
+    with warnings.catch_warnings(action="ignore"), imagined():
+        return outline(planned, config, data)
 
 
 def _cost_key(planned: PlannedModel) -> tuple[object, ...]:
