@@ -65,7 +65,7 @@ def _dispatch(options: Namespace, arguments: list[str]) -> int:
     config = to_config(options)
     if options.get("dry_run"):
         return _dry_run(options, config)
-    if launches(config):
+    if launches(config) and not load_task(options.task).starts_runs:
         return launch(config.training.devices, arguments)
     return _run(options, config, _without_places(arguments))
 
@@ -118,6 +118,8 @@ def _dry_run(options: Namespace, config: Any) -> int:
 def _run(options: Namespace, config: Any, added: list[str]) -> int:
     inputs = _inputs(options)
     training = getattr(config, "training", None)
+    if load_task(options.task).starts_runs:
+        training = None
     if training is None or training.devices * training.nodes == 1:
         return _run_in(options, config, inputs, added, int(time.time()))
     from worldmodel.processes import joined

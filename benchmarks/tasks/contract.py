@@ -37,11 +37,13 @@ class Task(ABC, Generic[Config, Data]):
         config: configuration class of the task, free of torch.
         declared: models of the task, in the order of its tables; none for a task without training.
         reserved_test_sets: names of the task's own test sets; None where `--test` is not offered.
+        starts_runs: whether the task starts runs of other tasks, which use the devices themselves.
     """
 
     config: ClassVar[type]
     declared: ClassVar[Sequence[ModelSpec]] = ()
     reserved_test_sets: ClassVar[Sequence[str] | None] = None
+    starts_runs: ClassVar[bool] = False
 
     @abstractmethod
     def prepare(self, config: Config, inputs: Inputs) -> Data:

@@ -105,3 +105,8 @@ class Found:
     ratios: list[Ratio]
     contrasts: list[Contrast]
     failed: dict[str, str]
+
+    def fit_of(self, ratio: Ratio, model: str) -> Fit:
+        """The fit of one of the two models of a ratio."""
+        key = (ratio.variant, model, ratio.axis, ratio.form)
+        return next(f for f in self.fits if (f.variant, f.model, f.axis, f.form) == key)

@@ -4,15 +4,11 @@ from pathlib import Path
 
 from benchmarks.measure.power_law import HUBER, STARTS
 from benchmarks.reporting.page import Report, Section, bullets
-from benchmarks.reporting.results import Metric, Result, typed
-from benchmarks.reporting.tables import Table, environment_lines, interval, number, seeds_text
+from benchmarks.reporting.results import Result, typed
+from benchmarks.reporting.tables import Table, environment_lines, interval, number
 from benchmarks.tasks.scaling.figures import draw_figures
-from benchmarks.tasks.scaling.found import PURE, WITH_FLOOR, Contrast, Fit, Found, Ratio
-from benchmarks.tasks.scaling.points import PARAMETERS
-
-# Exponent of the EBT over that of Transformer++, against width and against parameters
-# (arXiv 2507.02092, section 4.2); one training seed, no interval.
-PUBLISHED = {"width": 1.34, PARAMETERS: 1.34}
+from benchmarks.tasks.scaling.found import PURE, WITH_FLOOR, Found
+from benchmarks.tasks.scaling.verdicts import verdicts
 
 
 def make_report(folder: Path, result: Result) -> Report:
@@ -42,98 +38,12 @@ def headline(result: Result) -> Table:
     header += ["x", "law", "model", "exponent", "beside", "exponent", "ratio of exponents"]
     rows = []
     for ratio in found.ratios:
-        a, b = (_fit_of(found, ratio, model) for model in (ratio.a, ratio.b))
+        a, b = (found.fit_of(ratio, model) for model in (ratio.a, ratio.b))
         said = interval(ratio.ratio, 2) if ratio.ratio else "refused"
         cells = [ratio.variant] if several else []
         cells += [ratio.axis, ratio.form, f"`{a.model}`", interval(a.exponent, 3)]
         rows.append([*cells, f"`{b.model}`", interval(b.exponent, 3), said])
     return header, rows
-
-
-def verdicts(result: Result, found: Found) -> list[str]:
-    """What the sweep was made for, in words."""
-    main = found.ratios[0].axis if found.ratios else found.axis
-    sentences = []
-    for ratio in found.ratios:
-        if ratio.axis == main:
-            sentences += _ratio_sentences(ratio, found)
-    sentences += [_contrast_sentence(one, found, main) for one in found.contrasts]
-    sentences += [f"{name} is missing: {reason}." for name, reason in found.failed.items()]
-    sentences.append(
-        "Losses are test Smooth-L1 on scaled embeddings at the setting that validation selects. "
-        f"Intervals are 95 % percentiles of {found.replicates} bootstrap replicates over test "
-        f"videos and training seeds; they rest on {seeds_text(result)}."
-    )
-    return sentences
-
-
-def _ratio_sentences(ratio: Ratio, found: Found) -> list[str]:
-    where = f"{ratio.variant}: " if ratio.variant else ""
-    law = f"L = {ratio.form} against {ratio.axis}"
-    if ratio.ratio is None:
-        return [f"{where}{law} is refused. {ratio.refused}."]
-    a, b = (_fit_of(found, ratio, model) for model in (ratio.a, ratio.b))
-    said = (
-        f"{where}{law}: the exponent of {ratio.a} is {interval(a.exponent, 3)}, that of {ratio.b} "
-        f"{interval(b.exponent, 3)}. {_faster(ratio)}"
-    )
-    if ratio.axis in PUBLISHED:
-        said += f" {_beside_published(ratio.ratio, PUBLISHED[ratio.axis])}"
-    sentences = [said, *(f"{where}{f.model}: {doubt}." for f in (a, b) for doubt in f.doubts)]
-    if ratio.crossing is not None:
-        sentences.append(where + _crossing(ratio, ratio.crossing))
-    return sentences
-
-
-def _faster(ratio: Ratio) -> str:
-    found = ratio.ratio
-    assert found is not None
-    said = f"Their ratio is {interval(found, 2)}: the loss of {ratio.a} falls"
-    if found.low > 1:
-        return f"{said} surely faster."
-    return (
-        f"{said} surely more slowly." if found.high < 1 else f"{said} not surely at another rate."
-    )
-
-
-def _beside_published(found: Metric, published: float) -> str:
-    if found.low <= published <= found.high:
-        return f"The published ratio, {published}, lies within the interval."
-    side = "above" if published > found.high else "below"
-    return f"The published ratio, {published}, lies {side} it."
-
-
-def _crossing(ratio: Ratio, place: Metric) -> str:
-    outside = not ratio.lowest <= place.mean <= ratio.highest
-    said = (
-        f"the curves of {ratio.a} and {ratio.b} cross at {ratio.axis} {place.mean:.3g} "
-        f"[{place.low:.3g}, {place.high:.3g}]"
-    )
-    if outside:
-        factor = max(place.mean / ratio.highest, ratio.lowest / place.mean)
-        return (
-            f"EXTRAPOLATED beyond the measured range by a factor of {factor:.3g}: {said}; no "
-            "point was measured there."
-        )
-    return f"{_capital(said)}, within the measured range."
-
-
-def _contrast_sentence(one: Contrast, found: Found, main: str) -> str:
-    """Whether one variant changes the ratio of exponents against another."""
-    said = (
-        f"L = {one.form}: the ratio of the exponents of {one.a} and {one.b} in {one.first} is "
-        f"{interval(one.ratio, 2)} times that in {one.second}"
-    )
-    if one.ratio.low > 1:
-        return f"{said}: {one.first} surely raises it."
-    if one.ratio.high < 1:
-        return f"{said}: {one.first} surely lowers it."
-    return f"{said}: it does not surely change it."
-
-
-def _fit_of(found: Found, ratio: Ratio, model: str) -> Fit:
-    key = (ratio.variant, model, ratio.axis, ratio.form)
-    return next(f for f in found.fits if (f.variant, f.model, f.axis, f.form) == key)
 
 
 _FITS = (
@@ -216,7 +126,3 @@ def _checklist(result: Result, found: Found) -> list[str]:
         "Every point is a next-frame run of its own below `points/`, with its report, and "
         "`point.yaml` repeats it alone: `python benchmarks/run.py --config point.yaml`.",
     ]
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -58,6 +58,7 @@ class Scaling(Task[ScalingConfig, ScalingData]):
 
     config = ScalingConfig
     declared = MODELS
+    starts_runs = True
 
     def prepare(self, config: ScalingConfig, inputs: Inputs) -> ScalingData:
         """Make or reuse the shards that the options describe; points may change them."""

@@ -1,0 +1,134 @@
+"""What a sweep says, in words."""
+
+import numpy as np
+
+from benchmarks.measure.power_law import fit_power_law
+from benchmarks.reporting.results import Metric, Result
+from benchmarks.reporting.tables import interval, seeds_text
+from benchmarks.tasks.scaling.found import Contrast, Found, Ratio
+from benchmarks.tasks.scaling.points import PARAMETERS, unreachable_loss
+
+# Exponent of the EBT over that of Transformer++, against width and against parameters
+# (arXiv 2507.02092, section 4.2); one training seed, no interval.
+PUBLISHED = {"width": 1.34, PARAMETERS: 1.34}
+# Widths of its sizes, and numbers of a frame, whose candidate starts as noise.
+PUBLISHED_WIDTHS, PUBLISHED_NUMBERS = (128, 256, 384, 768, 1024, 1536, 2048), 3136
+
+
+def verdicts(result: Result, found: Found) -> list[str]:
+    """What the sweep was made for, in words."""
+    main = found.ratios[0].axis if found.ratios else found.axis
+    sentences = []
+    for ratio in found.ratios:
+        if ratio.axis == main:
+            sentences += _ratio_sentences(ratio, found)
+    sentences += [_contrast_sentence(one) for one in found.contrasts]
+    sentences += _unreachable_sentences(found)
+    sentences += [f"{name} is missing: {reason}." for name, reason in found.failed.items()]
+    sentences.append(
+        "Losses are test Smooth-L1 on scaled embeddings at the setting that validation selects. "
+        f"Intervals are 95 % percentiles of {found.replicates} bootstrap replicates over test "
+        f"videos and training seeds; they rest on {seeds_text(result)}."
+    )
+    return sentences
+
+
+def _ratio_sentences(ratio: Ratio, found: Found) -> list[str]:
+    where = f"{ratio.variant}: " if ratio.variant else ""
+    law = f"L = {ratio.form} against {ratio.axis}"
+    if ratio.ratio is None:
+        return [f"{where}{law} is refused. {ratio.refused}."]
+    a, b = (found.fit_of(ratio, model) for model in (ratio.a, ratio.b))
+    said = (
+        f"{where}{law}: the exponent of {ratio.a} is {interval(a.exponent, 3)}, that of {ratio.b} "
+        f"{interval(b.exponent, 3)}. {_faster(ratio)}"
+    )
+    if ratio.axis in PUBLISHED:
+        said += f" {_beside_published(ratio.ratio, PUBLISHED[ratio.axis])}"
+    sentences = [said, *(f"{where}{f.model}: {doubt}." for f in (a, b) for doubt in f.doubts)]
+    if ratio.crossing is not None:
+        sentences.append(where + _crossing(ratio, ratio.crossing))
+    return sentences
+
+
+def _faster(ratio: Ratio) -> str:
+    found = ratio.ratio
+    assert found is not None
+    said = f"Their ratio is {interval(found, 2)}: the loss of {ratio.a} falls"
+    if found.low > 1:
+        return f"{said} surely faster."
+    return (
+        f"{said} surely more slowly." if found.high < 1 else f"{said} not surely at another rate."
+    )
+
+
+def _beside_published(found: Metric, published: float) -> str:
+    if found.low <= published <= found.high:
+        return f"The published ratio, {published}, lies within the interval."
+    side = "above" if published > found.high else "below"
+    return f"The published ratio, {published}, lies {side} it."
+
+
+def _crossing(ratio: Ratio, place: Metric) -> str:
+    outside = not ratio.lowest <= place.mean <= ratio.highest
+    said = (
+        f"the curves of {ratio.a} and {ratio.b} cross at {ratio.axis} {place.mean:.3g} "
+        f"[{place.low:.3g}, {place.high:.3g}]"
+    )
+    if outside:
+        factor = max(place.mean / ratio.highest, ratio.lowest / place.mean)
+        return (
+            f"EXTRAPOLATED beyond the measured range by a factor of {factor:.3g}: {said}; no "
+            "point was measured there."
+        )
+    return f"{_capital(said)}, within the measured range."
+
+
+def _contrast_sentence(one: Contrast) -> str:
+    """Whether one variant changes the ratio of exponents against another."""
+    said = (
+        f"L = {one.form}: the ratio of the exponents of {one.a} and {one.b} in {one.first} is "
+        f"{interval(one.ratio, 2)} times that in {one.second}"
+    )
+    if one.ratio.low > 1:
+        return f"{said}: {one.first} surely raises it."
+    if one.ratio.high < 1:
+        return f"{said}: {one.first} surely lowers it."
+    return f"{said}: it does not surely change it."
+
+
+def _unreachable_sentences(found: Found) -> list[str]:
+    """What a projection of the candidate leaves, and how near to it the losses stand."""
+    sentences = []
+    for variant, model in dict.fromkeys((p.variant, p.model) for p in found.points):
+        own = [p for p in found.points if (p.variant, p.model) == (variant, model)]
+        left = [(p.x[found.axis], p.unreachable, p.loss.mean) for p in own if p.unreachable]
+        if found.axis != "width" or len(left) < 2 or len(left) < len(own):
+            continue
+        widths, floors, losses = (np.array(column) for column in zip(*left, strict=True))
+        times = losses / floors
+        where = f"{variant}: " if variant else ""
+        sentences.append(
+            f"{where}the projection of the candidate onto the width leaves {model} a loss of "
+            f"{floors[0]:.3f} at width {widths[0]:.0f} and {floors[-1]:.3f} at {widths[-1]:.0f}, "
+            "whatever is learned. This floor falls with an exponent of "
+            f"{_slope(widths, floors):.2f} by itself, and the measured losses are "
+            f"{times.min():.2f} to {times.max():.2f} times it. At the published widths it falls "
+            f"with {_published_slope():.2f}."
+        )
+    return sentences
+
+
+def _published_slope() -> float:
+    """The exponent of the floor at the published sizes."""
+    widths = np.array(PUBLISHED_WIDTHS, float)
+    floors = [unreachable_loss("linear", 1.0, True, w, PUBLISHED_NUMBERS) for w in PUBLISHED_WIDTHS]
+    return _slope(widths, np.array(floors, float))
+
+
+def _slope(x: np.ndarray, losses: np.ndarray) -> float:
+    return fit_power_law(x, losses, with_floor=False).exponent
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
