@@ -5,6 +5,7 @@ import shlex
 import signal
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ NOT_KEPT = (
     "config",
     "resume",
     "report",
+    "compare",
     "export",
     "out",
     "search",
@@ -58,6 +60,8 @@ def _terminate(*_: Any) -> None:
 def _dispatch(options: Namespace, arguments: list[str]) -> int:
     if options.report is not None:
         return _report(Path(options.report), options.export)
+    if options.compare:
+        return _compare([Path(folder) for folder in options.compare], options.out, options.export)
     if options.task is None:
         raise InputError(
             f"--task is missing: give --task {' or '.join(TASKS)} (or --report, --resume)"
@@ -100,6 +104,16 @@ def _report(folder: Path, place: str | None) -> int:
             f"{folder}: of the task {result.task}, which is none of {', '.join(TASKS)}"
         )
     _write_and_print(folder, result, place)
+    return 0
+
+
+def _compare(folders: list[Path], out: str | None, place: str | None) -> int:
+    from benchmarks.reporting.comparison import compare_runs
+
+    report = compare_runs(folders)
+    folder = Path(out or time.strftime("runs/%Y%m%d-%H%M%S-comparison"))
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_report(folder, lambda: report, place)
     return 0
 
 
@@ -207,13 +221,15 @@ def _device(options: Namespace) -> str:
 
 
 def _write_and_print(folder: Path, result: Any, place: str | None) -> None:
+    _write_report(folder, lambda: load_task(result.task).report(folder, result), place)
+
+
+def _write_report(folder: Path, make: Callable[[], Any], place: str | None) -> None:
+    """Make a report, write it into a folder, and print what matters of it."""
     from rich.console import Console
 
     from benchmarks.reporting.export import export
     from benchmarks.reporting.page import REPORT, print_report, write_report
-
-    def make() -> Any:
-        return load_task(result.task).report(folder, result)
 
     report = make() if place is None else export(make, folder, Path(place))
     write_report(folder, report)

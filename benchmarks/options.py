@@ -87,6 +87,9 @@ def build_parser(task: str | None, defaults: Path | None) -> Parser:
         "--report", type=str | None, help="make the report of this run again, without training"
     )
     parser.add_argument(
+        "--compare", nargs="+", type=str, help="compare the models of these finished runs"
+    )
+    parser.add_argument(
         "--export",
         type=str | None,
         help="folder for the figures as PNG and SVG and the tables as CSV, Markdown and LaTeX",

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import safetensors.numpy
@@ -74,6 +74,16 @@ def write_values(
     with atomic_file(out / f"{name}.safetensors") as file:
         file.write(safetensors.numpy.save(found))
     return f"{name}.safetensors"
+
+
+def describe_places(
+    places: Iterable[tuple[str, Condition]], identity: Callable[[Condition], str]
+) -> dict[str, dict[str, Any]]:
+    """The conditions of a file of values, and what is judged there, for the result."""
+    return {
+        place: {"condition": asdict(condition), "identity": identity(condition)}
+        for place, condition in places
+    }
 
 
 def mean_by_source(values: Tensor, sources: list[str]) -> np.ndarray:

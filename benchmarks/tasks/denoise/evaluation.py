@@ -1,6 +1,7 @@
 """How denoising is judged: every model on the same noisy images, under every corruption."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -27,6 +28,7 @@ from benchmarks.reporting.results import Comparison, Metric
 from benchmarks.tasks.denoise.conditions import VALIDATION, ImageCondition
 from benchmarks.tasks.denoise.config import DenoiseEvaluationConfig
 from benchmarks.tasks.denoise.data import DenoiseData, ImageSet
+from data_prep.shards.plan import digest
 from denoise.data import NoisyImages
 from denoise.model import Denoiser
 from worldmodel.predictor import Predictor, Setting, Trajectory
@@ -68,6 +70,11 @@ class ImageJudge(Judge[ImageCondition]):
         """The first test set under each swept level, by the level's name."""
         conditions = [ImageCondition(self.first_set, name) for name in self.corruptions]
         return {c.corruption: c for c in conditions if self._swept(c)}
+
+    def identity(self, condition: ImageCondition) -> str:
+        """What is judged under a condition: the same noise on the same images, the same name."""
+        images, noise = self.sets[condition.images], asdict(self.data.corruption)
+        return digest(images.shards.manifest["shards"], images.keys, condition.corruption, noise)
 
     def selecting(self, condition: ImageCondition) -> ImageCondition:
         """Validation images under the same corruption."""

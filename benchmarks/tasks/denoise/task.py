@@ -45,8 +45,9 @@ class Denoise(Task[DenoiseConfig, "DenoiseData"]):
         from benchmarks.measure.energies import PAIR
         from benchmarks.measure.evaluation import judge_models, selected_setting
         from benchmarks.measure.perception import Perception
-        from benchmarks.measure.scores import write_values
+        from benchmarks.measure.scores import describe_places, write_values
         from benchmarks.reporting.results import Result, describe_environment
+        from benchmarks.tasks.denoise.conditions import VALIDATION
         from benchmarks.tasks.denoise.evaluation import ImageJudge, compare_all
         from benchmarks.training.fit import TrainedModel, train_models, training_logs
         from denoise.model import Denoiser
@@ -71,8 +72,14 @@ class Denoise(Task[DenoiseConfig, "DenoiseData"]):
 
         judged = judge_models(trained, judge, config.evaluation, unit, device, traits)
         shown = {m.name: (m.predictors[0], judged.scores[m.name]) for m in trained}
-        described = {"corruptions": _describe_corruptions(judge), "skipped": skipped}
-        described["perception"] = perception.describe()
+        tested = [c for c in judge.conditions if c.images != VALIDATION]
+        places = [(f"{c.images}, {c.corruption}", c) for c in tested]
+        described = {
+            "corruptions": _describe_corruptions(judge),
+            "skipped": skipped,
+            "perception": perception.describe(),
+            "places": describe_places(places, judge.identity),
+        }
         return Result(
             task="denoise",
             config=dataclasses.asdict(config),
@@ -86,6 +93,7 @@ class Denoise(Task[DenoiseConfig, "DenoiseData"]):
                 "energies": write_values(
                     out, "energies", judged.scores, judge.swept_conditions.items(), PAIR
                 ),
+                "values": write_values(out, "values", judged.scores, places, ("psnr", "ssim")),
                 "logs": training_logs(trained, config.seeds),
             },
         )

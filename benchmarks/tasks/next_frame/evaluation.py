@@ -31,6 +31,7 @@ from benchmarks.tasks.next_frame.conditions import JUDGED, SELECTING, FrameCondi
 from benchmarks.tasks.next_frame.config import NextFrameEvaluationConfig
 from benchmarks.tasks.next_frame.data import NextFrameData
 from benchmarks.tasks.next_frame.distances import RolloutDistances
+from data_prep.shards.plan import digest
 from worldmodel.data import loader_workers, ordered_batches
 from worldmodel.predictor import Clips, Predictor, Setting, Trajectory
 
@@ -130,6 +131,14 @@ class FrameJudge(Judge[FrameCondition]):
         """FLOPs of one forward pass of the plain baseline over a clip: the unit of all models."""
         context, plain = self._single_clip().frames(0, -1), plain.to(self.device)
         return count_flops(lambda: plain.predict(context, plain.trained_setting()))
+
+    def identity(self, condition: FrameCondition) -> str:
+        """What is judged under a condition: the same frames of the same clips, the same name."""
+        shards = self.data.frames or self.data.embeddings
+        judged: list[object] = [condition.protocol, self.config.max_clips]
+        if condition.protocol == "rollout":
+            judged += [self.config.context_frames, self.config.horizon]
+        return digest(shards.manifest["shards"], condition.split, judged)
 
     def describe_perception(self) -> dict[str, Any]:
         """By which weights, and on what, the metrics of perception were computed."""

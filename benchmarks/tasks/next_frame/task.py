@@ -46,7 +46,7 @@ class NextFrame(Task[NextFrameConfig, "NextFrameData"]):
         from benchmarks.measure.energies import PAIR
         from benchmarks.measure.evaluation import judge_models, selected_setting
         from benchmarks.measure.perception import Perception
-        from benchmarks.measure.scores import write_values
+        from benchmarks.measure.scores import describe_places, write_values
         from benchmarks.reporting.results import Result, describe_environment
         from benchmarks.tasks.next_frame.conditions import JUDGED, METRICS, PLACES
         from benchmarks.tasks.next_frame.evaluation import (
@@ -88,7 +88,11 @@ class NextFrame(Task[NextFrameConfig, "NextFrameData"]):
             seeds=config.seeds,
             environment=describe_environment(device),
             data=data.describe()
-            | {"encoder_ceiling": encoder_ceiling(data), "perception": judge.describe_perception()},
+            | {
+                "encoder_ceiling": encoder_ceiling(data),
+                "perception": judge.describe_perception(),
+                "places": describe_places(places, judge.identity),
+            },
             models=judged.models,
             comparisons=compare_first(judged.scores),
             files={

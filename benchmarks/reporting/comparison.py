@@ -1,0 +1,290 @@
+"""Compare the models of several runs: in pairs where data are the same, and saying where not."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.numpy
+
+from benchmarks.measure.intervals import Interval, difference, holm, mean
+from benchmarks.reporting.page import Report, Section, bullets
+from benchmarks.reporting.quality import quality_of
+from benchmarks.reporting.results import Model, Result, read_result
+from benchmarks.reporting.tables import (
+    SUMMARY_HEADER,
+    Table,
+    selected_row,
+    summary_cells,
+)
+from benchmarks.training.fit import OTHER_OPTIONS
+from data_prep.errors import InputError
+from data_prep.shards.plan import digest
+
+TITLES = {"psnr": "PSNR dB", "ssim": "SSIM", "smooth_l1": "Smooth-L1"}
+DIGITS = {"psnr": 2, "ssim": 3, "smooth_l1": 4}
+IN_EMBEDDINGS = ("smooth_l1", "mse")
+SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run with its values `[seeds, sources]`, by place, model and metric."""
+
+    name: str
+    result: Result
+    values: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model of one run, or of several runs that differ in their seeds alone."""
+
+    name: str
+    runs: list[Run]
+    seeds: list[int]
+    model: Model
+
+    def values(self, place: str, metric: str) -> np.ndarray | None:
+        """Values `[seeds, sources]` at a place; None where the model was not judged there."""
+        key = f"{place}/{self.model.name}/{metric}"
+        parts = [run.values[key] for run in self.runs if key in run.values]
+        return np.concatenate(parts) if len(parts) == len(self.runs) else None
+
+    def identity(self, place: str) -> str | None:
+        """What was judged at a place."""
+        found = self.runs[0].result.data["places"].get(place)
+        return str(found["identity"]) if found else None
+
+
+def compare_runs(folders: Sequence[Path]) -> Report:
+    """The models of all runs side by side, each against the first model of the first run.
+
+    Raises:
+        InputError: a folder holds no run, one of another task, or one without values.
+    """
+    runs = [_read(folder, name) for folder, name in zip(folders, _names(folders), strict=True)]
+    tasks = {run.result.task for run in runs}
+    if len(tasks) > 1:
+        raise InputError(f"--compare: runs of different tasks ({', '.join(sorted(tasks))})")
+    entries, warnings = _entries(runs)
+    warnings += _differences(runs)
+    places = list(dict.fromkeys(p for run in runs for p in run.result.data["places"]))
+    tables = [(place, _table(place, entries, warnings)) for place in places]
+    metric = quality_of(runs[0].result).metric
+    said = [*dict.fromkeys(warnings), _READING.format(TITLES[metric], entries[0].name)]
+    sections = [
+        Section("What to know", [bullets(said)]),
+        *(Section(_capital(place), [table]) for place, table in tables),
+        Section("Runs", [_runs(runs)]),
+    ]
+    shown = [Section(_capital(place), [_brief(table)]) for place, table in tables[:2]]
+    return Report(f"Comparison of {len(runs)} runs", sections, [], shown, said)
+
+
+_READING = (
+    "Models stand at the setting that validation selects in their own run. Δ is the paired "
+    "difference in {} to {}, over the same videos or images and the same training seeds, with its "
+    "95 % interval; * marks those whose p-value stays below 0.05 after Holm's correction for the "
+    "table."
+)
+
+
+def _read(folder: Path, name: str) -> Run:
+    result = read_result(folder)
+    if "places" not in result.data or "values" not in result.files:
+        raise InputError(
+            f"{folder}: holds no values of single videos or images: a run of the task "
+            f"{result.task}, or of an earlier version; repeat it"
+        )
+    return Run(name, result, safetensors.numpy.load_file(folder / result.files["values"]))
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """The names of folders, with those of their parents where they would be alike."""
+    names = [folder.resolve().name for folder in folders]
+    if len(set(names)) < len(names):
+        names = ["/".join(folder.resolve().parts[-2:]) for folder in folders]
+    return names
+
+
+def _entries(runs: Sequence[Run]) -> tuple[list[Entry], list[str]]:
+    """All models; runs of the same model that differ in their seeds alone are pooled."""
+    found: dict[str, Entry] = {}
+    warnings = []
+    for run in runs:
+        for model in run.result.models:
+            key = _plan(run.result, model)
+            entry = found.get(key)
+            if entry is None:
+                found[key] = Entry(f"{run.name}: {model.name}", [run], run.result.seeds, model)
+                continue
+            again = sorted(set(entry.seeds) & set(run.result.seeds))
+            if model.training is None or again:
+                if model.training is not None:
+                    said = ", ".join(map(str, again))
+                    warnings.append(
+                        f"{run.name}: {model.name} was trained with seed {said} in "
+                        f"{entry.runs[0].name} already; these trainings count once"
+                    )
+                continue
+            pooled = [*entry.runs, run]
+            seeds = [*entry.seeds, *run.result.seeds]
+            name = f"{' + '.join(r.name for r in pooled)}: {model.name}"
+            found[key] = replace(entry, name=name, runs=pooled, seeds=seeds)
+    entries = list(found.values())
+    names = [entry.model.name for entry in entries]
+    return [
+        replace(entry, name=entry.model.name) if names.count(entry.model.name) == 1 else entry
+        for entry in entries
+    ], warnings
+
+
+def _plan(result: Result, model: Model) -> str:
+    """What decides a model but its seed, and on what it was judged: the same, the same name."""
+    config: dict[str, Any] = result.config
+    training = {n: v for n, v in config["training"].items() if n not in OTHER_OPTIONS}
+    section = config["sections"].get(model.name)
+    decided = [model.name, section, config["backbone"], training] if model.training else model.name
+    settings = [
+        [row.setting.label, row.condition] for row in model.rows if row.selected
+    ]  # what validation selected may differ
+    places = {name: place["identity"] for name, place in result.data["places"].items()}
+    return digest(decided, settings, places, result.data["encoder"])
+
+
+def _differences(runs: Sequence[Run]) -> list[str]:
+    """Warnings of what differs between runs and the first one."""
+    first, warnings = runs[0], []
+    for run in runs[1:]:
+        if run.result.data["encoder"] != first.result.data["encoder"]:
+            warnings.append(
+                f"{run.name} has another encoder than {first.name}: errors in embeddings are left "
+                "out there"
+            )
+        commits = [r.result.environment.get("commit") for r in (first, run)]
+        if commits[0] != commits[1]:
+            warnings.append(
+                f"{run.name} was made by commit {str(commits[1])[:7]}, {first.name} by "
+                f"{str(commits[0])[:7]}"
+            )
+    return warnings
+
+
+def _table(place: str, entries: Sequence[Entry], warnings: list[str]) -> Table:
+    """Every model that was judged at a place, best first; adds to the warnings."""
+    quality = quality_of(entries[0].runs[0].result)
+    first = entries[0]
+    judged = [entry for entry in entries if entry.values(place, quality.metric) is not None]
+    paired: dict[str, Interval] = {}
+    for entry in judged:
+        if entry is first:
+            continue
+        if entry.identity(place) != first.identity(place):
+            warnings.append(
+                f"{place}: {entry.name} was judged on other data than {first.name}: no difference"
+            )
+            continue
+        if quality.metric in IN_EMBEDDINGS and _encoder(entry) != _encoder(first):
+            continue
+        pair = _paired(entry, first, place, quality.metric, warnings)
+        if pair is not None:
+            paired[entry.name] = pair
+    corrected = (
+        dict(zip(paired, holm([i.p for i in paired.values()]), strict=True)) if paired else {}
+    )
+    metrics = [metric for metric in TITLES if first.values(place, metric) is not None]
+    header = ["model", "seeds", *(TITLES[m] for m in metrics), "Δ", "setting", *SUMMARY_HEADER]
+    rows = []
+    for entry in sorted(judged, key=lambda e: _rank(e, place, quality)):
+        cells = [entry.name, ", ".join(map(str, entry.seeds)) if entry.model.training else "–"]
+        for metric in metrics:
+            other = metric in IN_EMBEDDINGS and _encoder(entry) != _encoder(first)
+            values = None if other else entry.values(place, metric)
+            cells.append("–" if values is None else _cell(mean(values), DIGITS[metric]))
+        delta = paired.get(entry.name)
+        sure = "*" if delta and corrected[entry.name] < SIGNIFICANT else ""
+        cells.append(_signed(delta, quality.digits) + sure if delta else "–")
+        condition = entry.runs[0].result.data["places"][place]["condition"]
+        row = selected_row(entry.model, condition)
+        assert row is not None
+        rows.append([*cells, row.setting.label, *summary_cells(entry.model, row)])
+    return header, rows
+
+
+def _brief(table: Table) -> Table:
+    """The columns that fit a terminal: the quality and its difference."""
+    header, rows = table
+    kept = [0, 1, 2, header.index("Δ"), header.index("equivalents")]
+    return [header[i] for i in kept], [[row[i] for i in kept] for row in rows]
+
+
+def _paired(
+    entry: Entry, first: Entry, place: str, metric: str, warnings: list[str]
+) -> Interval | None:
+    """The difference over the training seeds that both have; means over seeds without any."""
+    a, b = entry.values(place, metric), first.values(place, metric)
+    if a is None or b is None:
+        return None
+    both = min(a.shape[1], b.shape[1])  # a smaller set is the first of the larger
+    a, b = a[:, :both], b[:, :both]
+    shared = [seed for seed in entry.seeds if seed in first.seeds]
+    if not entry.model.training or not first.model.training:
+        return difference(*(_grown(x, max(len(a), len(b))) for x in (a, b)))
+    if not shared:
+        warnings.append(
+            f"{entry.name} and {first.name} share no training seed: their difference is that of "
+            "means over seeds, its interval over videos or images alone"
+        )
+        return difference(a.mean(axis=0, keepdims=True), b.mean(axis=0, keepdims=True))
+    return difference(
+        a[[entry.seeds.index(seed) for seed in shared]],
+        b[[first.seeds.index(seed) for seed in shared]],
+    )
+
+
+def _grown(values: np.ndarray, seeds: int) -> np.ndarray:
+    return np.repeat(values, seeds, axis=0) if len(values) == 1 else values
+
+
+def _rank(entry: Entry, place: str, quality: Any) -> float:
+    values = entry.values(place, quality.metric)
+    assert values is not None
+    return float(-values.mean() if quality.higher else values.mean())
+
+
+def _encoder(entry: Entry) -> Any:
+    return entry.runs[0].result.data["encoder"]
+
+
+def _cell(found: Interval, digits: int) -> str:
+    return f"{found.mean:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+
+
+def _signed(found: Interval, digits: int) -> str:
+    numbers = (found.mean, found.low, found.high)
+    middle, low, high = (f"{value:+.{digits}f}" for value in numbers)
+    return f"{middle} [{low}, {high}]"
+
+
+def _runs(runs: Sequence[Run]) -> Table:
+    header = ["run", "command", "commit", "seeds", "corpus", "encoder"]
+    rows = []
+    for run in runs:
+        result = run.result
+        rows.append(
+            [
+                run.name,
+                f"`{result.environment.get('command', '')}`",
+                str(result.environment.get("commit"))[:7],
+                ", ".join(map(str, result.seeds)),
+                str(result.data["corpus"]),
+                str(result.data["encoder"]["name"]),
+            ]
+        )
+    return header, rows
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
