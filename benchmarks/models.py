@@ -1,12 +1,17 @@
 """What a task says of each of its models. Imports nothing heavy, so that help stays instant."""
 
+import importlib.metadata
 import importlib.util
+import os
 import pkgutil
-from collections.abc import Callable
+import re
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from data_prep.errors import InputError
 from worldmodel.config import BackboneConfig, ModelConfig
 
 if TYPE_CHECKING:
@@ -132,3 +137,60 @@ class ModelSpec:
     def available(self) -> bool:
         """Whether the package that it needs is installed."""
         return self.package is None or importlib.util.find_spec(self.package) is not None
+
+
+# Models from outside the repository: by kind of task, then by name. Their code is what the user
+# names on the command line, or what installed packages offer as entry points of these groups.
+GROUPS = {"next_frame": "ebt_bench.next_frame", "denoise": "ebt_bench.denoise"}
+_added: dict[str, dict[str, ModelSpec]] = {kind: {} for kind in GROUPS}
+
+
+def added_models(kind: str | None) -> tuple[ModelSpec, ...]:
+    """The models that users have added to the tasks of a kind."""
+    return tuple(_added[kind].values()) if kind is not None else ()
+
+
+def add_models(kind: str, places: Sequence[str], taken: Sequence[str]) -> list[str]:
+    """Add the classes at `places`, such as `package.module:Class`; gives their names.
+
+    Modules are also found in the working directory. The name of a model is its attribute `name`, or
+    its class's name in small letters; `Config` is its configuration class, else `ModelConfig`.
+
+    Raises:
+        InputError: a place holds no such class, or its name is taken.
+    """
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
+    names = []
+    for place in places:
+        spec = _spec_of(place)
+        known = _added[kind].get(spec.name)
+        if spec.name in taken or (known is not None and known.build != spec.build):
+            raise InputError(f"--model {place}: the name {spec.name} is taken; give it a `name`")
+        _added[kind][spec.name] = spec
+        names.append(spec.name)
+    return names
+
+
+def entry_points(kind: str) -> list[str]:
+    """The places of the models of a kind that installed packages offer."""
+    return [point.value for point in importlib.metadata.entry_points(group=GROUPS[kind])]
+
+
+def place_of(spec: ModelSpec) -> str | None:
+    """Where the class of a model stands; None for one that is not trained."""
+    return spec.build.place if isinstance(spec.build, Network) else None
+
+
+def _spec_of(place: str) -> ModelSpec:
+    try:
+        found = pkgutil.resolve_name(place)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"--model {place}: {error}; give package.module:Class") from None
+    if not isinstance(found, type):
+        raise InputError(f"--model {place}: is no class; give package.module:Class")
+    small = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", found.__name__).lower()
+    config = getattr(found, "Config", ModelConfig)
+    if not (isinstance(config, type) and issubclass(config, ModelConfig)):
+        raise InputError(f"--model {place}: its Config is no subclass of ModelConfig")
+    return ModelSpec(getattr(found, "name", small), Role.NETWORK, Network(place), config)

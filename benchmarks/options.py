@@ -11,7 +11,8 @@ from typing import Any
 
 from jsonargparse import DefaultHelpFormatter, Namespace
 
-from benchmarks.config import ComparisonConfig
+from benchmarks.config import ComparisonConfig, require_models
+from benchmarks.models import add_models, entry_points, place_of
 from benchmarks.tasks.registry import PARTS, TASKS, load_task, preset_files
 from data_prep.errors import InputError
 from data_prep.options import (
@@ -51,7 +52,7 @@ def sections_of(task: str) -> dict[str, type]:
         for f in fields(found.config)
         if isinstance(f.type, type) and is_dataclass(f.type)
     }
-    return sections | {spec.name: spec.config for spec in found.declared if spec.config}
+    return sections | {spec.name: spec.config for spec in found.specs if spec.config}
 
 
 def build_parser(task: str | None, defaults: Path | None) -> Parser:
@@ -113,8 +114,14 @@ def _add_task_options(parser: Parser, task: str) -> None:
         )
     if found.declared:
         parser.add_argument("--seeds", default="0", help="training seeds, such as 0,1,2")
-        names = ", ".join(spec.name for spec in found.declared)
+        names = ", ".join(spec.name for spec in found.specs)
         parser.add_argument("--models", type=str | None, help=f"models to run, of {names}")
+        if found.takes is not None:
+            parser.add_argument(
+                "--model",
+                action="append",
+                help="one more model, package.module:Class; can be given again",
+            )
         parser.add_argument(
             "--size", type=str | None, help=f"size of all backbones by name: {', '.join(SIZES)}"
         )
@@ -158,6 +165,8 @@ def parse(arguments: list[str]) -> Namespace:
         if presets and preset not in presets:
             raise InputError(f"--preset {preset}: {did_you_mean(preset, list(presets))}")
         defaults = presets.get(preset)
+    if task in TASKS:
+        _add_models(task, values_of(arguments, "--model"), defaults if resumed else None)
     parser = build_parser(task if task in TASKS else None, defaults)
     if task in TASKS:
         underscored = {f"--{name}" for name in _plain_fields(load_task(task).config)}
@@ -173,6 +182,35 @@ def parse(arguments: list[str]) -> Namespace:
         raise InputError(said) from None
 
 
+def _add_models(task: str, places: list[str], resumed: Path | None) -> None:
+    """Add the models that the command line names, and those of installed packages.
+
+    The code of a model is never loaded because a file names it.
+
+    Raises:
+        InputError: a resumed run has a model that is not named again.
+    """
+    found = load_task(task)
+    if found.takes is None:
+        return
+    installed = entry_points(found.takes)
+    for place in _models_of(resumed) if resumed is not None else []:
+        if place not in places:
+            raise InputError(f"--resume: the run has the model {place}: give --model {place} again")
+    taken = [spec.name for spec in found.declared]
+    add_models(found.takes, [*installed, *places], taken)
+
+
+def _models_of(file: Path) -> list[str]:
+    """The models that a run's options name; broken files are reported when they are parsed."""
+    import yaml
+
+    try:
+        return [str(place) for place in yaml.safe_load(file.read_text()).get("model") or []]
+    except (OSError, yaml.YAMLError, AttributeError, TypeError):
+        return []
+
+
 def to_config(options: Namespace) -> Any:
     """The run's configuration from parsed options, of the class that its task names.
 
@@ -182,7 +220,7 @@ def to_config(options: Namespace) -> Any:
     task = load_task(options.task)
     given: dict[str, Any] = {}
     of_models: dict[str, Any] = {}
-    declared = {spec.name for spec in task.declared if spec.config}
+    declared = {spec.name for spec in task.specs if spec.config}
     for name, section in sections_of(options.task).items():
         if name in declared:
             of_models[name] = _section(name, section, vars(options[name]))
@@ -193,10 +231,26 @@ def to_config(options: Namespace) -> Any:
         given["seeds"] = _seeds(str(options.seeds))
         if options.models is not None:
             given["models"] = [name.strip() for name in options.models.split(",")]
+        chosen = options.get("model") or []
+        added = [spec.name for spec in task.specs if place_of(spec) in chosen]
+        if added:
+            models = given.get("models") or default_models(task.config)
+            given["models"] = [*models, *(name for name in added if name not in models)]
     for name in _plain_fields(task.config):
         if name not in COMPARISON_FIELDS:
             given[name] = options[name]
-    return task.config(**given)
+    config = task.config(**given)
+    if isinstance(config, ComparisonConfig):
+        require_models(config.models, task.specs)
+    return config
+
+
+def default_models(config: type[ComparisonConfig]) -> list[str]:
+    """The models that a configuration names where nothing else is said."""
+    (models,) = (f for f in fields(config) if f.name == "models")
+    assert callable(models.default_factory)
+    names: list[str] = models.default_factory()
+    return names
 
 
 def to_options(task: str, config: Any) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def test_every_preset_parses(task: str, preset: str) -> None:
     config = to_config(parse(["--task", task, "--preset", preset]))
     assert isinstance(config, load_task(task).config)
     if isinstance(config, ComparisonConfig):
-        assert set(config.sections) == {s.name for s in load_task(task).declared if s.config}
+        assert set(config.sections) == {s.name for s in load_task(task).specs if s.config}
 
 
 def documented_commands(program: str) -> list[list[str]]:

@@ -45,7 +45,7 @@ def train(
     data = RandomData.of(config, frames=3, number=CLIPS)
     for clips in (data.train, data.validation):
         clips.clips = clips.clips.double()  # AdamW would enlarge the rounding of float32 as well
-    spec = next(spec for spec in load_task(task).declared if spec.name == model)
+    spec = next(spec for spec in load_task(task).specs if spec.name == model)
     build = spec.build
     spec = replace(spec, build=lambda *parts: build(*parts).double())
     planned = PlannedModel(

@@ -26,7 +26,7 @@ PRESETS = [
 def kinds_of_network(task: str) -> list[ModelSpec]:
     """The first declared model of each builder."""
     found: dict[object, ModelSpec] = {}
-    for spec in load_task(task).declared:
+    for spec in load_task(task).specs:
         if spec.config is not None:
             found.setdefault(spec.build, spec)
     return list(found.values())

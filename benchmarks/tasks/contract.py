@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from benchmarks.config import Inputs
-from benchmarks.models import ModelSpec
+from benchmarks.models import ModelSpec, added_models
 
 if TYPE_CHECKING:
     from benchmarks.reporting.page import Report
@@ -37,13 +37,20 @@ class Task(ABC, Generic[Config, Data]):
         config: configuration class of the task, free of torch.
         declared: models of the task, in the order of its tables; none for a task without training.
         reserved_test_sets: names of the task's own test sets; None where `--test` is not offered.
+        takes: kind of the models that users may add, `next_frame` or `denoise`; None for none.
         starts_runs: whether the task starts runs of other tasks, which use the devices themselves.
     """
 
     config: ClassVar[type]
     declared: ClassVar[Sequence[ModelSpec]] = ()
     reserved_test_sets: ClassVar[Sequence[str] | None] = None
+    takes: ClassVar[str | None] = None
     starts_runs: ClassVar[bool] = False
+
+    @property
+    def specs(self) -> "tuple[ModelSpec, ...]":
+        """The models of the task, and those that users have added."""
+        return (*self.declared, *added_models(self.takes))
 
     @abstractmethod
     def prepare(self, config: Config, inputs: Inputs) -> Data:

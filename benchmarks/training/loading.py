@@ -35,7 +35,7 @@ def load_run(folder: Path, task: str, wanted: list[str], cache: Path, device: st
     options = parse(["--resume", str(folder)])
     if options.task != task:
         raise InputError(f"{folder}: a run of {options.task}; a run of {task} is needed")
-    config, declared = to_config(options), load_task(task).declared
+    config, declared = to_config(options), load_task(task).specs
     specs = {spec.name: spec for spec in declared}
     chosen, skipped = [], []
     for name in config.models:

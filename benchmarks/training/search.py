@@ -106,7 +106,7 @@ def search(
     that diverges counts as infinitely bad. `search.yaml` can be given to `--config` or copied
     into a preset.
     """
-    names = [spec.name for spec in task.declared if spec.config and spec.name in config.models]
+    names = [spec.name for spec in task.specs if spec.config and spec.name in config.models]
     searcher = _Search(task, config, data, out, device, console)
     grid = {name: first_trials() for name in names}
     short = searcher.losses(grid, SHORT)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from benchmarks.config import ComparisonConfig, EvaluationConfig, PerceptionConfig, require_models
+from benchmarks.config import ComparisonConfig, EvaluationConfig, PerceptionConfig
 from benchmarks.tasks.denoise.models import MODELS
 from data_prep.config import DeadLeavesConfig, ImagesConfig, require
 from denoise.config import CorruptionConfig
@@ -48,7 +48,6 @@ class DenoiseConfig(ComparisonConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_models(self.models, MODELS)
         require(
             self.training.context_noise == 0,
             "training.context_noise must be 0 for denoising: what is observed is noisy already",

@@ -24,6 +24,7 @@ class Denoise(Task[DenoiseConfig, "DenoiseData"]):
 
     config = DenoiseConfig
     declared = MODELS
+    takes = "denoise"
     reserved_test_sets = ("validation", "dead_leaves", "photographs")
 
     def prepare(self, config: DenoiseConfig, inputs: Inputs) -> "DenoiseData":
@@ -36,7 +37,7 @@ class Denoise(Task[DenoiseConfig, "DenoiseData"]):
         """The models that the configuration names."""
         from benchmarks.training.plan import plan_models
 
-        return plan_models(MODELS, config, data)
+        return plan_models(self.specs, config, data)
 
     def run(self, config: DenoiseConfig, data: "DenoiseData", out: Path, device: str) -> "Result":
         """Train, judge and compare all models."""
@@ -61,7 +62,7 @@ class Denoise(Task[DenoiseConfig, "DenoiseData"]):
             condition = judge.selecting(judge.trained_condition)
             return selected_setting(model.predictors, judge, config.evaluation.counts, condition)
 
-        trained = train_models(MODELS, config, data, out, device, select)
+        trained = train_models(self.specs, config, data, out, device, select)
         plain = config.section("direct", DirectConfig)
         unit = judge.unit_flops(
             DirectDenoiser(plain, config.backbone, data.encoder.grid, data.encoder.dim)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from benchmarks.config import ComparisonConfig, EvaluationConfig, PerceptionConfig, require_models
+from benchmarks.config import ComparisonConfig, EvaluationConfig, PerceptionConfig
 from benchmarks.tasks.next_frame.models import MODELS
 from data_prep.config import BouncingBallsConfig, CorpusConfig, require
 
@@ -43,7 +43,6 @@ class NextFrameConfig(ComparisonConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_models(self.models, MODELS)
         wanted = self.evaluation.context_frames + self.evaluation.horizon
         require(
             wanted <= self.corpus.frames,

@@ -23,6 +23,7 @@ class NextFrame(Task[NextFrameConfig, "NextFrameData"]):
 
     config = NextFrameConfig
     declared = MODELS
+    takes = "next_frame"
 
     def prepare(self, config: NextFrameConfig, inputs: Inputs) -> "NextFrameData":
         """Make or reuse the shards of a folder of videos, a shard set, or the built-in corpus."""
@@ -34,7 +35,7 @@ class NextFrame(Task[NextFrameConfig, "NextFrameData"]):
         """The models that the configuration names."""
         from benchmarks.training.plan import plan_models
 
-        return plan_models(MODELS, config, data)
+        return plan_models(self.specs, config, data)
 
     def run(
         self, config: NextFrameConfig, data: "NextFrameData", out: Path, device: str
@@ -69,7 +70,7 @@ class NextFrame(Task[NextFrameConfig, "NextFrameData"]):
             counts = config.evaluation.counts
             return selected_setting(model.predictors, judge, counts, judge.conditions[0])
 
-        trained = train_models(MODELS, config, data, out, device, select)
+        trained = train_models(self.specs, config, data, out, device, select)
         plain = config.section("transformer_pp", TransformerPPConfig)
         unit = judge.unit_flops(
             TransformerPP(plain, config.backbone, data.encoder.grid, data.encoder.dim)

@@ -73,7 +73,7 @@ class ProbeTask(Task[Config, ProbeData], Generic[Config]):
         """The models that the configuration names."""
         from benchmarks.training.plan import plan_models
 
-        return plan_models(self.declared, config, getattr(data, "data", data))
+        return plan_models(self.specs, config, getattr(data, "data", data))
 
     def run(self, config: Config, data: ProbeData, out: Path, device: str) -> "Result":
         """Train models, or load those of a run, and probe them."""
@@ -98,7 +98,7 @@ class ProbeTask(Task[Config, ProbeData], Generic[Config]):
             for reason in loaded.skipped:
                 print(f"skipped {reason}")
         else:
-            models = train_models(self.declared, config, seen, out, device, select)
+            models = train_models(self.specs, config, seen, out, device, select)
         corpora = [items for items in self.items(probe, seen) if items.labels]
         if not corpora:
             raise InputError(
@@ -148,6 +148,7 @@ class VideoProbe(ProbeTask[VideoProbeConfig]):
     name = "probe"
     config = VideoProbeConfig
     declared = PREDICTORS
+    takes = "next_frame"
     trained_by = "next_frame"
 
     def probe(self, config: VideoProbeConfig) -> ProbeConfig:
@@ -187,6 +188,7 @@ class ImageProbe(ProbeTask[ImageProbeConfig]):
     name = "probe/images"
     config = ImageProbeConfig
     declared = DENOISERS
+    takes = "denoise"
     trained_by = "denoise"
 
     def probe(self, config: ImageProbeConfig) -> ProbeConfig:

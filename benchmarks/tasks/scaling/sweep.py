@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from benchmarks.config import Inputs
 from benchmarks.launching import SCRIPT
+from benchmarks.models import added_models, place_of
 from benchmarks.options import to_options
 from benchmarks.reporting.results import RESULTS
 from benchmarks.tasks.scaling.axes import Planned
@@ -129,13 +130,14 @@ class Sweep:
         """Run the command; what it says goes to the point's log, whose last line is a reason."""
         threads = max(1, (os.cpu_count() or 1) // self.config.jobs)
         environment = {"OMP_NUM_THREADS": str(threads)} if self.config.jobs > 1 else {}
+        models = [f"--model={place_of(spec)}" for spec in added_models("next_frame")]
         log = place.folder / LOG
         with log.open("ab") as written:
             with self._lock:
                 if self._ended:
                     return "interrupted"
                 process = subprocess.Popen(
-                    [sys.executable, str(SCRIPT), *arguments],
+                    [sys.executable, str(SCRIPT), *arguments, *models],
                     stdin=subprocess.DEVNULL,
                     stdout=written,
                     stderr=subprocess.STDOUT,

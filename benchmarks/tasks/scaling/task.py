@@ -58,6 +58,7 @@ class Scaling(Task[ScalingConfig, ScalingData]):
 
     config = ScalingConfig
     declared = MODELS
+    takes = "next_frame"
     starts_runs = True
 
     def prepare(self, config: ScalingConfig, inputs: Inputs) -> ScalingData:
@@ -70,7 +71,7 @@ class Scaling(Task[ScalingConfig, ScalingData]):
         """The models at the size that the options give, from which the rates are scaled."""
         from benchmarks.training.plan import plan_models
 
-        return plan_models(MODELS, config, data)
+        return plan_models(self.specs, config, data)
 
     def largest(self, config: ScalingConfig) -> NextFrameConfig:
         """The last point of the first variant."""

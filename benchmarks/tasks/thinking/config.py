@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from benchmarks.config import ComparisonConfig, EvaluationConfig, require_models
-from benchmarks.tasks.thinking.models import ABLATION, DENOISE, NEXT_FRAME
+from benchmarks.config import ComparisonConfig, EvaluationConfig
+from benchmarks.tasks.thinking.models import DENOISE, NEXT_FRAME
 from data_prep.config import (
     BouncingBallsConfig,
     CorpusConfig,
@@ -99,7 +99,6 @@ class NextFrameThinkingConfig(ComparisonConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_models(self.models, (*NEXT_FRAME, *ABLATION))
 
 
 @dataclass
@@ -114,7 +113,6 @@ class DenoiseThinkingConfig(ComparisonConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_models(self.models, DENOISE)
 
 
 def _require_degrees(values: list[float] | list[int], least: float, option: str) -> None:

@@ -42,7 +42,7 @@ class ThinkingTask(Task[Config, "ThinkingData"], Generic[Config]):
         """The models that the configuration names."""
         from benchmarks.training.plan import plan_models
 
-        return plan_models(self.declared, config, data)
+        return plan_models(self.specs, config, data)
 
     def run(self, config: Config, data: "ThinkingData", out: Path, device: str) -> "Result":
         """Train, judge and compare all models."""
@@ -67,7 +67,7 @@ class ThinkingTask(Task[Config, "ThinkingData"], Generic[Config]):
         def select(model: TrainedModel) -> Setting:
             return selected_setting(model.predictors, judge, evaluation.counts, SELECTING)
 
-        found = train_models(self.declared, config, data, out, device, select)
+        found = train_models(self.specs, config, data, out, device, select)
         trained = [with_more_loops(model) for model in found]
         unit = judge.unit_flops(self.plain(config, data))
         judged = judge_models(trained, judge, evaluation, unit, device, lambda _: [])
@@ -119,6 +119,7 @@ class NextFrameThinking(ThinkingTask[NextFrameThinkingConfig]):
     name = "thinking"
     config = NextFrameThinkingConfig
     declared = (*NEXT_FRAME, *ABLATION)
+    takes = "next_frame"
 
     def prepare(self, config: NextFrameThinkingConfig, inputs: Inputs) -> "ThinkingData":
         """Make or reuse the shards of videos, and of balls that differ from those of training."""
@@ -145,6 +146,7 @@ class DenoiseThinking(ThinkingTask[DenoiseThinkingConfig]):
     name = "thinking/denoise"
     config = DenoiseThinkingConfig
     declared = DENOISE
+    takes = "denoise"
 
     def prepare(self, config: DenoiseThinkingConfig, inputs: Inputs) -> "ThinkingData":
         """Make or reuse the shards of images; the test images get every corruption."""
