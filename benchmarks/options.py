@@ -173,7 +173,9 @@ def parse(arguments: list[str]) -> Namespace:
         renamed = [(argument, with_underscores(argument)) for argument in arguments]
         arguments = [a if n.partition("=")[0] not in underscored else n for a, n in renamed]
     try:
-        return parser.parse_args(arguments)
+        options = parser.parse_args(arguments)
+        _require_named_encoder(options, arguments)
+        return options
     except InputError as error:
         files = [argument for argument in arguments if argument.endswith((".yaml", ".yml"))]
         said = explain(str(error), parser, arguments, files or [str(defaults)])
@@ -199,6 +201,13 @@ def _add_models(task: str, places: list[str], resumed: Path | None) -> None:
             raise InputError(f"--resume: the run has the model {place}: give --model {place} again")
     taken = [spec.name for spec in found.declared]
     add_models(found.takes, [*installed, *places], taken)
+
+
+def _require_named_encoder(options: Namespace, arguments: list[str]) -> None:
+    """Raise InputError where a file, and not the command line, names the code of an encoder."""
+    name = str((options.get("encoder") or {}).get("name", ""))
+    if name.startswith("own:") and name not in values_of(arguments, "--encoder.name"):
+        raise InputError(f"--encoder.name: {name} is code: give --encoder.name {name} again")
 
 
 def _models_of(file: Path) -> list[str]:

@@ -84,7 +84,7 @@ def plan_embeddings(frames: ShardSet, config: EncoderConfig) -> SetPlan:
     }
     content = {
         "arguments": frames.manifest["arguments"],
-        "versions": versions_of("torch", "safetensors", *PACKAGES[config.kind]),
+        "versions": versions_of("torch", "safetensors", *PACKAGES.get(config.kind, ())),
         "encoder": described,
     }
     return SetPlan(

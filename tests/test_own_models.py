@@ -28,7 +28,7 @@ def _none_added(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     registered._added.update(before)
 
 
-@pytest.mark.parametrize("name", ["two_frames", "patch_denoiser"])
+@pytest.mark.parametrize("name", ["two_frames", "patch_denoiser", "mean_colours"])
 def test_an_example_takes_less_than_thirty_lines(name: str) -> None:
     tree = ast.parse((ROOT / "examples" / f"{name}.py").read_text())
     (model,) = (
@@ -115,3 +115,26 @@ def test_installed_packages_offer_models(tmp_path: Path, monkeypatch: pytest.Mon
     assert config.models == ["two_frames"]
     plain = to_config(parse(["--task", "next_frame"]))
     assert "two_frames" not in plain.models  # offered, not run unless it is named
+
+
+COLOURS = "own:examples.mean_colours:MeanColours"
+
+
+def test_an_encoder_embeds_and_leads_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--task", "next_frame", "--preset", "smoke", *TINY]
+    arguments += ["--balls.train", "6", "--balls.validation", "2", "--balls.test", "2"]
+    arguments += ["--models", "transformer_pp,copy_last", "--cache-dir", str(tmp_path / "cache")]
+    arguments += ["--encoder.name", COLOURS, "--encoder.patch_size", "8"]
+    out = tmp_path / "out"
+    assert main([*arguments, "--out", str(out)]) == 0
+    result = json.loads((out / "results.json").read_text())
+    assert result["data"]["encoder"]["name"] == COLOURS
+    assert result["data"]["encoder"]["dim"] == 3
+    assert "psnr" in result["models"][0]["rows"][0]["metrics"]
+    capsys.readouterr()
+    assert main(["--resume", str(out)]) == 2  # no code is loaded because a file names it
+    assert f"give --encoder.name {COLOURS} again" in capsys.readouterr().err
+    assert main([*arguments, "--encoder.name", "own:nowhere:E", "--out", str(tmp_path / "n")]) == 2
+    assert "own:nowhere:E" in capsys.readouterr().err

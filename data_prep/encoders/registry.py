@@ -11,6 +11,7 @@ ENCODERS = {
     "dct": "data_prep.encoders.dct:BlockDCT",
     "timm": "data_prep.encoders.timm:TimmPatches",
     "vae": "data_prep.encoders.vae:AutoencoderLatents",
+    "own": "data_prep.encoders.own:build_own",
 }
 
 

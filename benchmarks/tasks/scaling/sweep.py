@@ -130,14 +130,16 @@ class Sweep:
         """Run the command; what it says goes to the point's log, whose last line is a reason."""
         threads = max(1, (os.cpu_count() or 1) // self.config.jobs)
         environment = {"OMP_NUM_THREADS": str(threads)} if self.config.jobs > 1 else {}
-        models = [f"--model={place_of(spec)}" for spec in added_models("next_frame")]
+        own = [f"--model={place_of(spec)}" for spec in added_models("next_frame")]
+        if place.point.config.encoder.kind == "own":
+            own.append(f"--encoder.name={place.point.config.encoder.name}")
         log = place.folder / LOG
         with log.open("ab") as written:
             with self._lock:
                 if self._ended:
                     return "interrupted"
                 process = subprocess.Popen(
-                    [sys.executable, str(SCRIPT), *arguments, *models],
+                    [sys.executable, str(SCRIPT), *arguments, *own],
                     stdin=subprocess.DEVNULL,
                     stdout=written,
                     stderr=subprocess.STDOUT,
