@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from jsonargparse import DefaultHelpFormatter, Namespace
 
@@ -169,9 +169,7 @@ def parse(arguments: list[str]) -> Namespace:
         _add_models(task, values_of(arguments, "--model"), defaults if resumed else None)
     parser = build_parser(task if task in TASKS else None, defaults)
     if task in TASKS:
-        underscored = {f"--{name}" for name in _plain_fields(load_task(task).config)}
-        renamed = [(argument, with_underscores(argument)) for argument in arguments]
-        arguments = [a if n.partition("=")[0] not in underscored else n for a, n in renamed]
+        arguments = _with_plain_options(arguments, load_task(task).config)
     try:
         options = parser.parse_args(arguments)
         _require_named_encoder(options, arguments)
@@ -322,6 +320,24 @@ def _with_part(arguments: list[str]) -> list[str]:
             continue
         kept.append(argument)
     return ["--task", PARTS[task][part], *kept]
+
+
+def _with_plain_options(arguments: list[str], config: type) -> list[str]:
+    """The arguments with a task's own options as they are declared.
+
+    `--job-index` may stand for `--job_index`, and `--search-each` alone for `--search_each true`.
+    """
+    kinds = {f"--{name}": get_type_hints(config)[name] for name in _plain_fields(config)}
+    found = []
+    for argument, after in zip(arguments, [*arguments[1:], "--"], strict=True):
+        renamed = with_underscores(argument)
+        if renamed.partition("=")[0] not in kinds:
+            found.append(argument)
+        elif kinds.get(renamed) is bool and after.startswith("--"):
+            found.append(f"{renamed}=true")
+        else:
+            found.append(renamed)
+    return found
 
 
 def _with_size(arguments: list[str]) -> list[str]:

@@ -156,6 +156,13 @@ def test_one_thing_changes_from_point_to_point(tmp_path: Path) -> None:
     assert len({c.stride for c in clips}) == 1
 
 
+def test_options_of_a_sweep_may_be_written_with_dashes_and_without_true() -> None:
+    arguments = ["--task", "scaling", "--search-each", "--num-jobs", "3", "--job-index=1"]
+    config = to_config(parse(arguments))
+    assert (config.search_each, config.num_jobs, config.job_index) == (True, 3, 1)
+    assert not to_config(parse(["--task", "scaling", "--search-each", "false"])).search_each
+
+
 def test_learning_rates_follow_the_stated_rule() -> None:
     config = smoke(values=ValuesConfig(width=[16, 64, 256], batch=[2, 8, 32]))
     rate = config.sections["ebt"].learning_rate

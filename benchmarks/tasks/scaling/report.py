@@ -33,6 +33,8 @@ def make_report(folder: Path, result: Result) -> Report:
 def headline(result: Result) -> Table:
     """Exponents along the axis and every other x, and their ratio."""
     found = typed(Found, result.details)
+    if not found.ratios:  # of a single model
+        return _fits(found)
     several = len({ratio.variant for ratio in found.ratios}) > 1
     header = ["sweep"] if several else []
     header += ["x", "law", "model", "exponent", "beside", "exponent", "ratio of exponents"]
@@ -107,7 +109,7 @@ def _other_x(found: Found) -> list[str]:
 
 def _checklist(result: Result, found: Found) -> list[str]:
     """What a report of a scaling fit should say (arXiv 2502.18969)."""
-    main = found.ratios[0].axis if found.ratios else found.axis
+    main = found.fits[0].axis if found.fits else found.axis
     own = [point.x[main] for point in found.points]
     fitted = len({point.value for point in found.points})
     return [

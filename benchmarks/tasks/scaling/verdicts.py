@@ -5,7 +5,7 @@ import numpy as np
 from benchmarks.measure.power_law import fit_power_law
 from benchmarks.reporting.results import Metric, Result
 from benchmarks.reporting.tables import interval, seeds_text
-from benchmarks.tasks.scaling.found import Contrast, Found, Ratio
+from benchmarks.tasks.scaling.found import Contrast, Fit, Found, Ratio
 from benchmarks.tasks.scaling.points import PARAMETERS, unreachable_loss
 
 # Exponent of the EBT over that of Transformer++, against width and against parameters
@@ -17,8 +17,8 @@ PUBLISHED_WIDTHS, PUBLISHED_NUMBERS = (128, 256, 384, 768, 1024, 1536, 2048), 31
 
 def verdicts(result: Result, found: Found) -> list[str]:
     """What the sweep was made for, in words."""
-    main = found.ratios[0].axis if found.ratios else found.axis
-    sentences = []
+    main = found.fits[0].axis if found.fits else found.axis
+    sentences = [] if found.ratios else [_fit_sentence(f) for f in found.fits if f.axis == main]
     for ratio in found.ratios:
         if ratio.axis == main:
             sentences += _ratio_sentences(ratio, found)
@@ -31,6 +31,14 @@ def verdicts(result: Result, found: Found) -> list[str]:
         f"videos and training seeds; they rest on {seeds_text(result)}."
     )
     return sentences
+
+
+def _fit_sentence(fit: Fit) -> str:
+    where = f"{fit.variant}: " if fit.variant else ""
+    law = f"L = {fit.form} against {fit.axis}"
+    if fit.refused:
+        return f"{where}{law} is refused for {fit.model}: {fit.refused}."
+    return f"{where}{law}: the exponent of {fit.model} is {interval(fit.exponent, 3)}."
 
 
 def _ratio_sentences(ratio: Ratio, found: Found) -> list[str]:
