@@ -27,6 +27,7 @@ NOT_KEPT = (
     "resume",
     "report",
     "compare",
+    "push",
     "export",
     "out",
     "search",
@@ -62,6 +63,8 @@ def _dispatch(options: Namespace, arguments: list[str]) -> int:
         return _report(Path(options.report), options.export)
     if options.compare:
         return _compare([Path(folder) for folder in options.compare], options.out, options.export)
+    if options.push:
+        return _push(options)
     if options.task is None:
         raise InputError(
             f"--task is missing: give --task {' or '.join(TASKS)} (or --report, --resume)"
@@ -114,6 +117,16 @@ def _compare(folders: list[Path], out: str | None, place: str | None) -> int:
     folder = Path(out or time.strftime("runs/%Y%m%d-%H%M%S-comparison"))
     folder.mkdir(parents=True, exist_ok=True)
     _write_report(folder, lambda: report, place)
+    return 0
+
+
+def _push(options: Namespace) -> int:
+    if options.task is not None or not (options.run and options.model):
+        raise InputError("--push: give --run FOLDER and --model NAME with it, and no --task")
+    from benchmarks.sharing import push
+
+    place = push(options.push, Path(options.run), options.model, _cache_folder(options))
+    print(f"pushed: {place}")
     return 0
 
 

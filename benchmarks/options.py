@@ -95,7 +95,15 @@ def build_parser(task: str | None, defaults: Path | None) -> Parser:
         type=str | None,
         help="folder for the figures as PNG and SVG and the tables as CSV, Markdown and LaTeX",
     )
-    if task is not None:
+    parser.add_argument(
+        "--push",
+        type=str | None,
+        help="folder, or repository of the hub as hf:USER/NAME, for the model --model of a --run",
+    )
+    if task is None:
+        parser.add_argument("--run", type=str | None, help="folder of a finished run, for --push")
+        parser.add_argument("--model", type=str | None, help="name of its model, for --push")
+    else:
         _add_task_options(parser, task)
     parser.add_argument("--config", action="config", help="YAML file of options")
     for name, section in sections_of(task).items() if task else ():

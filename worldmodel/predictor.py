@@ -7,6 +7,8 @@ from typing import ClassVar, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
+from worldmodel.sharing import Shareable
+
 
 @dataclass(frozen=True)
 class Clips:
@@ -152,7 +154,7 @@ class Passes(Setting):
         return self.passes
 
 
-class Predictor(nn.Module):
+class Predictor(nn.Module, Shareable):
     """A model that predicts the next frame after each frame of a context."""
 
     @property

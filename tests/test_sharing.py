@@ -1,0 +1,156 @@
+"""Trained models as folders that others load, and as repositories of a hub that is faked."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from huggingface_hub import parse_eval_result_entries
+from safetensors.torch import load_file, save_file
+
+from baselines.transformer_pp import TransformerPP
+from benchmarks.command_line import main
+from benchmarks.reporting.results import read_result
+from benchmarks.training.loading import load_run
+from data_prep.errors import InputError
+from worldmodel import load
+from worldmodel.next_frame import NextFrameEBT
+from worldmodel.predictor import Clips, Thinking
+
+TINY = ["--task", "next_frame", "--preset", "smoke", "--device", "cpu", "--training.steps", "4"]
+TINY += ["--training.validate_every", "2", "--training.processes", "1"]
+TINY += ["--evaluation.latency_repeats", "1", "--models", "ebt,transformer_pp,copy_last"]
+TINY += ["--balls.train", "6", "--balls.validation", "2", "--balls.test", "3"]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A tiny run and its cache."""
+    folder = tmp_path_factory.mktemp("shared")
+    run, cache = folder / "run", folder / "cache"
+    assert main([*TINY, "--out", str(run), "--cache-dir", str(cache)]) == 0
+    return run, cache
+
+
+@pytest.fixture(scope="module")
+def pushed(finished: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run, cache = finished
+    place = tmp_path_factory.mktemp("pushed") / "ebt"
+    arguments = ["--push", str(place), "--run", str(run), "--model", "ebt"]
+    assert main([*arguments, "--cache-dir", str(cache)]) == 0
+    return place
+
+
+def test_a_pushed_model_is_the_trained_one(finished: tuple[Path, Path], pushed: Path) -> None:
+    run, cache = finished
+    loaded = load_run(run, "next_frame", ["ebt"], cache, "cpu")
+    (trained,) = loaded.models
+    _, clip = loaded.data.clips("test")[0]
+    context = Clips(clip[None, :5], ["clip"])
+    expected = trained.predictors[0].predict(context, Thinking(2)).prediction
+    found = NextFrameEBT.from_pretrained(str(pushed))
+    assert torch.equal(found.predict(context, Thinking(2)).prediction, expected)
+    frames = loaded.data.truth("test", [0], clip[None])[0, :5]
+    model = load(pushed)
+    frame = model.predict(frames)
+    assert torch.allclose(frame, loaded.data.decode(expected)[0, -1].clamp(0, 1), atol=2e-2)
+
+
+def test_a_loaded_model_predicts_thinks_and_judges(pushed: Path) -> None:
+    model = load(pushed)
+    frames = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    assert model.rollout(frames, 3).shape == (3, 3, 32, 32)
+    assert torch.allclose(model.rollout(frames, 3)[0], model.predict(frames), atol=1e-5)
+    thought = model.think(frames, steps=3)
+    assert thought.frames.shape == (4, 3, 32, 32)
+    assert thought.energies.shape == (4,)
+    assert torch.allclose(thought.frames[-1], model.predict(frames, steps=3), atol=1e-5)
+    one, other = model.energy(frames, torch.stack([thought.frames[-1], 1 - thought.frames[-1]]))
+    assert one < other
+    with pytest.raises(InputError, match="give"):
+        model.predict(frames[:, :, :16])
+
+
+def test_a_model_folder_has_a_card_and_results_in_the_format_of_the_hub(
+    finished: tuple[Path, Path], pushed: Path
+) -> None:
+    result = read_result(finished[0])
+    card = (pushed / "README.md").read_text()
+    assert "from worldmodel import load" in card
+    assert "## Limits" in card
+    assert result.environment["command"] in card
+    (file,) = (pushed / ".eval_results").glob("*.yaml")
+    entries = parse_eval_result_entries(yaml.safe_load(file.read_text()))
+    ebt = next(model for model in result.models if model.name == "ebt")
+    row = next(
+        r
+        for r in ebt.rows
+        if r.selected and r.condition == {"split": "test", "protocol": "teacher_forced"}
+    )
+    found = {entry.task_id: entry for entry in entries}
+    entry = found["next_frame.test.teacher_forced.psnr"]
+    assert entry.value == pytest.approx(row.metrics["psnr"].mean, abs=1e-5)
+    assert "95 % interval" in str(entry.notes)
+    assert not any("validation" in name for name in found)
+    assert "model-index" not in card
+
+
+def test_weights_are_loaded_strictly_and_never_pickled(pushed: Path, tmp_path: Path) -> None:
+    broken = shutil.copytree(pushed, tmp_path / "broken")
+    weights = load_file(broken / "model.safetensors")
+    weights.pop(next(iter(weights)))
+    save_file(weights, broken / "model.safetensors")
+    with pytest.raises(RuntimeError, match="Missing key"):
+        NextFrameEBT.from_pretrained(str(broken))
+    with pytest.raises(InputError, match="pickled"):
+        NextFrameEBT._load_as_pickle(None, "weights.bin", "cpu", True)
+
+
+def test_other_models_are_pushed_and_loaded_by_their_class(
+    finished: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, cache = finished
+    place = tmp_path / "plain"
+    arguments = ["--run", str(run), "--cache-dir", str(cache), "--push", str(place), "--model"]
+    assert main([*arguments, "transformer_pp"]) == 0
+    assert TransformerPP.from_pretrained(str(place)).anchor == "zero"
+    with pytest.raises(InputError, match="holds a TransformerPP"):
+        load(place)
+    capsys.readouterr()
+    assert main([*arguments, "ebt"]) == 2
+    assert "holds something already" in capsys.readouterr().err
+    assert main([*arguments, "copy_last"]) == 2
+    assert "none of its models" in capsys.readouterr().err
+    assert main(["--push", str(tmp_path / "x"), "--run", str(run)]) == 2
+    assert "give --run FOLDER and --model NAME" in capsys.readouterr().err
+
+
+def test_a_repository_of_the_hub_gets_the_same_folder(
+    finished: tuple[Path, Path],
+    pushed: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run, cache = finished
+    hub = tmp_path / "hub"
+
+    class FakeHub:
+        def create_repo(self, repository: str, exist_ok: bool) -> None:
+            (hub / repository).mkdir(parents=True, exist_ok=exist_ok)
+
+        def upload_folder(self, repo_id: str, folder_path: Path, commit_message: str) -> None:
+            shutil.copytree(folder_path, hub / repo_id, dirs_exist_ok=True)
+
+    monkeypatch.setattr("benchmarks.sharing.HfApi", FakeHub)
+    arguments = ["--push", "hf:someone/ebt", "--run", str(run), "--model", "ebt"]
+    assert main([*arguments, "--cache-dir", str(cache)]) == 0
+    assert "https://huggingface.co/someone/ebt" in capsys.readouterr().out
+    there, here = (
+        {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+        for folder in (hub / "someone/ebt", pushed)
+    )
+    assert there == here
+    assert json.loads((hub / "someone/ebt/config.json").read_text())["class"] == "NextFrameEBT"

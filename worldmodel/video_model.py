@@ -1,0 +1,101 @@
+"""A trained EBT with its encoder: frames in, frames and energies out."""
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import torch
+from huggingface_hub import hf_hub_download
+from torch import Tensor
+
+from data_prep.config import EncoderConfig
+from data_prep.encoders.base import Encoder
+from data_prep.encoders.registry import build_encoder
+from data_prep.errors import InputError
+from worldmodel.data import Scaler
+from worldmodel.next_frame import NextFrameEBT
+from worldmodel.predictor import Clips, Thinking
+
+CONFIG = "config.json"
+
+
+@dataclass(frozen=True)
+class Thought:
+    """Candidates of the next frame `[M + 1, 3, height, width]` from the start to the last step.
+
+    `energies [M + 1]` are theirs; of a calibrated EBT the half squared error that it expects, on
+    scaled embeddings.
+    """
+
+    frames: Tensor
+    energies: Tensor
+
+
+@dataclass(frozen=True)
+class VideoModel:
+    """A next-frame EBT on frames `[T, 3, height, width]` in [0, 1]; made by `load`."""
+
+    predictor: NextFrameEBT
+    encoder: Encoder
+    scaler: Scaler
+    size: int
+
+    def predict(self, frames: Tensor, steps: int | None = None) -> Tensor:
+        """The next frame `[3, height, width]`, after as many thinking steps as in training."""
+        return self.rollout(frames, 1, steps)[0]
+
+    def rollout(self, frames: Tensor, horizon: int, steps: int | None = None) -> Tensor:
+        """The next frames `[horizon, 3, height, width]`, each fed back as context for the next."""
+        context = Clips(self._embed(frames), ["clip"])
+        return self._frames(self.predictor.rollout(context, horizon, self._setting(steps))[0])
+
+    def think(self, frames: Tensor, steps: int | None = None) -> Thought:
+        """Every candidate of the next frame on the way down, with its energy."""
+        context = Clips(self._embed(frames), ["clip"])
+        found = self.predictor.predict(context, self._setting(steps), energies=True)
+        assert found.energies is not None
+        return Thought(self._frames(found.candidates[:, 0, -1]), found.energies[:, 0, -1])
+
+    def energy(self, frames: Tensor, candidates: Tensor) -> Tensor:
+        """Energies `[N]` of candidates `[N, 3, height, width]` for the frame after `frames`."""
+        context = Clips(self._embed(frames), ["clip"])
+        judged = self._embed(candidates)[:, None]  # [1, 1, N, P, D]
+        every = judged.expand(1, len(frames), *judged.shape[2:])
+        return self.predictor.verify(context, every)[0, -1].sum(-1)
+
+    def _setting(self, steps: int | None) -> Thinking:
+        return Thinking(steps or self.predictor.config.training_steps)
+
+    def _embed(self, frames: Tensor) -> Tensor:
+        """Scaled embeddings `[1, T, P, D]`."""
+        wanted = (3, self.size, self.size)
+        if frames.ndim != 4 or frames.shape[1:] != wanted:
+            raise InputError(f"frames of shape {tuple(frames.shape)}; give [T, {wanted}] in [0, 1]")
+        return self.scaler.scale_embeddings(self.encoder.encode(frames))[None]
+
+    def _frames(self, scaled: Tensor) -> Tensor:
+        """Frames `[N, 3, height, width]` in [0, 1] of scaled embeddings `[N, P, D]`."""
+        return self.encoder.decode(self.scaler.unscale(scaled)).clamp(0, 1)
+
+
+def load(place: str | Path, revision: str | None = None) -> VideoModel:
+    """The EBT of a folder that `--push` has written, or of a repository of the Hugging Face hub.
+
+    Raises:
+        InputError: it holds another model, or its encoder has no way back to pixels.
+    """
+    file = Path(place) / CONFIG
+    if not Path(place).is_dir():
+        file = Path(hf_hub_download(str(place), CONFIG, revision=revision))
+    config = json.loads(file.read_text())
+    if config.get("class") != NextFrameEBT.__name__:
+        raise InputError(f"{place}: holds a {config.get('class')}; load gives a NextFrameEBT")
+    known = {f.name for f in fields(EncoderConfig)}
+    options = {name: value for name, value in config["encoder"].items() if name in known}
+    size = int(config["size"])
+    encoder = build_encoder(EncoderConfig(**options | {"weights": None}), size)
+    if not encoder.decodable:
+        raise InputError(f"{place}: its encoder {encoder.name} has no way back to pixels")
+    scaler = Scaler(torch.tensor(config["mean"]), torch.tensor(config["scale"]))
+    predictor = NextFrameEBT.from_pretrained(str(place), revision=revision)
+    return VideoModel(predictor, encoder, scaler, size)
