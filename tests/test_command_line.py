@@ -72,7 +72,7 @@ def test_the_documented_commands_parse(tmp_path: Path) -> None:
         if "--print_config" in arguments:
             arguments.remove("--print_config")  # prints and exits, as its own test shows
         options = parse(arguments)
-        if not (options.report or options.compare):
+        if not (options.report or options.compare or options.push):
             assert isinstance(to_config(options), load_task(options.task).config)
 
 
