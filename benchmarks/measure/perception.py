@@ -45,7 +45,7 @@ class LPIPS:
 
     def __call__(self, prediction: Tensor, target: Tensor) -> Tensor:
         """LPIPS `[B]` of images `[B, 3, height, width]`; predictions are clipped to [0, 1]."""
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(target.device.type, enabled=False):
             found: Tensor = self.network.net(prediction.clamp(0, 1), target, normalize=True)
         return found.flatten()
 
@@ -66,7 +66,7 @@ class I3D:
     def __call__(self, videos: Tensor) -> Tensor:
         """Features `[B, 400]` before the softmax of videos `[B, T, 3, height, width]` in [0, 1]."""
         given = videos.clamp(0, 1).transpose(1, 2) * 255  # [B, 3, T, height, width]
-        with torch.no_grad():
+        with torch.no_grad(), torch.autocast(videos.device.type, enabled=False):
             found: Tensor = self.network(given, rescale=True, resize=True, return_features=True)
         if found.ndim != 2 or found.shape[1] != I3D_FEATURES:
             raise InputError(

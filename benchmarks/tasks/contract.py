@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from benchmarks.reporting.results import Result
     from benchmarks.reporting.tables import Condition, Table
     from benchmarks.training.plan import PlannedModel
+    from data_prep.encoders.base import Encoder
+    from worldmodel.data import EmbeddingClips
 
 
 class Described(Protocol):
@@ -21,6 +24,41 @@ class Described(Protocol):
     def describe(self) -> dict[str, Any]:
         """What the data is, for the result: `corpus`, `clips` by split, `rejected` and more."""
         ...
+
+
+@dataclass(frozen=True)
+class BorrowedData:
+    """Data of a task that trains the models of another task, on the data of that one."""
+
+    base: Any
+
+    @property
+    def train(self) -> "EmbeddingClips":
+        """Training clips."""
+        clips: EmbeddingClips = self.base.train
+        return clips
+
+    @property
+    def validation(self) -> "EmbeddingClips":
+        """Validation clips."""
+        clips: EmbeddingClips = self.base.validation
+        return clips
+
+    @property
+    def encoder(self) -> "Encoder":
+        """The frozen encoder that made the embeddings."""
+        encoder: Encoder = self.base.encoder
+        return encoder
+
+    @property
+    def fingerprint(self) -> str:
+        """Name of what models are trained on."""
+        return str(self.base.fingerprint)
+
+    def describe(self) -> dict[str, Any]:
+        """What the data is, for the result."""
+        described: dict[str, Any] = self.base.describe()
+        return described
 
 
 Config = TypeVar("Config")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from benchmarks.config import ComparisonConfig, Inputs
-from benchmarks.tasks.contract import Task
+from benchmarks.tasks.contract import BorrowedData, Task
 from benchmarks.tasks.denoise.models import MODELS as DENOISERS
 from benchmarks.tasks.next_frame.models import MODELS as PREDICTORS
 from benchmarks.tasks.probe.config import ImageProbeConfig, ProbeConfig, VideoProbeConfig
@@ -25,16 +25,10 @@ Config = TypeVar("Config", bound=ComparisonConfig)
 
 
 @dataclass(frozen=True)
-class ProbeData:
+class ProbeData(BorrowedData):
     """The data that models are trained on, and where a run finds its own."""
 
-    data: Any
     cache: Path
-
-    def describe(self) -> dict[str, Any]:
-        """What the data is, for the result."""
-        described: dict[str, Any] = self.data.describe()
-        return described
 
 
 class ProbeTask(Task[Config, ProbeData], Generic[Config]):
@@ -69,11 +63,11 @@ class ProbeTask(Task[Config, ProbeData], Generic[Config]):
 
         return ProbeData(load_task(self.trained_by).prepare(config, inputs), inputs.cache)
 
-    def models(self, config: Config, data: Any) -> "list[PlannedModel]":
+    def models(self, config: Config, data: ProbeData) -> "list[PlannedModel]":
         """The models that the configuration names."""
         from benchmarks.training.plan import plan_models
 
-        return plan_models(self.specs, config, getattr(data, "data", data))
+        return plan_models(self.specs, config, data)
 
     def run(self, config: Config, data: ProbeData, out: Path, device: str) -> "Result":
         """Train models, or load those of a run, and probe them."""
@@ -90,7 +84,7 @@ class ProbeTask(Task[Config, ProbeData], Generic[Config]):
         def select(model: TrainedModel) -> Setting:
             return model.predictors[0].trained_setting()
 
-        probe, used, seen = self.probe(config), config, data.data
+        probe, used, seen = self.probe(config), config, data.base
         run = self.given_run(config)
         if run is not None:
             loaded = load_run(Path(run), self.trained_by, config.models, data.cache, device)

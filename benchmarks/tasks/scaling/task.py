@@ -3,10 +3,10 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks.config import Inputs
-from benchmarks.tasks.contract import Task
+from benchmarks.tasks.contract import BorrowedData, Task
 from benchmarks.tasks.next_frame.config import NextFrameConfig
 from benchmarks.tasks.next_frame.models import MODELS
 from benchmarks.tasks.scaling.config import ScalingConfig
@@ -15,42 +15,14 @@ if TYPE_CHECKING:
     from benchmarks.reporting.page import Report
     from benchmarks.reporting.results import Result
     from benchmarks.reporting.tables import Condition, Table
-    from benchmarks.tasks.next_frame.data import NextFrameData
     from benchmarks.training.plan import PlannedModel
-    from data_prep.encoders.base import Encoder
-    from worldmodel.data import EmbeddingClips
 
 
 @dataclass(frozen=True)
-class ScalingData:
+class ScalingData(BorrowedData):
     """The data at the size that the options give, and where all points find theirs."""
 
-    base: "NextFrameData"
     inputs: Inputs
-
-    @property
-    def train(self) -> "EmbeddingClips":
-        """Its training clips."""
-        return self.base.train
-
-    @property
-    def validation(self) -> "EmbeddingClips":
-        """Its validation clips."""
-        return self.base.validation
-
-    @property
-    def encoder(self) -> "Encoder":
-        """The frozen encoder that made its embeddings."""
-        return self.base.encoder
-
-    @property
-    def fingerprint(self) -> str:
-        """Name of its embeddings."""
-        return self.base.fingerprint
-
-    def describe(self) -> dict[str, Any]:
-        """What the data is, for the result."""
-        return self.base.describe()
 
 
 class Scaling(Task[ScalingConfig, ScalingData]):
