@@ -1,6 +1,7 @@
 """Probes of frozen features, the labels that they look for, and models of a finished run."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from benchmarks.tasks.probe.probes import attentive_probe, constant_probe, corre
 from data_prep.config import BouncingBallsConfig, DeadLeavesConfig, EncoderConfig, ImagesConfig
 from data_prep.encoders.registry import build_encoder
 from data_prep.errors import InputError
-from data_prep.shards.format import ShardSet
+from data_prep.shards.format import SampleReference, ShardSet
 from data_prep.sources.corpus import SPLITS
 from data_prep.synthetic.balls import WALL_EDGES, as_json, labels_of
 from data_prep.synthetic.bouncing_balls import simulate
@@ -172,6 +173,40 @@ def test_clips_have_the_labels_that_all_of_them_share(embedding_shards: ShardSet
     assert [len(label.values["train"]) for label in items.labels] == [len(clips["train"])] * len(
         names
     )
+
+
+class Listed(EmbeddingClips):
+    """Clips of sources with nothing in them."""
+
+    def __init__(self, sources: list[str]):
+        self.samples = [SampleReference(source, source, "", {}) for source in sources]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+
+class Known(ShardSet):
+    """A shard set that knows labels by source, and nothing else."""
+
+    def __init__(self, labels: dict[str, str | None]):
+        self.labels = labels
+
+    def read_metadata(self, sample: SampleReference) -> dict[str, Any]:
+        return {"label": self.labels.get(sample.source)}
+
+
+def test_labels_come_from_lists_or_from_the_folders_of_classes() -> None:
+    sources = ["jump/a.mp4", "jump/b.mp4", "walk/c.mp4"]
+    clips = {split: Listed(sources) for split in SPLITS}
+    (label,) = labelled("videos", Known({}), clips, None).labels
+    assert (label.name, label.classes) == ("label", 2)
+    assert label.values["test"].tolist() == [0, 0, 1]
+    given = Known({"jump/a.mp4": "x", "jump/b.mp4": "y", "walk/c.mp4": "z"})
+    (label,) = labelled("videos", given, clips, None).labels
+    assert label.classes == 3
+    assert labelled("videos", Known({}), {s: Listed(["a.mp4"]) for s in SPLITS}, None).labels == []
+    strange = clips | {"test": Listed(["sit/d.mp4"])}  # a class that training lacks
+    assert labelled("videos", Known({}), strange, None).labels == []
 
 
 @pytest.mark.parametrize("name", ["ebt", "ebt_blind", "transformer_pp"])
