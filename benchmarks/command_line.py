@@ -242,6 +242,7 @@ def _write_report(folder: Path, make: Callable[[], Any], place: str | None) -> N
     from rich.console import Console
 
     from benchmarks.reporting.export import export
+    from benchmarks.reporting.html import PAGE
     from benchmarks.reporting.page import REPORT, print_report, write_report
 
     report = make() if place is None else export(make, folder, Path(place))
@@ -250,7 +251,7 @@ def _write_report(folder: Path, make: Callable[[], Any], place: str | None) -> N
     if not console.is_terminal:
         console = Console(width=120)  # or the tables would be cut
     print_report(console, report)
-    print(f"report: {folder / REPORT}")
+    print(f"report: {folder / REPORT}, {folder / PAGE}")
     if place is not None:
         print(f"figures and tables: {place}")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import rich.table
 from rich.console import Console
 
+from benchmarks.reporting.html import write_page
 from benchmarks.reporting.tables import Table, markdown
 
 REPORT = "report.md"
@@ -39,7 +40,7 @@ class Report:
 
 
 def write_report(folder: Path, report: Report) -> None:
-    """Write `report.md`: sections of lines, then the figures."""
+    """Write `report.md`, sections of lines and then the figures, and the same as `report.html`."""
     lines = [f"# {report.title}", ""]
     for section in report.sections:
         lines += [f"## {section.heading}", ""]
@@ -49,7 +50,9 @@ def write_report(folder: Path, report: Report) -> None:
         lines += ["## Figures", ""]
     for caption, path in report.figures:
         lines += [f"### {caption}", "", f"![{caption}]({path})", ""]
-    (folder / REPORT).write_text("\n".join(lines), encoding="utf-8")
+    text = "\n".join(lines)
+    (folder / REPORT).write_text(text, encoding="utf-8")
+    write_page(folder, report.title, text)
 
 
 def print_report(console: Console, report: Report) -> None:

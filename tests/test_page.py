@@ -1,0 +1,75 @@
+"""The page of a run: one file, without network, in which names are only text."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+from PIL import Image
+
+from benchmarks.reporting.html import PAGE
+from benchmarks.reporting.page import Report, Section, bullets, write_report
+
+EVIL = "<script>alert(1)</script>"
+
+
+class Seen(HTMLParser):
+    """Tags with their attributes, and the text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def page_of(folder: Path) -> tuple[str, Seen]:
+    Image.new("RGB", (4, 3)).save(folder / "figure.png")
+    table = (["model", "PSNR dB"], [[f"`{EVIL}`", "20.00"], [EVIL, "–"]])
+    sections = [
+        Section(f"What holds, {EVIL}", [bullets([f"{EVIL} beats all", "second"])]),
+        Section("Tables", ["A sentence.", table]),
+    ]
+    figures = [("A figure", "figure.png")]
+    write_report(folder, Report(f"A report of {EVIL}", sections, figures, [], []))
+    text = (folder / PAGE).read_text(encoding="utf-8")
+    seen = Seen()
+    seen.feed(text)
+    return text, seen
+
+
+def test_the_page_holds_the_whole_report(tmp_path: Path) -> None:
+    _, seen = page_of(tmp_path)
+    assert len(seen.all("table")) == 1
+    assert "A sentence." in seen.text
+    assert [link["href"] for link in seen.all("a")] == ["#section-1", "#section-2", "#section-3"]
+    assert [heading.get("id") for heading in seen.all("h2")] == [
+        "section-1",
+        "section-2",
+        "section-3",
+    ]
+    (image,) = seen.all("img")
+    assert image["alt"] == "A figure"
+    assert str(image["src"]).startswith("data:image/png;base64,")
+    assert seen.all("html")[0]["lang"] == "en"
+
+
+def test_names_are_text_and_never_code(tmp_path: Path) -> None:
+    text, seen = page_of(tmp_path)
+    assert len(seen.all("script")) == 1  # the page's own
+    assert text.count("alert(1)") >= 5
+    assert EVIL not in text
+
+
+def test_the_page_asks_for_nothing_outside_itself(tmp_path: Path) -> None:
+    text, seen = page_of(tmp_path)
+    assert not re.findall(r"https?://|url\(|@import", text)
+    assert not seen.all("link")
+    assert not [a for tag, a in seen.tags if "src" in a and not str(a["src"]).startswith("data:")]
