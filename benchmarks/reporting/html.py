@@ -23,7 +23,7 @@ body { margin: 0; color: var(--ink); background: var(--paper);
 main { max-width: 76rem; margin: 0 auto; padding: 1rem; }
 h1 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); }
 a { color: var(--link); } nav ul { columns: 16rem; padding-left: 1.2rem; }
-.scroll { overflow-x: auto; }
+.scroll { overflow-x: auto; margin: 0.8rem 0; }
 table { border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums; }
 th, td { padding: 0.3rem 0.6rem; border-bottom: 1px solid var(--line); text-align: right;
   white-space: nowrap; overflow-wrap: normal; }
@@ -82,11 +82,13 @@ def write_page(folder: Path, title: str, text: str) -> None:
     body = body.replace("<table>", '<div class="scroll" tabindex="0"><table>')
     body = body.replace("</table>", "</table></div>")
     links = "".join(f'<li><a href="#{place}">{name}</a></li>' for place, name in headings)
+    sections = f'<nav aria-label="Sections"><ul>{links}</ul></nav>'
+    body = body.replace("</h1>", f"</h1>\n{sections}", 1)
     page = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f'<nav aria-label="Sections"><ul>{links}</ul></nav>\n{body}</main>\n'
+        f"{body}</main>\n"
         f"<script>{SCRIPT}</script>\n</body>\n</html>\n"
     )
     (folder / PAGE).write_text(page, encoding="utf-8")

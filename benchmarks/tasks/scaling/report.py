@@ -8,6 +8,7 @@ from benchmarks.reporting.results import Result, typed
 from benchmarks.reporting.tables import Table, environment_lines, interval, number
 from benchmarks.tasks.scaling.figures import draw_figures
 from benchmarks.tasks.scaling.found import PURE, WITH_FLOOR, Found
+from benchmarks.tasks.scaling.points import FLOPS
 from benchmarks.tasks.scaling.verdicts import verdicts
 
 
@@ -97,10 +98,16 @@ def _points(found: Found) -> Table:
                 point.setting,
                 point.optimizer,
                 f"{point.learning_rate:.3g}",
-                *(f"{point.x[name]:,.4g}" for name in _other_x(found)),
+                *(_amount(name, point.x[name]) for name in _other_x(found)),
             ]
         )
     return header, rows
+
+
+def _amount(name: str, value: float) -> str:
+    if name == FLOPS or value < 100:
+        return f"{value:.3g}"
+    return f"{value:,.0f}"
 
 
 def _other_x(found: Found) -> list[str]:
@@ -114,7 +121,7 @@ def _checklist(result: Result, found: Found) -> list[str]:
     fitted = len({point.value for point in found.points})
     return [
         f"Points: {fitted} values of {found.axis}, every one with {len(result.seeds)} training "
-        f"seeds and every one used in the fits; {main} from {min(own):,.4g} to {max(own):,.4g}.",
+        f"seeds and every one used in the fits; {main} from {_amount(main, min(own))} to {_amount(main, max(own))}.",
         "Parameters are counted in all and without embeddings, which are all matrices outside the "
         "blocks.",
         "Training FLOPs are counted on real calls, those of both directions; seconds are those of "
