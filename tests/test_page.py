@@ -1,9 +1,12 @@
 """The page of a run: one file, without network, in which names are only text."""
 
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from benchmarks.reporting.html import PAGE
@@ -66,6 +69,22 @@ def test_names_are_text_and_never_code(tmp_path: Path) -> None:
     assert len(seen.all("script")) == 1  # the page's own
     assert text.count("alert(1)") >= 5
     assert EVIL not in text
+
+
+def test_tables_sort_in_a_browser(tmp_path: Path) -> None:
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+    if browser is None:
+        pytest.skip("no chromium on this machine: the page is not opened in a browser")
+    page_of(tmp_path)
+    page = tmp_path / PAGE
+    click = "document.querySelectorAll('th button')[1].click();"
+    page.write_text(page.read_text().replace("</script>", f"{click}</script>"))
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    seen = Seen()
+    seen.feed(done.stdout)
+    assert seen.all("th")[1]["aria-sort"] == "descending"
+    assert len(seen.all("button")) == 2
 
 
 def test_the_page_asks_for_nothing_outside_itself(tmp_path: Path) -> None:

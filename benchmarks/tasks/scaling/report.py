@@ -119,9 +119,10 @@ def _checklist(result: Result, found: Found) -> list[str]:
     main = found.fits[0].axis if found.fits else found.axis
     own = [point.x[main] for point in found.points]
     fitted = len({point.value for point in found.points})
+    ends = f"from {_amount(main, min(own))} to {_amount(main, max(own))}"
     return [
         f"Points: {fitted} values of {found.axis}, every one with {len(result.seeds)} training "
-        f"seeds and every one used in the fits; {main} from {_amount(main, min(own))} to {_amount(main, max(own))}.",
+        f"seeds and every one used in the fits; {main} {ends}.",
         "Parameters are counted in all and without embeddings, which are all matrices outside the "
         "blocks.",
         "Training FLOPs are counted on real calls, those of both directions; seconds are those of "
