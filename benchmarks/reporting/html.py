@@ -3,8 +3,10 @@
 import base64
 import html
 import itertools
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -35,6 +37,7 @@ th[aria-sort=ascending] button::after { content: " ▲"; }
 th[aria-sort=descending] button::after { content: " ▼"; }
 code { background: var(--soft); padding: 0.1em 0.3em; border-radius: 0.2rem; font-size: 0.9em; }
 figure { margin: 1rem 0; }
+.vega-bindings { padding: 0.5rem 0; } .vega-embed select { font: inherit; }
 img { max-width: 100%; height: auto; background: #ffffff; border-radius: 0.3rem; }
 @media print { nav { display: none; } .scroll { overflow: visible; } table { font-size: 0.6rem; } }
 """
@@ -69,8 +72,10 @@ for (const table of document.querySelectorAll("table")) {
 """
 
 
-def write_page(folder: Path, title: str, text: str) -> None:
-    """Write `report.html` from the text of `report.md`, its figures inside the page.
+def write_page(
+    folder: Path, title: str, text: str, charts: Sequence[tuple[str, dict[str, Any]]] = ()
+) -> None:
+    """Write `report.html` from the text of `report.md`, its figures and charts inside the page.
 
     Nothing of the text is taken for HTML.
     """
@@ -79,6 +84,7 @@ def write_page(folder: Path, title: str, text: str) -> None:
     headings = _number_headings(tokens)
     _take_in_figures(tokens, folder)
     body = reader.renderer.render(tokens, reader.options, {})
+    headings += [(f"chart-{number}", html.escape(name)) for number, (name, _) in enumerate(charts)]
     body = body.replace("<table>", '<div class="scroll" tabindex="0"><table>')
     body = body.replace("</table>", "</table></div>")
     links = "".join(f'<li><a href="#{place}">{name}</a></li>' for place, name in headings)
@@ -88,10 +94,28 @@ def write_page(folder: Path, title: str, text: str) -> None:
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"{body}</main>\n"
+        f"{body}{_charts(charts)}</main>\n"
         f"<script>{SCRIPT}</script>\n</body>\n</html>\n"
     )
     (folder / PAGE).write_text(page, encoding="utf-8")
+
+
+def _charts(charts: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    """Places for charts, and what draws them; nothing without any."""
+    if not charts:
+        return ""
+    from benchmarks.reporting.charts import chart_script
+
+    parts = []
+    for number, (name, chart) in enumerate(charts):
+        said = json.dumps(chart).replace("<", "\\u003c")  # no name ends the script
+        parts.append(
+            f'<h2 id="chart-{number}">{html.escape(name)}</h2>\n<figure class="scroll" '
+            f'tabindex="0" aria-label="{html.escape(name, quote=True)}: the tables hold the same '
+            f'numbers"><div id="drawn-{number}"></div></figure>\n<script>addEventListener("load", '
+            f'() => vegaEmbed("#drawn-{number}", {said}, {{actions: false}}));</script>\n'
+        )
+    return f'<script type="module">{chart_script()}</script>\n' + "".join(parts)
 
 
 def _number_headings(tokens: Sequence[Token]) -> list[tuple[str, str]]:

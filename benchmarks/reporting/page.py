@@ -1,7 +1,8 @@
 """The report of a run: a page, and what of it stands in the terminal."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import rich.table
 from rich.console import Console
@@ -30,6 +31,7 @@ class Report:
         figures: title and path of each figure, relative to the folder of the run.
         shown: sections whose tables stand in the terminal.
         sentences: what holds, in words.
+        charts: title and Vega-Lite chart of each that the page draws.
     """
 
     title: str
@@ -37,6 +39,7 @@ class Report:
     figures: list[tuple[str, str]]
     shown: list[Section]
     sentences: list[str]
+    charts: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
 
 def write_report(folder: Path, report: Report) -> None:
@@ -52,7 +55,7 @@ def write_report(folder: Path, report: Report) -> None:
         lines += [f"### {caption}", "", f"![{caption}]({path})", ""]
     text = "\n".join(lines)
     (folder / REPORT).write_text(text, encoding="utf-8")
-    write_page(folder, report.title, text)
+    write_page(folder, report.title, text, report.charts)
 
 
 def print_report(console: Console, report: Report) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.measure.perception import perception_columns
+from benchmarks.reporting.charts import compute_chart
 from benchmarks.reporting.page import Report, Section, bullets
 from benchmarks.reporting.results import Result
 from benchmarks.reporting.tables import (
@@ -75,7 +76,12 @@ def make_report(folder: Path, result: Result) -> Report:
         Section("How this was made", [bullets(_provenance(result))]),
     ]
     figures = draw_figures(folder, result)
-    return Report("Image denoising", sections, figures, _shown(result), sentences)
+    charts = [
+        (f"{first}, {corruption}: quality against cost", chart)
+        for corruption in swept_corruptions(result)
+        if (chart := compute_chart(result, under(first, corruption))) is not None
+    ]
+    return Report("Image denoising", sections, figures, _shown(result), sentences, charts)
 
 
 def headline(result: Result, corruption: str) -> Table:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from benchmarks.measure.perception import perception_columns
 from benchmarks.reporting.answers import answers
+from benchmarks.reporting.charts import compute_chart
 from benchmarks.reporting.page import Report, Section, bullets
 from benchmarks.reporting.quality import PIXELS, Quality, quality_of
 from benchmarks.reporting.results import Result, Row
@@ -77,7 +78,12 @@ def make_report(folder: Path, result: Result) -> Report:
         for title, condition in PROTOCOLS
     ]
     figures = [*draw_figures(folder, result), *write_animation(folder, result)]
-    return Report("Next-frame prediction", sections, figures, shown, sentences)
+    charts = [
+        (f"{title}: quality against cost", chart)
+        for title, condition in PROTOCOLS
+        if (chart := compute_chart(result, condition)) is not None
+    ]
+    return Report("Next-frame prediction", sections, figures, shown, sentences, charts)
 
 
 def _rollout_columns(result: Result) -> list[Column]:

@@ -1,0 +1,73 @@
+"""Charts of the page that answer to the reader, by Vega-Lite, whose JavaScript it holds."""
+
+from functools import cache
+from typing import Any
+
+import altair
+import vl_convert
+
+from benchmarks.reporting.quality import quality_of
+from benchmarks.reporting.results import Result
+from benchmarks.reporting.tables import Condition, rows_under
+
+COSTS = {
+    "forward_passes": "forward passes",
+    "forward_equivalents": "forward-equivalents",
+    "flops": "FLOPs",
+    "latency_ms": "latency in ms, batch 1",
+}
+
+Chart = dict[str, Any]
+
+
+def compute_chart(result: Result, condition: Condition) -> Chart | None:
+    """Quality of every setting against its cost, whose kind the reader chooses; None without."""
+    quality = quality_of(result)
+    points: list[dict[str, Any]] = []
+    for model in result.models:
+        for row in rows_under(model, condition):
+            found = row.metrics[quality.metric]
+            costs = {name: getattr(row.cost, name) for name in COSTS}
+            if model.training is None or any(cost is None for cost in costs.values()):
+                continue
+            points.append(
+                {
+                    "model": model.name,
+                    "setting": row.setting.label + (", selected" if row.selected else ""),
+                    "quality": found.mean,
+                    "low": found.low,
+                    "high": found.high,
+                    **costs,
+                }
+            )
+    if not points:
+        return None
+    names = list(COSTS)
+    kinds = altair.binding_select(options=names, labels=list(COSTS.values()), name="against ")
+    cost = altair.param(name="cost", value=names[1], bind=kinds)
+    legend = altair.selection_point(fields=["model"], bind="legend")
+    x = altair.X("cost:Q", title="cost").scale(type="log")
+    color = altair.Color("model:N", sort=list(dict.fromkeys(p["model"] for p in points)))
+    shown = altair.condition(legend, altair.value(1), altair.value(0.1))
+    base = (
+        altair.Chart(altair.Data(values=points))
+        .transform_calculate(cost="datum[cost]")
+        .encode(x=x, color=color, opacity=shown)
+    )
+    y = altair.Y("quality:Q", title=quality.title).scale(zero=False)
+    ends = [altair.Tooltip(f"{name}:Q", format=".4~f") for name in ("quality", "low", "high")]
+    cost_of = [altair.Tooltip(f"{n}:Q", format=".4~s", title=said) for n, said in COSTS.items()]
+    lines = base.mark_line(point=True).encode(
+        y=y, tooltip=["model:N", "setting:N", *ends, *cost_of]
+    )
+    spread = base.mark_rule().encode(y="low:Q", y2="high:Q")
+    drawn = altair.layer(spread, lines).add_params(cost, legend).interactive()
+    found_chart: Chart = drawn.properties(width=720, height=420, background="white").to_dict()
+    return found_chart
+
+
+@cache
+def chart_script() -> str:
+    """The JavaScript of Vega, Vega-Lite and Vega-Embed, 0.9 MB."""
+    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]
+    return bundle.replace("</script", "<\\/script")
