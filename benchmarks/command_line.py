@@ -26,6 +26,7 @@ NOT_KEPT = (
     "config",
     "resume",
     "report",
+    "quiet",
     "compare",
     "push",
     "export",
@@ -72,6 +73,14 @@ def _dispatch(options: Namespace, arguments: list[str]) -> int:
     config = to_config(options)
     if options.get("dry_run"):
         return _dry_run(options, config)
+    if options.quiet:
+        with Path(os.devnull).open("w") as nowhere, redirect_stderr(nowhere):
+            return _start(options, config, arguments)
+    return _start(options, config, arguments)
+
+
+def _start(options: Namespace, config: Any, arguments: list[str]) -> int:
+    """Run in this process, or in one for each device."""
     if launches(config) and not load_task(options.task).starts_runs:
         return launch(config.training.devices, arguments)
     return _run(options, config, _without_places(arguments))

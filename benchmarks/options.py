@@ -85,6 +85,9 @@ def build_parser(task: str | None, defaults: Path | None) -> Parser:
         "--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to compute"
     )
     parser.add_argument(
+        "--quiet", action="store_true", help="show no progress, only the report and errors"
+    )
+    parser.add_argument(
         "--report", type=str | None, help="make the report of this run again, without training"
     )
     parser.add_argument(

@@ -72,6 +72,10 @@ def test_a_task_that_prints_its_data_needs_a_folder_and_a_line(
     assert "17 videos!" in printed.out
     assert "data: counted" in printed.err
     assert "17 videos!" in (tmp_path / "out" / "report.md").read_text()
+    assert main(["--task", "count", "--quiet", "--out", str(tmp_path / "quiet")]) == 0
+    printed = capsys.readouterr()
+    assert "17 videos" in printed.out
+    assert printed.err == ""
     assert main(["--report", out]) == 0
     assert "17 videos!" in capsys.readouterr().out
     with pytest.raises(SystemExit):

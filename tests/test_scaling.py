@@ -75,7 +75,7 @@ def test_a_sweep_names_all_points_and_refuses_what_two_cannot_support(finished: 
     assert {ratio.refused is None for ratio in found.ratios} == {False}
     report = (finished / "report.md").read_text()
     assert "2 values are too few" in report
-    assert "figures/scaling.png" in report
+    assert "figures/axis.png" in report
     assert main(["--report", str(finished)]) == 0
 
 

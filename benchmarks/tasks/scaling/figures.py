@@ -24,10 +24,24 @@ def draw_figures(folder: Path, found: Found) -> list[tuple[str, str]]:
     return save_figures(
         folder,
         {
-            "Loss against x": ("scaling", _scaling(found)),
+            f"Loss along {found.axis}": ("axis", _along_axis(found)),
+            "Loss against every x": ("scaling", _scaling(found)),
             "Loss curves of all points": ("training", _training(folder, found)),
         },
     )
+
+
+def _along_axis(found: Found) -> Figure | None:
+    """A panel for each variant: points, fits and what no loss is below."""
+    if not found.fits:
+        return None
+    variants = list(dict.fromkeys(point.variant for point in found.points))
+    figure, axes = plt.subplots(1, len(variants), figsize=(5.2 * len(variants), 4.2), squeeze=False)
+    for axis, variant in zip(axes[0], variants, strict=True):
+        _draw(axis, found, variant, found.fits[0].axis)
+        axis.set_title(variant.replace("_", " "), fontsize=10)
+    axes[0, 0].set_ylabel("test Smooth-L1")
+    return finish(figure)
 
 
 def _scaling(found: Found) -> Figure:
