@@ -183,7 +183,7 @@ def _run_in(
     command = ""
     if first:
         out.mkdir(parents=True, exist_ok=True)
-        if not resumed:
+        if options.get("resume") is None and not (out / "config.yaml").exists():
             _write_config(options, out)
         command = _whole_command(out, added)
     try:

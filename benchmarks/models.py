@@ -141,7 +141,7 @@ class ModelSpec:
 
 # Models from outside the repository: by kind of task, then by name. Their code is what the user
 # names on the command line, or what installed packages offer as entry points of these groups.
-GROUPS = {"next_frame": "ebt_bench.next_frame", "denoise": "ebt_bench.denoise"}
+GROUPS = {"predictor": "ebt_bench.predictors", "denoiser": "ebt_bench.denoisers"}
 _added: dict[str, dict[str, ModelSpec]] = {kind: {} for kind in GROUPS}
 
 

@@ -14,6 +14,7 @@ from jsonargparse import DefaultHelpFormatter, Namespace
 from benchmarks.config import ComparisonConfig, require_models
 from benchmarks.models import add_models, entry_points, place_of
 from benchmarks.tasks.registry import PARTS, TASKS, load_task, preset_files
+from data_prep.encoders.named import named as own_encoders
 from data_prep.errors import InputError
 from data_prep.options import (
     Parser,
@@ -214,8 +215,9 @@ def _add_models(task: str, places: list[str], resumed: Path | None) -> None:
 
 def _require_named_encoder(options: Namespace, arguments: list[str]) -> None:
     """Raise InputError where a file, and not the command line, names the code of an encoder."""
+    own_encoders.update(values_of(arguments, "--encoder.name"))
     name = str((options.get("encoder") or {}).get("name", ""))
-    if name.startswith("own:") and name not in values_of(arguments, "--encoder.name"):
+    if name.startswith("own:") and name not in own_encoders:
         raise InputError(f"--encoder.name: {name} is code: give --encoder.name {name} again")
 
 

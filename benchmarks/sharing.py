@@ -27,6 +27,9 @@ def push(place: str, run: Path, name: str, cache: Path) -> str:
         InputError: the run has no such model, or the folder holds something already.
     """
     result = read_result(run)
+    options = yaml.safe_load((run / "config.yaml").read_text())
+    if options.get("model") or str(options["encoder"]["name"]).startswith("own:"):
+        raise InputError(f"--run {run}: has models or an encoder of your own; it cannot be pushed")
     loaded = load_run(run, result.task, [name], cache, "cpu")
     if not place.startswith(HUB):
         folder = Path(place)
@@ -66,7 +69,9 @@ def _write(folder: Path, loaded: LoadedRun, result: Result) -> None:
     }
     write_model(predictor, folder, config)
     model = next(m for m in result.models if m.name == trained.name)
-    (folder / "README.md").write_text(_card(result, model, config), encoding="utf-8")
+    (folder / "README.md").write_text(
+        _card(result, model, config, data.encoder.decodable), encoding="utf-8"
+    )
     (folder / ".eval_results").mkdir()
     entries = eval_result_entries_to_yaml(_entries(result, model))
     (folder / ".eval_results" / f"{DATASET}.yaml").write_text(yaml.safe_dump(entries))
@@ -91,7 +96,7 @@ def _entries(result: Result, model: Model) -> list[EvalResultEntry]:
     return found
 
 
-def _card(result: Result, model: Model, config: dict[str, Any]) -> str:
+def _card(result: Result, model: Model, config: dict[str, Any], decodable: bool) -> str:
     """The model card: what it is, what it reached, and what it is not good for."""
     environment, encoder = result.environment, result.data["encoder"]
     training = model.training
@@ -99,7 +104,7 @@ def _card(result: Result, model: Model, config: dict[str, Any]) -> str:
     use = (
         '```python\nfrom worldmodel import load\n\nmodel = load("this folder")\n'
         "frame = model.predict(frames)  # [T, 3, height, width] in [0, 1]\n```"
-        if config["class"] == "NextFrameEBT"
+        if config["class"] == "NextFrameEBT" and decodable
         else f'```python\nmodel = {config["class"]}.from_pretrained("this folder")\n```'
     )
     lines = [

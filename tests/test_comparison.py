@@ -103,7 +103,7 @@ def test_seeds_of_the_same_model_are_pooled(tmp_path: Path) -> None:
     third = run(tmp_path / "third", [3, 4], {"ebt": 30.0})
     report = compare_runs([one, other, third])
     (row,) = rows_of(report).values()
-    assert row["seeds"] == "0, 1, 3, 4"
+    assert row["seeds"] == "0, 1, 2, 3, 4"
     assert "seed 1 in one already" in said(report)
     longer = run(
         tmp_path / "longer",

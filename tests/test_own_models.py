@@ -11,6 +11,7 @@ from benchmarks import models as registered
 from benchmarks.command_line import main
 from benchmarks.options import parse, to_config
 from benchmarks.tasks.registry import load_task
+from data_prep.encoders.named import named
 from data_prep.errors import InputError
 
 ROOT = Path(__file__).parent.parent
@@ -67,7 +68,7 @@ def test_a_next_frame_model_is_trained_judged_counted_and_compared(
     assert result["config"]["sections"]["two_frames"]["hidden"] == 24
     assert "two_frames" in (out / "report.md").read_text()
     capsys.readouterr()
-    registered._added["next_frame"].clear()
+    registered._added["predictor"].clear()
     assert main(["--resume", str(out)]) == 2  # no code is loaded because a file names it
     assert f"give --model {TWO_FRAMES} again" in capsys.readouterr().err
     assert main(["--resume", str(out), "--model", TWO_FRAMES]) == 0
@@ -102,14 +103,14 @@ def test_wrong_models_are_named(capsys: pytest.CaptureFixture[str]) -> None:
         assert said in capsys.readouterr().err
     assert main(["--task", "throughput", "--model", TWO_FRAMES]) == 2
     with pytest.raises(InputError, match="is taken"):
-        registered.add_models("next_frame", [TWO_FRAMES], ["two_frames"])
+        registered.add_models("predictor", [TWO_FRAMES], ["two_frames"])
 
 
 def test_installed_packages_offer_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "offered-1.0.dist-info"
     package.mkdir()
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: offered\nVersion: 1.0\n")
-    (package / "entry_points.txt").write_text(f"[ebt_bench.next_frame]\nmine = {TWO_FRAMES}\n")
+    (package / "entry_points.txt").write_text(f"[ebt_bench.predictors]\nmine = {TWO_FRAMES}\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     config = to_config(parse(["--task", "next_frame", "--models", "two_frames"]))
     assert config.models == ["two_frames"]
@@ -134,6 +135,7 @@ def test_an_encoder_embeds_and_leads_back(
     assert result["data"]["encoder"]["dim"] == 3
     assert "psnr" in result["models"][0]["rows"][0]["metrics"]
     capsys.readouterr()
+    named.clear()
     assert main(["--resume", str(out)]) == 2  # no code is loaded because a file names it
     assert f"give --encoder.name {COLOURS} again" in capsys.readouterr().err
     assert main([*arguments, "--encoder.name", "own:nowhere:E", "--out", str(tmp_path / "n")]) == 2

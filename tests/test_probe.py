@@ -206,7 +206,8 @@ def test_labels_come_from_lists_or_from_the_folders_of_classes() -> None:
     assert label.classes == 3
     assert labelled("videos", Known({}), {s: Listed(["a.mp4"]) for s in SPLITS}, None).labels == []
     strange = clips | {"test": Listed(["sit/d.mp4"])}  # a class that training lacks
-    assert labelled("videos", Known({}), strange, None).labels == []
+    with pytest.raises(InputError, match="no training item of sit"):
+        labelled("videos", Known({}), strange, None)
 
 
 @pytest.mark.parametrize("name", ["ebt", "ebt_blind", "transformer_pp"])

@@ -151,9 +151,11 @@ def test_one_thing_changes_from_point_to_point(tmp_path: Path) -> None:
     flops = [p.config for p in planned_points(replace(config, axis="flops"))]
     assert [c.training.steps for c in flops] == sorted(c.training.steps for c in flops)
     assert flops[-1].training.steps == config.training.steps  # at the size of the options
-    clips = [p.config.corpus for p in planned_points(replace(config, axis="context"))]
-    assert [c.frames - 1 for c in clips] == config.values.context
-    assert len({c.stride for c in clips}) == 1
+    seen = [p.config for p in planned_points(replace(config, axis="context"))]
+    assert [c.clip_frames for c in seen] == [context + 1 for context in config.values.context]
+    assert len({str(c.corpus) for c in seen}) == 1  # the same clips
+    steps = [p.config.training for p in planned_points(replace(config, axis="steps"))]
+    assert all(t.warmup_steps <= t.steps / 4 for t in steps)
 
 
 def test_options_of_a_sweep_may_be_written_with_dashes_and_without_true() -> None:
@@ -199,6 +201,7 @@ def test_variants_change_options_and_have_folders_of_their_own() -> None:
         (["--axis", "height"], "--axis"),
         (["--job-index", "2", "--num-jobs", "2"], "job_index 2"),
         (["--variants", "{a: {encoder.colour: 3}}"], "encoder.colour"),
+        (["--variants", "{a: {encoder.name: 'own:mine:E'}}"], "own:mine:E is code"),
         (["--values.width", "[20,40]"], "values.width"),
     ],
 )

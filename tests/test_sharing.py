@@ -108,6 +108,19 @@ def test_weights_are_loaded_strictly_and_never_pickled(pushed: Path, tmp_path: P
         NextFrameEBT._load_as_pickle(None, "weights.bin", "cpu", True)
 
 
+def test_no_code_is_run_because_a_folder_names_it(pushed: Path, tmp_path: Path) -> None:
+    place = shutil.copytree(pushed, tmp_path / "named")
+    config = json.loads((place / "config.json").read_text())
+    config["encoder"]["name"] = "own:antigravity:Encoder"
+    (place / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="not run from a file"):
+        load(place)
+    config["encoder"] |= {"name": "dct", "weights": "other"}
+    (place / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="are others than its own"):
+        load(place)
+
+
 def test_other_models_are_pushed_and_loaded_by_their_class(
     finished: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -67,10 +67,10 @@ class StoredClips:
 
 
 class EmbeddingClips(Dataset[tuple[str, Tensor]]):
-    """The clips of a split: key and scaled embeddings `[T, P, D]`."""
+    """The clips of a split: key and scaled embeddings `[T, P, D]`, or those of the first frames."""
 
-    def __init__(self, embeddings: ShardSet, split: str, scaler: Scaler):
-        self.shards, self.scaler = embeddings, scaler
+    def __init__(self, embeddings: ShardSet, split: str, scaler: Scaler, frames: int | None = None):
+        self.shards, self.scaler, self.frames = embeddings, scaler, frames
         self.samples = embeddings.samples(split)
 
     def some(self, count: int | None) -> "EmbeddingClips":
@@ -92,7 +92,7 @@ class EmbeddingClips(Dataset[tuple[str, Tensor]]):
     def stored(self, index: int) -> tuple[str, Tensor]:
         """Key and embeddings `[T, P, D]` of a clip as it is stored, in float16."""
         sample = self.samples[index]
-        return sample.key, torch.from_numpy(self.shards.read_embeddings(sample))
+        return sample.key, torch.from_numpy(self.shards.read_embeddings(sample)[: self.frames])
 
     def collate(self, samples: list[tuple[str, Tensor]]) -> StoredClips | Clips:
         """Make a batch of samples that `stored` gave; it is used after `to`."""

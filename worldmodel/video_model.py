@@ -82,7 +82,8 @@ def load(place: str | Path, revision: str | None = None) -> VideoModel:
     """The EBT of a folder that `--push` has written, or of a repository of the Hugging Face hub.
 
     Raises:
-        InputError: it holds another model, or its encoder has no way back to pixels.
+        InputError: it holds another model; or its encoder is the user's own code, has other weights
+            on this machine, or has no way back to pixels.
     """
     file = Path(place) / CONFIG
     if not Path(place).is_dir():
@@ -92,8 +93,12 @@ def load(place: str | Path, revision: str | None = None) -> VideoModel:
         raise InputError(f"{place}: holds a {config.get('class')}; load gives a NextFrameEBT")
     known = {f.name for f in fields(EncoderConfig)}
     options = {name: value for name, value in config["encoder"].items() if name in known}
-    size = int(config["size"])
+    size, name = int(config["size"]), str(options.get("name"))
+    if name.startswith("own:"):
+        raise InputError(f"{place}: its encoder {name} is code, which is not run from a file")
     encoder = build_encoder(EncoderConfig(**options | {"weights": None}), size)
+    if encoder.weights != config["encoder"]["weights"]:
+        raise InputError(f"{place}: the weights of {name} on this machine are others than its own")
     if not encoder.decodable:
         raise InputError(f"{place}: its encoder {encoder.name} has no way back to pixels")
     scaler = Scaler(torch.tensor(config["mean"]), torch.tensor(config["scale"]))

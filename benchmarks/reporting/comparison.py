@@ -39,18 +39,33 @@ class Run:
 
 @dataclass(frozen=True)
 class Entry:
-    """A model of one run, or of several runs that differ in their seeds alone."""
+    """A model of one run, or of several runs that differ in their seeds alone.
+
+    `of_runs` are the seeds that each run adds.
+    """
 
     name: str
     runs: list[Run]
-    seeds: list[int]
+    of_runs: list[list[int]]
     model: Model
+
+    @property
+    def seeds(self) -> list[int]:
+        """All training seeds."""
+        return [seed for seeds in self.of_runs for seed in seeds]
 
     def values(self, place: str, metric: str) -> np.ndarray | None:
         """Values `[seeds, sources]` at a place; None where the model was not judged there."""
         key = f"{place}/{self.model.name}/{metric}"
-        parts = [run.values[key] for run in self.runs if key in run.values]
-        return np.concatenate(parts) if len(parts) == len(self.runs) else None
+        if any(key not in run.values for run in self.runs):
+            return None
+        if self.model.training is None:
+            return self.runs[0].values[key]
+        parts = [
+            run.values[key][[run.result.seeds.index(seed) for seed in seeds]]
+            for run, seeds in zip(self.runs, self.of_runs, strict=True)
+        ]
+        return np.concatenate(parts)
 
     def identity(self, place: str) -> str | None:
         """What was judged at a place."""
@@ -118,21 +133,23 @@ def _entries(runs: Sequence[Run]) -> tuple[list[Entry], list[str]]:
             key = _plan(run.result, model)
             entry = found.get(key)
             if entry is None:
-                found[key] = Entry(f"{run.name}: {model.name}", [run], run.result.seeds, model)
+                name = f"{run.name}: {model.name}"
+                found[key] = Entry(name, [run], [run.result.seeds], model)
+                continue
+            if model.training is None:
                 continue
             again = sorted(set(entry.seeds) & set(run.result.seeds))
-            if model.training is None or again:
-                if model.training is not None:
-                    said = ", ".join(map(str, again))
-                    warnings.append(
-                        f"{run.name}: {model.name} was trained with seed {said} in "
-                        f"{entry.runs[0].name} already; these trainings count once"
-                    )
-                continue
-            pooled = [*entry.runs, run]
-            seeds = [*entry.seeds, *run.result.seeds]
-            name = f"{' + '.join(r.name for r in pooled)}: {model.name}"
-            found[key] = replace(entry, name=name, runs=pooled, seeds=seeds)
+            if again:
+                warnings.append(
+                    f"{run.name}: {model.name} was trained with seed "
+                    f"{', '.join(map(str, again))} in {entry.runs[0].name} already; these "
+                    "trainings count once"
+                )
+            fresh = [seed for seed in run.result.seeds if seed not in again]
+            if fresh:
+                pooled = [*entry.runs, run]
+                name = f"{' + '.join(r.name for r in pooled)}: {model.name}"
+                found[key] = Entry(name, pooled, [*entry.of_runs, fresh], entry.model)
     entries = list(found.values())
     names = [entry.model.name for entry in entries]
     return [
@@ -146,7 +163,11 @@ def _plan(result: Result, model: Model) -> str:
     config: dict[str, Any] = result.config
     training = {n: v for n, v in config["training"].items() if n not in OTHER_OPTIONS}
     section = config["sections"].get(model.name)
-    decided = [model.name, section, config["backbone"], training] if model.training else model.name
+    decided: object = model.name
+    if model.training is not None:
+        # Sizes and steps that are made equal depend on another model.
+        equal = [model.parameters, model.training.steps, model.training.flops]
+        decided = [model.name, section, config["backbone"], training, equal]
     settings = [
         [row.setting.label, row.condition] for row in model.rows if row.selected
     ]  # what validation selected may differ

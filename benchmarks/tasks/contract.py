@@ -75,7 +75,7 @@ class Task(ABC, Generic[Config, Data]):
         config: configuration class of the task, free of torch.
         declared: models of the task, in the order of its tables; none for a task without training.
         reserved_test_sets: names of the task's own test sets; None where `--test` is not offered.
-        takes: kind of the models that users may add, `next_frame` or `denoise`; None for none.
+        takes: kind of the models that users may add, `predictor` or `denoiser`; None for none.
         starts_runs: whether the task starts runs of other tasks, which use the devices themselves.
     """
 

@@ -79,7 +79,8 @@ class ImaginedData:
             encoder = build_encoder(config.encoder, config.images.size)
             return cls(ImaginedClips(1, encoder), ImaginedClips(2, encoder), encoder)
         encoder = build_encoder(config.encoder, config.corpus.size)
-        clips = ImaginedClips(config.corpus.frames, encoder)
+        used = getattr(config, "clip_frames", None) or config.corpus.frames
+        clips = ImaginedClips(used, encoder)
         return cls(clips, clips, encoder)
 
     @property

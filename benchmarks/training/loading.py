@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.config import Inputs
+from benchmarks.models import added_models, place_of
 from benchmarks.options import parse, to_config
-from benchmarks.reporting.results import RESULTS
+from benchmarks.reporting.results import RESULTS, read_result
 from benchmarks.tasks.registry import load_task
 from benchmarks.training.fit import TrainedModel, train_models, training_folder
 from data_prep.errors import InputError
@@ -32,15 +33,18 @@ def load_run(folder: Path, task: str, wanted: list[str], cache: Path, device: st
     """
     if not (folder / RESULTS).is_file():
         raise InputError(f"{folder}: no finished run; give a folder that holds {RESULTS}")
-    options = parse(["--resume", str(folder)])
+    kind = load_task(task).takes
+    given = [f"--model={place_of(spec)}" for spec in added_models(kind)]
+    options = parse(["--resume", str(folder), *given])
     if options.task != task:
         raise InputError(f"{folder}: a run of {options.task}; a run of {task} is needed")
     config, declared = to_config(options), load_task(task).specs
+    judged = {model.name for model in read_result(folder).models}
     specs = {spec.name: spec for spec in declared}
     chosen, skipped = [], []
     for name in config.models:
         spec = specs[name]
-        if spec.config is None or name not in wanted:
+        if spec.config is None or name not in wanted or name not in judged:
             continue
         if spec.equal_inference_to is not None:
             skipped.append(f"{name}: its size depends on a selection that the run does not keep")

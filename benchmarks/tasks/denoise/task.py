@@ -24,7 +24,7 @@ class Denoise(Task[DenoiseConfig, "DenoiseData"]):
 
     config = DenoiseConfig
     declared = MODELS
-    takes = "denoise"
+    takes = "denoiser"
     reserved_test_sets = ("validation", "dead_leaves", "photographs")
 
     def prepare(self, config: DenoiseConfig, inputs: Inputs) -> "DenoiseData":

@@ -33,19 +33,30 @@ class NextFrameEvaluationConfig(EvaluationConfig):
 
 @dataclass
 class NextFrameConfig(ComparisonConfig):
-    """Everything that decides a next-frame run."""
+    """Everything that decides a next-frame run.
+
+    Args:
+        clip_frames: number of frames of each clip that are used, from its first on (null: all).
+    """
 
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     balls: BouncingBallsConfig = field(default_factory=BouncingBallsConfig)
     evaluation: NextFrameEvaluationConfig = field(default_factory=NextFrameEvaluationConfig)
     perception: PerceptionConfig = field(default_factory=PerceptionConfig)
     models: list[str] = field(default_factory=lambda: [spec.name for spec in MODELS])
+    clip_frames: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        used = self.clip_frames or self.corpus.frames
+        require(
+            3 <= used <= self.corpus.frames,
+            f"clip_frames must be between 3 and corpus.frames = {self.corpus.frames}",
+        )
         wanted = self.evaluation.context_frames + self.evaluation.horizon
         require(
-            wanted <= self.corpus.frames,
-            f"corpus.frames is {self.corpus.frames}, but evaluation.context_frames + horizon "
-            f"need {wanted}: raise the first or lower one of the others",
+            wanted <= used,
+            f"{'clip_frames' if self.clip_frames else 'corpus.frames'} is {used}, but "
+            f"evaluation.context_frames + horizon need {wanted}: raise the first or lower one of "
+            "the others",
         )

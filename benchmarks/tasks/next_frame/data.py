@@ -28,7 +28,8 @@ from worldmodel.data import EmbeddingClips, Scaler
 class NextFrameData:
     """Clips of all splits, and the way back from embeddings to frames.
 
-    `frames` is None where the user gave embeddings only; the truth is then what they decode to.
+    `frames` is None where the user gave embeddings only; the truth is then what they decode to. Of
+    each clip the first `used` frames are seen; None for all.
     """
 
     name: str
@@ -36,6 +37,7 @@ class NextFrameData:
     embeddings: ShardSet
     encoder: Encoder
     scaler: Scaler
+    used: int | None = None
 
     @property
     def train(self) -> EmbeddingClips:
@@ -50,11 +52,12 @@ class NextFrameData:
     @property
     def fingerprint(self) -> str:
         """Name of the embeddings: the same data, the same name."""
-        return digest(self.embeddings.manifest["shards"])
+        shards = self.embeddings.manifest["shards"]
+        return digest(shards) if self.used is None else digest(shards, self.used)
 
     def clips(self, split: str) -> EmbeddingClips:
         """The clips of a split."""
-        return EmbeddingClips(self.embeddings, split, self.scaler)
+        return EmbeddingClips(self.embeddings, split, self.scaler, self.used)
 
     @property
     def mean_frame(self) -> Tensor:
@@ -80,7 +83,8 @@ class NextFrameData:
         if self.frames is None:
             return self.decode(embeddings).clamp(0, 1)
         samples = self.frames.samples(split)
-        pixels = [torch.from_numpy(self.frames.read_frames(samples[index])) for index in indices]
+        read = (self.frames.read_frames(samples[index])[: self.used] for index in indices)
+        pixels = [torch.from_numpy(frames) for frames in read]
         return torch.stack(pixels).to(embeddings.device).movedim(-1, 2) / 255
 
     @property
@@ -129,7 +133,8 @@ def prepare_data(config: NextFrameConfig, inputs: Inputs) -> NextFrameData:
     embeddings = prepare_embeddings(frames, cache, config.encoder) if frames else given
     _require_long_enough(embeddings, config)
     encoder = encoder_of(embeddings, config.encoder)
-    return NextFrameData(name, frames, embeddings, encoder, Scaler.of(embeddings))
+    scaler = Scaler.of(embeddings)
+    return NextFrameData(name, frames, embeddings, encoder, scaler, config.clip_frames)
 
 
 def _balls_name(config: BouncingBallsConfig) -> str:

@@ -135,7 +135,7 @@ class FrameJudge(Judge[FrameCondition]):
     def identity(self, condition: FrameCondition) -> str:
         """What is judged under a condition: the same frames of the same clips, the same name."""
         shards = self.data.frames or self.data.embeddings
-        judged: list[object] = [condition.protocol, self.config.max_clips]
+        judged: list[object] = [condition.protocol, self.config.max_clips, self.data.used]
         if condition.protocol == "rollout":
             judged += [self.config.context_frames, self.config.horizon]
         return digest(shards.manifest["shards"], condition.split, judged)

@@ -23,7 +23,7 @@ class NextFrame(Task[NextFrameConfig, "NextFrameData"]):
 
     config = NextFrameConfig
     declared = MODELS
-    takes = "next_frame"
+    takes = "predictor"
 
     def prepare(self, config: NextFrameConfig, inputs: Inputs) -> "NextFrameData":
         """Make or reuse the shards of a folder of videos, a shard set, or the built-in corpus."""

@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 from torch import Tensor
 
 from data_prep.encoders.base import Encoder
+from data_prep.errors import InputError
 from data_prep.shards.format import SampleReference, ShardSet
 from data_prep.sources.corpus import SPLITS
 from data_prep.synthetic.balls import labels_of
@@ -116,14 +117,24 @@ def _labels(frames: ShardSet, sample: SampleReference) -> dict[str, Any]:
 
 
 def _label(name: str, values: dict[str, list[Any]]) -> Label | None:
-    """A label; None where it says nothing, or training lacks a class of the other splits."""
+    """A label; None where it says nothing, or training lacks a class of the other splits.
+
+    Raises:
+        InputError: training lacks a class of the user's own label.
+    """
     if all(isinstance(value, float) for part in values.values() for value in part):
         if np.ptp(values["train"]) == 0:
             return None
         return Label(name, None, {split: np.array(part) for split, part in values.items()})
     classes = sorted(Counter(values["train"]), key=str)
     number = {label: index for index, label in enumerate(classes)}
-    if len(classes) < 2 or any(v not in number for part in values.values() for v in part):
+    missing = sorted({v for part in values.values() for v in part} - set(number), key=str)
+    if missing and name == LABEL:
+        raise InputError(
+            f"label: no training item of {', '.join(map(str, missing))}, which the other splits "
+            "have; add some, or leave the class out"
+        )
+    if len(classes) < 2 or missing:
         return None
     found = {split: np.array([number[v] for v in part]) for split, part in values.items()}
     return Label(name, len(classes), found)

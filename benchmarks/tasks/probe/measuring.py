@@ -62,9 +62,14 @@ def probings(models: Sequence[TrainedModel], untrained: Sequence[Predictor]) -> 
             tuple(str(shared) for shared in model.planned.spec.equal),
         )
         for model in models
-        if model.training is not None
+        if model.training is not None and has_features(model.predictors[0])
     ]
     return [*found, Probing(UNTRAINED, untrained), Probing(RAW, [RawEmbeddings()])]
+
+
+def has_features(predictor: Predictor) -> bool:
+    """Whether a model says what its features are."""
+    return type(predictor).features is not Predictor.features
 
 
 def probe_all(

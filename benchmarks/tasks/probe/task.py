@@ -75,7 +75,7 @@ class ProbeTask(Task[Config, ProbeData], Generic[Config]):
 
         from benchmarks.reporting.results import Result, describe_environment
         from benchmarks.tasks.probe.found import Found
-        from benchmarks.tasks.probe.measuring import probe_all, probings
+        from benchmarks.tasks.probe.measuring import has_features, probe_all, probings
         from benchmarks.training.fit import TrainedModel, train_models
         from benchmarks.training.loading import load_run
         from data_prep.errors import InputError
@@ -91,14 +91,17 @@ class ProbeTask(Task[Config, ProbeData], Generic[Config]):
             used, seen, models = loaded.config, loaded.data, loaded.models
             for reason in loaded.skipped:
                 print(f"skipped {reason}")
-        else:
-            models = train_models(self.specs, config, seen, out, device, select)
         corpora = [items for items in self.items(probe, seen) if items.labels]
         if not corpora:
             raise InputError(
                 "no labels: give videos or images in a folder for each class, a list with a "
                 "column label, or an official layout"
             )
+        if run is None:
+            models = train_models(self.specs, config, seen, out, device, select)
+        for model in models:
+            if model.training is not None and not has_features(model.predictors[0]):
+                print(f"skipped {model.name}: it has no features to probe")
         untrained = []
         for seed in used.seeds:
             torch.manual_seed(seed)
@@ -142,7 +145,7 @@ class VideoProbe(ProbeTask[VideoProbeConfig]):
     name = "probe"
     config = VideoProbeConfig
     declared = PREDICTORS
-    takes = "next_frame"
+    takes = "predictor"
     trained_by = "next_frame"
 
     def probe(self, config: VideoProbeConfig) -> ProbeConfig:
@@ -182,7 +185,7 @@ class ImageProbe(ProbeTask[ImageProbeConfig]):
     name = "probe/images"
     config = ImageProbeConfig
     declared = DENOISERS
-    takes = "denoise"
+    takes = "denoiser"
     trained_by = "denoise"
 
     def probe(self, config: ImageProbeConfig) -> ProbeConfig:

@@ -87,19 +87,20 @@ def _sized(config: ScalingConfig, layers: int, width: int) -> ScalingConfig:
 
 
 def _steps(config: ScalingConfig, steps: int) -> ScalingConfig:
-    return replace(config, training=replace(config.training, steps=steps))
+    """As many steps, the warm-up being the same share of them; never a longer one."""
+    training = config.training
+    warmup = min(training.warmup_steps, round(training.warmup_steps * steps / training.steps))
+    return replace(config, training=replace(training, steps=steps, warmup_steps=warmup))
 
 
 def _context(config: ScalingConfig, context: int) -> ScalingConfig:
-    """Clips of one frame more than the context, all beginning where the longest would."""
-    corpus, longest = config.corpus, max(config.values.context) + 1
-    stride = corpus.stride or longest * corpus.frame_interval
-    frames = context + 1
+    """The first frames of the same clips, one more than the context."""
+    longest, frames = max(config.values.context) + 1, context + 1
+    corpus = replace(config.corpus, frames=max(config.corpus.frames, longest))
     seen = min(config.evaluation.context_frames, frames - 1)
     horizon = min(config.evaluation.horizon, frames - seen)
     evaluation = replace(config.evaluation, context_frames=seen, horizon=horizon)
-    corpus = replace(corpus, frames=frames, stride=stride)
-    return replace(config, corpus=corpus, evaluation=evaluation)
+    return replace(config, corpus=corpus, clip_frames=frames, evaluation=evaluation)
 
 
 def _flops(config: ScalingConfig, value: str) -> ScalingConfig:
@@ -143,6 +144,10 @@ def _with_options(config: ScalingConfig, options: dict[str, Any], place: str) ->
         require(name in known, f"{place}: there is no option {option}")
         assert found is not None
         changed = dataclasses.replace(found, **{name: value})
+        require(
+            option != "encoder.name" or not str(value).startswith("own:"),
+            f"{place}: {value} is code: give it as --encoder.name of the whole sweep",
+        )
         if isinstance(changed, ModelConfig):
             config = config.with_section(section, changed)
         else:

@@ -21,8 +21,8 @@ class ValuesConfig:
         data: numbers of training clips.
         batch: numbers of clips in a step; the learning rate grows with their square root.
         steps: numbers of optimiser steps.
-        context: numbers of observed frames before the last predicted one; clips begin at the same
-            moments, and are shorter.
+        context: numbers of observed frames before the last predicted one; models see the first
+            frames of the same clips.
         flops: sizes of the backbone, as for parameters; the number of steps grows with the
             parameters of the blocks, from training.steps at the size of the backbone.
     """

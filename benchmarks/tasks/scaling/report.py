@@ -134,5 +134,5 @@ def _checklist(result: Result, found: Found) -> list[str]:
         "the linear part eliminated, and the best polished by L-BFGS-B. `results.json` holds "
         "unrounded values.",
         "Every point is a next-frame run of its own below `points/`, with its report, and "
-        "`point.yaml` repeats it alone: `python benchmarks/run.py --config point.yaml`.",
+        "its `config.yaml` repeats it alone: `python benchmarks/run.py --config config.yaml`.",
     ]

@@ -113,7 +113,11 @@ class Sweep:
         search = place.folder / SEARCH
         found = search / "search.yaml"
         if self.config.search_each and not found.is_file():
-            reason = self._call(place, [*self._new(place), "--search", "--out", str(search)])
+            begun = (search / BEGUN).is_file()
+            where = (
+                ["--resume", str(search)] if begun else [*self._new(place), "--out", str(search)]
+            )
+            reason = self._call(place, [*where, "--search"])
             if reason is not None:
                 return reason
         if (place.folder / BEGUN).is_file():
@@ -130,7 +134,8 @@ class Sweep:
         """Run the command; what it says goes to the point's log, whose last line is a reason."""
         threads = max(1, (os.cpu_count() or 1) // self.config.jobs)
         environment = {"OMP_NUM_THREADS": str(threads)} if self.config.jobs > 1 else {}
-        own = [f"--model={place_of(spec)}" for spec in added_models("next_frame")]
+        models = [s for s in added_models("predictor") if s.name in place.point.config.models]
+        own = [f"--model={place_of(spec)}" for spec in models]
         if place.point.config.encoder.kind == "own":
             own.append(f"--encoder.name={place.point.config.encoder.name}")
         log = place.folder / LOG

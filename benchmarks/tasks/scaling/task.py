@@ -30,7 +30,7 @@ class Scaling(Task[ScalingConfig, ScalingData]):
 
     config = ScalingConfig
     declared = MODELS
-    takes = "next_frame"
+    takes = "predictor"
     starts_runs = True
 
     def prepare(self, config: ScalingConfig, inputs: Inputs) -> ScalingData:

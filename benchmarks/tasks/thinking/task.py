@@ -119,7 +119,7 @@ class NextFrameThinking(ThinkingTask[NextFrameThinkingConfig]):
     name = "thinking"
     config = NextFrameThinkingConfig
     declared = (*NEXT_FRAME, *ABLATION)
-    takes = "next_frame"
+    takes = "predictor"
 
     def prepare(self, config: NextFrameThinkingConfig, inputs: Inputs) -> "ThinkingData":
         """Make or reuse the shards of videos, and of balls that differ from those of training."""
@@ -146,7 +146,7 @@ class DenoiseThinking(ThinkingTask[DenoiseThinkingConfig]):
     name = "thinking/denoise"
     config = DenoiseThinkingConfig
     declared = DENOISE
-    takes = "denoise"
+    takes = "denoiser"
 
     def prepare(self, config: DenoiseThinkingConfig, inputs: Inputs) -> "ThinkingData":
         """Make or reuse the shards of images; the test images get every corruption."""
