@@ -5,7 +5,7 @@ import numpy as np
 from benchmarks.measure.power_law import fit_power_law
 from benchmarks.reporting.results import Metric, Result
 from benchmarks.reporting.tables import interval, seeds_text
-from benchmarks.tasks.scaling.found import Contrast, Fit, Found, Ratio
+from benchmarks.tasks.scaling.found import PURE, Contrast, Fit, Found, Ratio
 from benchmarks.tasks.scaling.points import PARAMETERS, unreachable_loss
 
 # Exponent of the EBT over that of Transformer++, against width and against parameters
@@ -22,7 +22,10 @@ def verdicts(result: Result, found: Found) -> list[str]:
     for ratio in found.ratios:
         if ratio.axis == main:
             sentences += _ratio_sentences(ratio, found)
-    sentences += [_contrast_sentence(one) for one in found.contrasts]
+    for contrast in found.contrasts:
+        sentences.append(_contrast_sentence(contrast))
+        if contrast.form == PURE and main in PUBLISHED:
+            sentences.append(_explained(contrast, found, main))
     sentences += _unreachable_sentences(found)
     sentences += [f"{name} is missing: {reason}." for name, reason in found.failed.items()]
     sentences.append(
@@ -103,6 +106,34 @@ def _contrast_sentence(one: Contrast) -> str:
     if one.ratio.high < 1:
         return f"{said}: {one.first} surely lowers it."
     return f"{said}: it does not surely change it."
+
+
+def _explained(contrast: Contrast, found: Found, main: str) -> str:
+    """Whether the first variant, and not the second, shows the published ratio."""
+    published = PUBLISHED[main]
+    ratios = {
+        ratio.variant: ratio.ratio
+        for ratio in found.ratios
+        if (ratio.a, ratio.b, ratio.form, ratio.axis) == (contrast.a, contrast.b, PURE, main)
+    }
+    first, second = ratios[contrast.first], ratios[contrast.second]
+    assert first is not None
+    assert second is not None
+    said = (
+        f"in {contrast.first} the ratio is {interval(first, 2)}, in {contrast.second} "
+        f"{interval(second, 2)}"
+    )
+    shown = first.low <= published <= first.high
+    if shown and second.high < published and contrast.ratio.low > 1:
+        answer = f"Yes: only {contrast.first} shows it"
+    elif contrast.ratio.low > 1:
+        answer = f"In part: {contrast.first} raises the ratio, but not surely to that or from below"
+    else:
+        answer = f"No: {contrast.first} does not surely raise the ratio"
+    return (
+        f"Is the published ratio of {published} explained by what sets {contrast.first} apart? "
+        f"{answer}; {said}."
+    )
 
 
 def _unreachable_sentences(found: Found) -> list[str]:
