@@ -127,7 +127,10 @@ def _explained(contrast: Contrast, found: Found, main: str) -> str:
     if shown and second.high < published and contrast.ratio.low > 1:
         answer = f"Yes: only {contrast.first} shows it"
     elif contrast.ratio.low > 1:
-        answer = f"In part: {contrast.first} raises the ratio, but not surely to that or from below"
+        answer = (
+            f"In part: {contrast.first} raises the ratio, but the intervals do not settle whether "
+            "it alone reaches the published one"
+        )
     else:
         answer = f"No: {contrast.first} does not surely raise the ratio"
     return (
