@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import differential_evolution
 
 from benchmarks.measure.power_law import HUBER, PowerLaw, fit_power_law, goodness
-from benchmarks.reporting.results import Metric, typed
+from benchmarks.reporting.results import Metric, Result, typed
 from benchmarks.tasks.scaling.analysis import (
     Curve,
     compare_exponents,
@@ -15,8 +15,9 @@ from benchmarks.tasks.scaling.analysis import (
     curves_of,
     fit_curves,
 )
-from benchmarks.tasks.scaling.found import PURE, WITH_FLOOR, Fit, Point
+from benchmarks.tasks.scaling.found import PURE, WITH_FLOOR, Fit, Found, Point
 from benchmarks.tasks.scaling.points import MeasuredPoint, normal_smooth_l1, unreachable_loss
+from benchmarks.tasks.scaling.verdicts import verdicts
 
 X = np.geomspace(16, 1024, 6)
 
@@ -191,3 +192,26 @@ def test_the_loss_below_which_no_projection_gets_is_that_of_the_noise_outside_it
     assert bound < np.where(left < 1, left**2 / 2, left - 0.5).mean() < 1.1 * bound
     assert unreachable_loss("residual", 1.0, True, 24, 96) is None
     assert unreachable_loss("linear", 1.0, True, 96, 96) is None
+
+
+def test_the_verdict_says_whether_a_variant_explains_the_published_ratio() -> None:
+    def said(with_exponent: float, without_exponent: float) -> str:
+        curves = {
+            ("with", "ebt"): curve(PowerLaw(4.0, with_exponent), 1),
+            ("with", "transformer_pp"): curve(PowerLaw(2.0, 0.4), 2),
+            ("without", "ebt"): curve(PowerLaw(4.0, without_exponent), 3),
+            ("without", "transformer_pp"): curve(PowerLaw(2.0, 0.4), 4),
+        }
+        fitted = fit_curves(curves, "width", PURE, 60)
+        fits = [one.fit for one in fitted.values()]
+        ratios, contrasts = compare_exponents(fitted, curves), contrast(fitted)
+        found = Found("width", "a rule", 60, [], fits, ratios, contrasts, {"width-7": "no disk"})
+        result = Result("scaling", {}, {}, {}, seeds=[0, 1, 2])
+        return " ".join(verdicts(result, found))
+
+    explained = said(0.4 * 1.34, 0.4)
+    assert "explained by what sets with apart? Yes" in explained
+    assert "surely raises it" in explained
+    assert "width-7 is missing: no disk" in explained
+    assert "explained by what sets with apart? No" in said(0.4, 0.4)
+    assert "In part" in said(0.4 * 2, 0.4)
