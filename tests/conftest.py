@@ -5,13 +5,16 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from benchmarks import models as registered
 from data_prep.config import BouncingBallsConfig, CorpusConfig, EncoderConfig
 from data_prep.embed import prepare_embeddings
+from data_prep.encoders.named import named
 from data_prep.frames import prepare_frames
 from data_prep.shards.format import ShardSet
 from data_prep.synthetic.bouncing_balls import write_bouncing_balls
@@ -45,3 +48,15 @@ def frame_shards(balls: Path, tmp_path_factory: pytest.TempPathFactory) -> Shard
 @pytest.fixture(scope="session")
 def embedding_shards(frame_shards: ShardSet, tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
     return prepare_embeddings(frame_shards, tmp_path_factory.mktemp("cache"), EncoderConfig())
+
+
+@pytest.fixture(autouse=True)
+def _nothing_of_the_users_stays() -> Iterator[None]:
+    """Models and encoders that a test adds are gone after it."""
+    before = {kind: dict(specs) for kind, specs in registered._added.items()}
+    names = set(named)
+    yield
+    registered._added.clear()
+    registered._added.update(before)
+    named.clear()
+    named.update(names)

@@ -2,7 +2,6 @@
 
 import ast
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,11 +21,8 @@ TINY += ["--device", "cpu", "--evaluation.latency_repeats", "1"]
 
 
 @pytest.fixture(autouse=True)
-def _none_added(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _examples_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT))
-    before = {kind: dict(specs) for kind, specs in registered._added.items()}
-    yield
-    registered._added.update(before)
 
 
 @pytest.mark.parametrize("name", ["two_frames", "patch_denoiser", "mean_colours"])

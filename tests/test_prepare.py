@@ -270,7 +270,7 @@ def test_settings_come_from_yaml_too(videos: Path, tmp_path: Path) -> None:
         (["shards", "pipe:cat x.csv", "out"], "pipe: runs a command"),
         (["shards", "simplecache::http://x/y.csv", "out"], "give a path or one plain URL"),
         (["embed", "{videos}", "out"], "no manifest.json, so this is no finished shard set"),
-        (["embed", "{videos}", "out", "--encoder", "vea:x"], "give dct, timm:NAME or vae:"),
+        (["embed", "{videos}", "out", "--encoder", "vea:x"], "give dct, timm:NAME, vae:"),
         (["verify", "{videos}", "--repair"], "no plan.json, so no set was begun here"),
         (["inspect", "{videos}"], "no manifest.json"),
         (["inspect", "pipe:echo"], "give --allow-pipe if you trust it"),

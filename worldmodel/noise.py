@@ -89,6 +89,11 @@ def _clip_states(
     return torch.tensor([_digest(stream, *seeds, key) for key in keys]).to(device)
 
 
+def forget_states() -> None:
+    """Forget the states that are kept, such as those of imagined tensors."""
+    _clip_states.cache_clear()
+
+
 def _bits(
     stream: Stream, seeds: Sequence[int], keys: Sequence[str], frames: Tensor, size: int
 ) -> Tensor:

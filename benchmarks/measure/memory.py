@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from worldmodel import attention
+from worldmodel.noise import forget_states
 from worldmodel.thinking import GROUPED_TOKENS, MOST_TOKENS
 
 
@@ -79,4 +80,6 @@ def imagined(device: str = "cuda") -> Iterator[None]:
         for of_device, most in sizes:
             at_once = {"cpu": of_device.get(device, most)}
             stack.enter_context(patch.dict(of_device, at_once))
+        forget_states()
+        stack.callback(forget_states)  # no imagined one may be kept
         yield
