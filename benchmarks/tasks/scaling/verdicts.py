@@ -26,6 +26,7 @@ def verdicts(result: Result, found: Found) -> list[str]:
         sentences.append(_contrast_sentence(contrast))
         if contrast.form == PURE and main in PUBLISHED:
             sentences.append(_explained(contrast, found, main))
+    sentences += _loss_sentences(found)
     sentences += _unreachable_sentences(found)
     sentences += [f"{name} is missing: {reason}." for name, reason in found.failed.items()]
     sentences.append(
@@ -137,6 +138,27 @@ def _explained(contrast: Contrast, found: Found, main: str) -> str:
         f"Is the published ratio of {published} explained by what sets {contrast.first} apart? "
         f"{answer}; {said}."
     )
+
+
+def _loss_sentences(found: Found) -> list[str]:
+    """How the losses themselves compare, variant by variant: a ratio of exponents hides that."""
+    by_place = {(p.variant, p.model, p.value): p.loss.mean for p in found.points}
+    models = list(dict.fromkeys(point.model for point in found.points))
+    sentences = []
+    for variant in dict.fromkeys(point.variant for point in found.points):
+        for other in models[1:]:
+            times = [
+                by_place[variant, models[0], value] / by_place[variant, other, value]
+                for place, model, value in by_place
+                if place == variant and model == other and (variant, models[0], value) in by_place
+            ]
+            if times:
+                where = f"{variant}: " if variant else ""
+                sentences.append(
+                    f"{where}the loss of {models[0]} is {min(times):.2f} to {max(times):.2f} times "
+                    f"that of {other}."
+                )
+    return sentences
 
 
 def _unreachable_sentences(found: Found) -> list[str]:
