@@ -16,6 +16,7 @@ LEAST_CHANGE = 1.5  # of the same; an x that changes less is left out
 LEAST_RANGE = 4.0  # of the largest x over the smallest
 WIDEST = 3.0  # upper end of the exponent's interval over the lower one, of a fit with a floor
 SIGNIFICANT = 0.05
+REJECTED = 0.001  # p-value of the lack of fit below which a law with a floor is refused
 ENDS = (2.5, 97.5)
 
 Key = tuple[str, str]  # variant and model
@@ -155,12 +156,14 @@ def _fit(key: Key, axis: str, form: str, curve: Curve, law: PowerLaw, laws: list
         r_squared=good.r_squared,
         rms=good.rms,
         lack_of_fit=good.lack_of_fit,
-        refused=_refused(curve.x[axis], form, exponent, floor),
+        refused=_refused(curve.x[axis], form, exponent, floor, good.lack_of_fit),
         doubts=_doubts(curve, good.lack_of_fit),
     )
 
 
-def _refused(x: np.ndarray, form: str, exponent: Metric, floor: Metric) -> str | None:
+def _refused(
+    x: np.ndarray, form: str, exponent: Metric, floor: Metric, lack_of_fit: float | None
+) -> str | None:
     """Why the points do not support the fit, in words; None if they do."""
     if len(x) < LEAST_VALUES[form]:
         return f"{len(x)} values are too few; at least {LEAST_VALUES[form]} are needed"
@@ -169,6 +172,8 @@ def _refused(x: np.ndarray, form: str, exponent: Metric, floor: Metric) -> str |
         return f"x spans a factor of {span:.1f}, and at least {LEAST_RANGE:.0f} is needed"
     if exponent.low <= 0:
         return "the loss does not surely fall: the interval of the exponent reaches 0"
+    if form == WITH_FLOOR and lack_of_fit is not None and lack_of_fit < REJECTED:
+        return f"the points do not follow the curve (lack of fit, p = {lack_of_fit:.2g})"
     if form == WITH_FLOOR and exponent.high / exponent.low > WIDEST:
         return (
             "the points do not determine a floor: the exponent lies anywhere between "

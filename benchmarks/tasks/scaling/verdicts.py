@@ -12,6 +12,7 @@ from benchmarks.tasks.scaling.points import PARAMETERS, unreachable_loss
 # (arXiv 2507.02092, section 4.2); one training seed, no interval.
 PUBLISHED = {"width": 1.34, PARAMETERS: 1.34}
 # Widths of its sizes, and numbers of a frame, whose candidate starts as noise.
+FARTHEST = 1000  # times the measured range, beyond which no crossing is named
 PUBLISHED_WIDTHS, PUBLISHED_NUMBERS = (128, 256, 384, 768, 1024, 1536, 2048), 3136
 
 
@@ -87,8 +88,13 @@ def _crossing(ratio: Ratio, place: Metric) -> str:
         f"the curves of {ratio.a} and {ratio.b} cross at {ratio.axis} {place.mean:.3g} "
         f"[{place.low:.3g}, {place.high:.3g}]"
     )
+    factor = max(place.mean / ratio.highest, ratio.lowest / place.mean)
+    if factor > FARTHEST:
+        return (
+            f"The curves of {ratio.a} and {ratio.b} would not cross within {FARTHEST:,} times the "
+            "measured range."
+        )
     if outside:
-        factor = max(place.mean / ratio.highest, ratio.lowest / place.mean)
         return (
             f"EXTRAPOLATED beyond the measured range by a factor of {factor:.3g}: {said}; no "
             "point was measured there."
