@@ -11,8 +11,8 @@ from benchmarks.tasks.scaling.points import PARAMETERS, unreachable_loss
 # Exponent of the EBT over that of Transformer++, against width and against parameters
 # (arXiv 2507.02092, section 4.2); one training seed, no interval.
 PUBLISHED = {"width": 1.34, PARAMETERS: 1.34}
-# Widths of its sizes, and numbers of a frame, whose candidate starts as noise.
 FARTHEST = 1000  # times the measured range, beyond which no crossing is named
+# Widths of its sizes, and numbers of a frame, whose candidate starts as noise.
 PUBLISHED_WIDTHS, PUBLISHED_NUMBERS = (128, 256, 384, 768, 1024, 1536, 2048), 3136
 
 
