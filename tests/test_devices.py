@@ -1,5 +1,6 @@
 """Several processes, parts of batches, signals and sudden death: the same training."""
 
+import csv
 import json
 import multiprocessing
 import os
@@ -25,7 +26,7 @@ from benchmarks.training.fit import train_model
 from benchmarks.training.plan import PlannedModel
 from worldmodel.config import BackboneConfig
 from worldmodel.processes import LostProcessError, Processes, joined
-from worldmodel.training import RECORD, WEIGHTS
+from worldmodel.training import RECORD, WEIGHTS, PredictorTraining
 
 BACKBONE = BackboneConfig(layers=1, heads=2, width=64)
 CLIPS = 7  # no multiple of any batch
@@ -167,6 +168,40 @@ def test_a_training_survives_sudden_death_at_any_moment(tmp_path: Path) -> None:
         assert first[1] == second[1]
         assert all(torch.equal(value, second[0][name]) for name, value in first[0].items())
     assert ended.count(-signal.SIGKILL) >= 5
+
+
+def train_until_validation(number: int, folder: Path) -> None:
+    """Train until death comes at the end of a validation, before anything is made of it."""
+    validations: list[int] = []
+    original = PredictorTraining.on_validation_epoch_end
+
+    def die(module: PredictorTraining) -> None:
+        validations.append(module.global_step)
+        if len(validations) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        original(module)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PredictorTraining, "on_validation_epoch_end", die)
+        train(folder, "ebt")
+
+
+def validation_losses(folder: Path) -> set[str]:
+    rows = [row for log in folder.glob("logs/*/metrics.csv") for row in csv.DictReader(log.open())]
+    return {row["validation_loss"] for row in rows if row.get("validation_loss")}
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_validation_that_death_cut_off_is_made_again(number: int, tmp_path: Path) -> None:
+    train(tmp_path / "unbroken", "ebt")
+    process = started(train_until_validation, number, tmp_path / "killed")
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    train(tmp_path / "killed", "ebt")
+    require_same(tmp_path / "unbroken", tmp_path / "killed", 0)
+    losses = validation_losses(tmp_path / "unbroken")
+    assert len(losses) == 3
+    assert validation_losses(tmp_path / "killed") == losses
 
 
 def test_more_processes_than_asked_for_are_refused(

@@ -4,10 +4,11 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from lightning.pytorch.strategies import DDPStrategy
 
@@ -70,6 +71,27 @@ class StopBetweenSteps(L.Callback):
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
+
+
+class ResumeCheckpoint(ModelCheckpoint):
+    """What a training goes on from, written after each validation and when an exception ends it.
+
+    Lightning would not repeat a validation that was cut off, so none is ever cut off in a
+    checkpoint.
+    """
+
+    def __init__(self, folder: Path, name: str):
+        super().__init__(
+            folder,
+            filename=name.removesuffix(".ckpt"),
+            save_on_train_epoch_end=False,
+            enable_version_counter=False,
+            save_on_exception=True,
+        )
+
+    def on_exception(self, trainer: L.Trainer, *others: Any) -> None:
+        if not trainer.validating:
+            super().on_exception(trainer, *others)
 
 
 class StepReport(L.Callback):

@@ -31,7 +31,13 @@ from worldmodel.noise import Stream, keyed_uniform, noise_like
 from worldmodel.optimizers import make_optimizers
 from worldmodel.predictor import Clips, NoisilyObservedClips, Predictor
 from worldmodel.processes import Processes
-from worldmodel.running import NamedProgressBar, ReducedOnce, StepReport, StopBetweenSteps
+from worldmodel.running import (
+    NamedProgressBar,
+    ReducedOnce,
+    ResumeCheckpoint,
+    StepReport,
+    StopBetweenSteps,
+)
 from worldmodel.thinking import NonFiniteError
 
 WEIGHTS, CHECKPOINT, BEST = "weights.safetensors", "resume.ckpt", "best.ckpt"
@@ -271,13 +277,7 @@ def train_predictor(
         logger=_loggers(folder),
         callbacks=[
             best,
-            ModelCheckpoint(
-                folder,
-                filename=CHECKPOINT.removesuffix(".ckpt"),
-                every_n_train_steps=config.validate_every,
-                enable_version_counter=False,
-                save_on_exception=True,
-            ),
+            ResumeCheckpoint(folder, CHECKPOINT),
             stop,
             StepReport(report) if report else NamedProgressBar(description, config.steps),
             *([average] if config.ema else []),
