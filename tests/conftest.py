@@ -4,12 +4,14 @@ import os
 # before numpy and torch read it; what a test starts inherits it.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks import models as registered
 from data_prep.config import BouncingBallsConfig, CorpusConfig, EncoderConfig
@@ -48,6 +50,17 @@ def frame_shards(balls: Path, tmp_path_factory: pytest.TempPathFactory) -> Shard
 @pytest.fixture(scope="session")
 def embedding_shards(frame_shards: ShardSet, tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
     return prepare_embeddings(frame_shards, tmp_path_factory.mktemp("cache"), EncoderConfig())
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+    if program is None:
+        pytest.skip("no chromium on this machine: pages are not opened in a browser")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield started
+        started.close()
 
 
 @pytest.fixture(autouse=True)

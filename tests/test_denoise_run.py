@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from browsing import require_readable
 from PIL import Image
+from playwright.sync_api import Browser
 
 from baselines.classical import BM3D, Wavelet
 from benchmarks.command_line import main
 from benchmarks.measure.metrics import pixel_mse
 from benchmarks.models import ModelSpec
+from benchmarks.reporting.html import PAGE
 from benchmarks.tasks.denoise.models import MODELS
 from data_prep.config import DeadLeavesConfig, EncoderConfig
 from data_prep.encoders.dct import BlockDCT
@@ -276,3 +279,7 @@ def test_trainings_in_processes_are_loaded_like_any_other(finished: Path, tmp_pa
     flops = {m["name"]: m["training"]["flops"] for m in expected["models"] if m["training"]}
     assert found["models"][0]["training"]["flops"] == flops["direct"]
     assert found["models"][0]["training"]["steps"] == 6
+
+
+def test_the_page_reads_well_in_a_browser(browser: Browser, finished: Path) -> None:
+    require_readable(browser, finished / PAGE)

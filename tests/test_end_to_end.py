@@ -13,13 +13,16 @@ from typing import Any
 
 import pytest
 import torch
+from browsing import require_readable
 from PIL import Image
+from playwright.sync_api import Browser
 
 from benchmarks.command_line import main
 from benchmarks.documents import smaller
 from benchmarks.models import Equal
 from benchmarks.options import parse, to_config
 from benchmarks.reporting.figures import COST_AXES, compute_figure, thinking_figure
+from benchmarks.reporting.html import PAGE
 from benchmarks.reporting.results import read_result
 from benchmarks.reporting.tables import rows_under
 from benchmarks.tasks.next_frame.conditions import TEACHER_FORCED
@@ -372,3 +375,7 @@ def test_a_search_gives_a_file_for_config(balls: Path, tmp_path: Path) -> None:
     assert ("transformer_pp", 6) in steps
     own_length = [n for model, n in steps if model == "transformer_pp_equal_training"]
     assert min(own_length) > 6
+
+
+def test_the_page_reads_well_in_a_browser(browser: Browser, finished: Path) -> None:
+    require_readable(browser, finished / PAGE)

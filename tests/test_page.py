@@ -1,20 +1,21 @@
 """The page of a run: one file, without network, in which names are only text."""
 
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import pytest
+import numpy as np
+from browsing import opened
 from PIL import Image
+from playwright.sync_api import Browser
 
 from benchmarks.measure.costs import Cost
 from benchmarks.reporting.charts import COSTS, compute_chart
-from benchmarks.reporting.html import PAGE
+from benchmarks.reporting.html import PAGE, Live
 from benchmarks.reporting.page import Report, Section, bullets, write_report
 from benchmarks.reporting.results import Metric, Model, Result, Row, SettingRecord, Training
+from benchmarks.reporting.viewer import Scene, Tile, Viewer, viewers_html
 
 EVIL = "<script>alert(1)</script>"
 
@@ -75,30 +76,67 @@ def test_names_are_text_and_never_code(tmp_path: Path) -> None:
     assert EVIL not in text
 
 
-def find_browser() -> str | None:
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+VIEWER = Viewer(
+    f"Rollouts of {EVIL}",
+    "What is seen.",
+    ["observed", "1 ahead", f"2 ahead {EVIL}"],
+    [
+        Scene(
+            f"clip {number} {EVIL}",
+            [
+                Tile("truth", np.full((3, 4, 4, 3), 40 * number, np.uint8)),
+                Tile(EVIL, np.zeros((1, 4, 4, 3), np.uint8), {}, ["a", "b", EVIL]),
+            ],
+        )
+        for number in (1, 2)
+    ],
+)
 
 
-def opened(browser: str, page: Path) -> Seen:
-    """What a page becomes in a browser."""
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000"]
-    command = [browser, *options, "--dump-dom", page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    seen = Seen()
-    seen.feed(done.stdout)
-    return seen
-
-
-def test_tables_sort_in_a_browser(tmp_path: Path) -> None:
-    if (browser := find_browser()) is None:
-        pytest.skip("no chromium on this machine: the page is not opened in a browser")
+def test_tables_sort_in_a_browser(browser: Browser, tmp_path: Path) -> None:
     page_of(tmp_path)
-    page = tmp_path / PAGE
-    click = "document.querySelectorAll('th button')[1].click();"
-    page.write_text(page.read_text().replace("</script>", f"{click}</script>"))
-    seen = opened(browser, page)
-    assert seen.all("th")[1]["aria-sort"] == "descending"
-    assert len(seen.all("button")) == 2
+    with opened(browser, tmp_path / PAGE) as tab:
+        tab.locator("th button").nth(1).click()
+        assert tab.locator("th").nth(1).get_attribute("aria-sort") == "descending"
+        assert tab.locator("tbody td:last-child").all_inner_texts() == ["20.00", "–"]
+        tab.locator("th button").nth(1).click()
+        assert tab.locator("th").nth(1).get_attribute("aria-sort") == "ascending"
+
+
+def test_one_slider_moves_all_pictures(browser: Browser, tmp_path: Path) -> None:
+    page_of(tmp_path)
+    report = Report("Clips", [Section("One", ["x"])], [], [], [], Live(viewers=[VIEWER]))
+    write_report(tmp_path, report)
+    assert EVIL not in (tmp_path / PAGE).read_text(encoding="utf-8")
+    with opened(browser, tmp_path / PAGE) as tab:
+        position, said = tab.locator(".viewer output"), tab.locator("[data-said]").first
+        assert (position.inner_text(), said.inner_text()) == ("observed", "a")
+        tab.locator(".viewer input").focus()
+        tab.keyboard.press("ArrowRight")
+        assert (position.inner_text(), said.inner_text()) == ("1 ahead", "b")
+        where = "getComputedStyle(document.querySelector('.pictures')).backgroundPositionY"
+        assert "50%" in tab.evaluate(where)
+        tab.keyboard.press("End")
+        assert said.inner_text() == EVIL
+        tab.get_by_role("button", name="Play").click()
+        tab.wait_for_function("document.querySelector('.viewer output').textContent !== '2 ahead'")
+        tab.get_by_role("button", name="Pause").click()
+        assert [scene.is_visible() for scene in tab.locator(".tiles").all()] == [True, False]
+        tab.locator(".viewer select").select_option(index=1)
+        assert [scene.is_visible() for scene in tab.locator(".tiles").all()] == [False, True]
+
+
+def test_pictures_lose_quality_before_the_page_grows_too_large() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (8, 64, 64, 3), dtype=np.uint8)
+    scenes = [Scene(f"clip {number}", [Tile("truth", noise)]) for number in range(9)]
+    viewer = Viewer("Clips", "What is seen.", [str(i) for i in range(8)], scenes)
+    (whole,) = viewers_html([viewer], 10**9)
+    (small,) = viewers_html([viewer], len(whole) // 2)
+    assert len(small) <= len(whole) // 2
+    assert small.count("tiles") == whole.count("tiles") == 9
+    (smallest,) = viewers_html([viewer], len(small) // 4)
+    assert len(smallest) <= len(small) // 4
+    assert "more are left out" in smallest
 
 
 CONDITION = {"split": "test"}
@@ -127,24 +165,26 @@ def chart_of(name: str) -> dict[str, Any]:
     return chart
 
 
-def test_a_chart_lets_the_reader_choose_the_cost(tmp_path: Path) -> None:
+def test_a_chart_lets_the_reader_choose_the_cost(browser: Browser, tmp_path: Path) -> None:
     chart = chart_of(EVIL)
     points = chart["data"]["values"]
     assert {point["model"] for point in points} == {EVIL}  # a floor has no cost
-    report = Report("Charts", [Section("One", ["x"])], [], [], [], [(EVIL, chart)])
+    report = Report("Charts", [Section("One", ["x"])], [], [], [], Live([(EVIL, chart)]))
     write_report(tmp_path, report)
     text = (tmp_path / PAGE).read_text(encoding="utf-8")
     assert EVIL not in text
     assert len(text) < 8e6
-    if (browser := find_browser()) is None:
-        pytest.skip("no chromium on this machine: the chart is not drawn")
-    seen = opened(browser, tmp_path / PAGE)
-    assert [option["value"] for option in seen.all("option")] == list(COSTS)
-    assert seen.all("canvas") or seen.all("svg")
+    with opened(browser, tmp_path / PAGE) as tab:
+        drawn = tab.locator(".chart canvas, .chart svg").first
+        before = drawn.screenshot()
+        options = tab.locator("select option")
+        assert options.evaluate_all("all => all.map(option => option.value)") == list(COSTS)
+        tab.locator("select").select_option("latency_ms")
+        assert drawn.screenshot() != before
 
 
 def test_the_page_asks_for_nothing_outside_itself(tmp_path: Path) -> None:
     text, seen = page_of(tmp_path)
-    assert not re.findall(r"https?://|url\(|@import", text)
+    assert not re.findall(r"https?://|url\((?!data:)|@import", text)
     assert not seen.all("link")
     assert not [a for tag, a in seen.tags if "src" in a and not str(a["src"]).startswith("data:")]

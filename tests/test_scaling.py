@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from browsing import require_readable
+from playwright.sync_api import Browser
 from safetensors.numpy import load_file
 
 from benchmarks.command_line import main
 from benchmarks.options import parse, preset_config, to_config, to_options
+from benchmarks.reporting.html import PAGE
 from benchmarks.reporting.results import read_result, typed
 from benchmarks.tasks.scaling.axes import planned_points
 from benchmarks.tasks.scaling.config import ScalingConfig, ValuesConfig
@@ -217,3 +220,7 @@ def test_wrong_options_are_named(
 def test_a_variant_must_be_named_like_a_folder() -> None:
     with pytest.raises(InputError, match="names a folder"):
         smoke(variants={"a/b": {}})
+
+
+def test_the_page_reads_well_in_a_browser(browser: Browser, finished: Path) -> None:
+    require_readable(browser, finished / PAGE)

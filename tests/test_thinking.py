@@ -6,12 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from browsing import require_readable
+from playwright.sync_api import Browser
 
 from baselines.config import TransformerPPConfig
 from baselines.transformer_pp import TransformerPP
 from benchmarks.command_line import main
 from benchmarks.config import Inputs
 from benchmarks.options import parse, to_config
+from benchmarks.reporting.html import PAGE
 from benchmarks.reporting.results import Model, Result, Row, read_result
 from benchmarks.tasks.registry import load_task
 from benchmarks.tasks.thinking.looping import LoopedLonger
@@ -243,3 +246,7 @@ def test_a_looped_model_at_its_trained_depth_is_what_was_trained() -> None:
     again = deep.predict(batch, deep.trained_setting()).prediction
     assert torch.equal(found[3].prediction, again)
     assert torch.equal(looped.predict(batch, looped.trained_setting()).prediction, expected)
+
+
+def test_the_page_reads_well_in_a_browser(browser: Browser, run: tuple[Path, Path]) -> None:
+    require_readable(browser, run[0] / PAGE)

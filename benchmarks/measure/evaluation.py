@@ -1,16 +1,13 @@
 """Judge every model by the same loop, whatever the task: scores, rows, costs and pictures."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Generic
 
 import numpy as np
-import safetensors.torch
 from rich.console import Console
 from rich.progress import Progress, track
-from torch import Tensor
 
 from benchmarks.config import EvaluationConfig
 from benchmarks.measure.costs import Cost, measure_cost
@@ -24,10 +21,7 @@ from benchmarks.measure.scores import (
 from benchmarks.reporting.quality import PIXELS, Quality
 from benchmarks.reporting.results import Metric, Model, Row
 from benchmarks.training.fit import TrainedModel
-from data_prep.shards.storage import atomic_file
 from worldmodel.predictor import Predictor, Setting
-
-PICTURES = "pictures.safetensors"
 
 
 @dataclass(frozen=True)
@@ -173,21 +167,6 @@ def score(
     return scores
 
 
-def write_pictures(out: Path, pictures: Mapping[str, Tensor]) -> str:
-    """Write frames `[..., 3, height, width]` in [0, 1] for the figures; gives the file's name.
-
-    The file holds uint8 `[..., height, width, 3]`.
-    """
-    with atomic_file(out / PICTURES) as file:
-        file.write(safetensors.torch.save({name: _to_bytes(f) for name, f in pictures.items()}))
-    return PICTURES
-
-
-def spread(count: int, total: int) -> list[int]:
-    """Indices of at most `count` of `total` samples, evenly spread."""
-    return np.linspace(0, total - 1, min(count, total)).astype(int).tolist()
-
-
 def _rows(
     model: TrainedModel,
     scores: Scores[Condition],
@@ -218,7 +197,3 @@ def _rows(
             )
         )
     return rows
-
-
-def _to_bytes(frames: Tensor) -> Tensor:
-    return (frames.clamp(0, 1) * 255 + 0.5).byte().movedim(-3, -1).cpu().contiguous()

@@ -1,12 +1,12 @@
 """Charts of the page that answer to the reader, by Vega-Lite, whose JavaScript it holds."""
 
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import altair
 import vl_convert
 
-from benchmarks.reporting.quality import quality_of
+from benchmarks.reporting.quality import Quality, quality_of
 from benchmarks.reporting.results import Result
 from benchmarks.reporting.tables import Condition, rows_under
 
@@ -16,6 +16,8 @@ COSTS = {
     "flops": "FLOPs",
     "latency_ms": "latency in ms, batch 1",
 }
+
+SHOWN = 10.0  # dB below the best
 
 Chart = dict[str, Any]
 
@@ -46,24 +48,41 @@ def compute_chart(result: Result, condition: Condition) -> Chart | None:
     kinds = altair.binding_select(options=names, labels=list(COSTS.values()), name="against ")
     cost = altair.param(name="cost", value=names[1], bind=kinds)
     legend = altair.selection_point(fields=["model"], bind="legend")
-    x = altair.X("cost:Q", title="cost").scale(type="log")
-    color = altair.Color("model:N", sort=list(dict.fromkeys(p["model"] for p in points)))
+    x = altair.X("cost:Q", title="cost").scale(type="log", padding=16)
+    models = list(dict.fromkeys(point["model"] for point in points))
+    scheme: Literal["tableau10", "tableau20"] = "tableau20" if len(models) > 10 else "tableau10"
+    color = altair.Color("model:N", sort=models, scale=altair.Scale(scheme=scheme))
     shown = altair.condition(legend, altair.value(1), altair.value(0.1))
     base = (
         altair.Chart(altair.Data(values=points))
         .transform_calculate(cost="datum[cost]")
         .encode(x=x, color=color, opacity=shown)
     )
-    y = altair.Y("quality:Q", title=quality.title).scale(zero=False)
+    scale = altair.Scale(**_shown(points, quality))
+    y = altair.Y("quality:Q", title=quality.title, scale=scale)
     ends = [altair.Tooltip(f"{name}:Q", format=".4~f") for name in ("quality", "low", "high")]
     cost_of = [altair.Tooltip(f"{n}:Q", format=".4~s", title=said) for n, said in COSTS.items()]
-    lines = base.mark_line(point=True).encode(
+    lines = base.mark_line(point=True, clip=True).encode(
         y=y, tooltip=["model:N", "setting:N", *ends, *cost_of]
     )
-    spread = base.mark_rule().encode(y="low:Q", y2="high:Q")
+    spread = base.mark_rule(clip=True).encode(y=altair.Y("low:Q", scale=scale), y2="high:Q")
     drawn = altair.layer(spread, lines).add_params(cost, legend).interactive()
-    found_chart: Chart = drawn.properties(width=720, height=420, background="white").to_dict()
+    drawn = drawn.properties(
+        width="container", height=420, autosize="fit-x", background="transparent"
+    )
+    drawn = drawn.configure_axis(gridOpacity=0.3)
+    drawn = drawn.configure_legend(orient="bottom", labelLimit=0)
+    found_chart: Chart = drawn.to_dict()
     return found_chart
+
+
+def _shown(points: list[dict[str, Any]], quality: Quality) -> dict[str, Any]:
+    """The part of the axis that is seen at first: a few methods far below would hide the others."""
+    if not quality.higher:
+        return {"zero": False}
+    best = max(point["high"] for point in points)
+    lowest = min(point["low"] for point in points)
+    return {"domain": [max(lowest, best - SHOWN) - 0.4, best + 0.4], "nice": False}
 
 
 @cache

@@ -5,117 +5,107 @@ import html
 import itertools
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from benchmarks.reporting.viewer import Viewer, viewers_html
+
 PAGE = "report.html"
 KINDS = {".png": "image/png", ".gif": "image/gif"}
 
-STYLE = """
-:root { color-scheme: light dark; --ink: #1b1f24; --paper: #ffffff; --line: #d0d7de;
-  --soft: #f3f5f7; --link: #0550ae; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e6edf3; --paper: #0d1117; --line: #3d444d; --soft: #161b22; --link: #79b8ff; } }
-* { box-sizing: border-box; }
-body { margin: 0; color: var(--ink); background: var(--paper);
-  font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
-main { max-width: 76rem; margin: 0 auto; padding: 1rem; }
-h1 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); }
-a { color: var(--link); } nav ul { columns: 16rem; padding-left: 1.2rem; }
-.scroll { overflow-x: auto; margin: 0.8rem 0; }
-table { border-collapse: collapse; font-size: 0.85rem; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.3rem 0.6rem; border-bottom: 1px solid var(--line); text-align: right;
-  white-space: nowrap; overflow-wrap: normal; }
-th:first-child, td:first-child { text-align: left; }
-thead th { background: var(--soft); } tbody tr:hover { background: var(--soft); }
-th button { font: inherit; font-weight: 600; color: inherit; background: none; border: 0;
-  padding: 0; cursor: pointer; text-align: inherit; }
-th[aria-sort=ascending] button::after { content: " ▲"; }
-th[aria-sort=descending] button::after { content: " ▼"; }
-code { background: var(--soft); padding: 0.1em 0.3em; border-radius: 0.2rem; font-size: 0.9em; }
-figure { margin: 1rem 0; }
-.vega-bindings { padding: 0.5rem 0; } .vega-embed select { font: inherit; }
-img { max-width: 100%; height: auto; background: #ffffff; border-radius: 0.3rem; }
-@media print { nav { display: none; } .scroll { overflow: visible; } table { font-size: 0.6rem; } }
-"""
-
-SCRIPT = """
-for (const table of document.querySelectorAll("table")) {
-  const body = table.tBodies[0];
-  [...table.tHead.rows[0].cells].forEach((cell, column) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.append(...cell.childNodes);
-    cell.append(button);
-    button.addEventListener("click", () => {
-      const up = cell.getAttribute("aria-sort") === "descending";
-      for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
-      cell.setAttribute("aria-sort", up ? "ascending" : "descending");
-      const key = row => {
-        const text = row.cells[column].textContent.replaceAll(",", "");
-        const number = parseFloat(text);
-        return Number.isNaN(number) ? text : number;
-      };
-      const compare = (a, b) => {
-        const [x, y] = [key(a), key(b)];
-        if (typeof x !== typeof y) return typeof x === "number" ? -1 : 1;
-        const order = typeof x === "number" ? x - y : x.localeCompare(y);
-        return up ? order : -order;
-      };
-      body.append(...[...body.rows].sort(compare));
-    });
-  });
-}
-"""
+MOST = 7_900_000  # characters of a page
+HERE = Path(__file__).parent
 
 
-def write_page(
-    folder: Path, title: str, text: str, charts: Sequence[tuple[str, dict[str, Any]]] = ()
-) -> None:
-    """Write `report.html` from the text of `report.md`, its figures and charts inside the page.
+@dataclass(frozen=True)
+class Live:
+    """What the page shows beyond its text: charts and pictures that answer to the reader.
 
-    Nothing of the text is taken for HTML.
+    Charts are those of Vega-Lite, by title.
     """
+
+    charts: Sequence[tuple[str, dict[str, Any]]] = ()
+    viewers: Sequence[Viewer] = ()
+
+
+def write_page(folder: Path, title: str, text: str, live: Live | None = None) -> None:
+    """Write `report.html` from the text of `report.md`, its figures inside the page.
+
+    What is live follows the first section. Nothing of the text is taken for HTML.
+    """
+    live = live or Live()
     reader = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = reader.parse(text)
     headings = _number_headings(tokens)
     _take_in_figures(tokens, folder)
-    body = reader.renderer.render(tokens, reader.options, {})
-    headings += [(f"chart-{number}", html.escape(name)) for number, (name, _) in enumerate(charts)]
-    body = body.replace("<table>", '<div class="scroll" tabindex="0"><table>')
-    body = body.replace("</table>", "</table></div>")
-    links = "".join(f'<li><a href="#{place}">{name}</a></li>' for place, name in headings)
-    sections = f'<nav aria-label="Sections"><ul>{links}</ul></nav>'
-    body = body.replace("</h1>", f"</h1>\n{sections}", 1)
-    page = (
+    first = _second_section(tokens)
+    halves = (tokens[:first], tokens[first:])
+    parts = [_scrolling(reader.renderer.render(half, reader.options, {})) for half in halves]
+    names = [name for name, _ in live.charts] + [viewer.title for viewer in live.viewers]
+    places = [(f"live-{number}", html.escape(name)) for number, name in enumerate(names)]
+    charts = _charts(live.charts)
+    head = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"{body}{_charts(charts)}</main>\n"
-        f"<script>{SCRIPT}</script>\n</body>\n</html>\n"
+        f"<title>{html.escape(title)}</title>\n<style>{_part('page.css')}</style>\n"
+        f"</head>\n<body>\n<main>\n"
     )
-    (folder / PAGE).write_text(page, encoding="utf-8")
+    tail = f"</main>\n<script>{_part('page.js')}</script>\n</body>\n</html>\n"
+    used = len(head) + len(tail) + sum(map(len, [*parts, *charts]))
+    bodies = [*charts, *viewers_html(live.viewers, max(0, MOST - used))]
+    sections = "".join(
+        f'<h2 id="{place}">{name}</h2>\n{body}'
+        for (place, name), body in zip(places, bodies, strict=True)
+    )
+    script = f'<script type="module">{_chart_script()}</script>\n' if charts else ""
+    body = f"{parts[0]}{script}{sections}{parts[1]}"
+    links = "".join(
+        f'<li><a href="#{place}">{name}</a></li>'
+        for place, name in [*headings[:1], *places, *headings[1:]]
+    )
+    sections = f'<nav aria-label="Sections"><ul>{links}</ul></nav>'
+    body = body.replace("</h1>", f"</h1>\n{sections}", 1)
+    (folder / PAGE).write_text(head + body + tail, encoding="utf-8")
 
 
-def _charts(charts: Sequence[tuple[str, dict[str, Any]]]) -> str:
-    """Places for charts, and what draws them; nothing without any."""
-    if not charts:
-        return ""
+def _scrolling(body: str) -> str:
+    """The same with tables that scroll when the page is narrow."""
+    body = body.replace("<table>", '<div class="scroll" tabindex="0"><table>')
+    return body.replace("</table>", "</table></div>")
+
+
+def _part(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")
+
+
+def _chart_script() -> str:
     from benchmarks.reporting.charts import chart_script
 
+    return chart_script()
+
+
+def _charts(charts: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
+    """A place for each chart, and what draws it, in the reader's light or dark."""
     parts = []
     for number, (name, chart) in enumerate(charts):
         said = json.dumps(chart).replace("<", "\\u003c")  # no name ends the script
+        label = html.escape(f"{name}: the tables hold the same numbers")
         parts.append(
-            f'<h2 id="chart-{number}">{html.escape(name)}</h2>\n<figure class="scroll" '
-            f'tabindex="0" aria-label="{html.escape(name, quote=True)}: the tables hold the same '
-            f'numbers"><div id="drawn-{number}"></div></figure>\n<script>addEventListener("load", '
-            f'() => vegaEmbed("#drawn-{number}", {said}, {{actions: false}}));</script>\n'
+            f'<figure role="group" aria-label="{label}"><div class="chart" id="drawn-{number}">'
+            f'</div></figure>\n<script>addEventListener("load", () => '
+            f'drawChart("drawn-{number}", {said}));</script>\n'
         )
-    return f'<script type="module">{chart_script()}</script>\n' + "".join(parts)
+    return parts
+
+
+def _second_section(tokens: Sequence[Token]) -> int:
+    """Where the second section begins, or the end."""
+    starts = [i for i, t in enumerate(tokens) if t.type == "heading_open" and t.tag == "h2"]
+    return starts[1] if len(starts) > 1 else len(tokens)
 
 
 def _number_headings(tokens: Sequence[Token]) -> list[tuple[str, str]]:
@@ -125,7 +115,7 @@ def _number_headings(tokens: Sequence[Token]) -> list[tuple[str, str]]:
         if token.type == "heading_open" and token.tag == "h2":
             place = f"section-{len(found) + 1}"
             token.attrSet("id", place)
-            found.append((place, html.escape(inside.content)))
+            found.append((place, html.escape(inside.content.replace("`", ""))))
     return found
 
 

@@ -1,13 +1,13 @@
 """The report of a run: a page, and what of it stands in the terminal."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import rich.table
 from rich.console import Console
 
-from benchmarks.reporting.html import write_page
+from benchmarks.reporting.html import Live, write_page
 from benchmarks.reporting.tables import Table, markdown
 
 REPORT = "report.md"
@@ -31,7 +31,7 @@ class Report:
         figures: title and path of each figure, relative to the folder of the run.
         shown: sections whose tables stand in the terminal.
         sentences: what holds, in words.
-        charts: title and Vega-Lite chart of each that the page draws.
+        live: what the page shows beyond text and figures.
     """
 
     title: str
@@ -39,7 +39,7 @@ class Report:
     figures: list[tuple[str, str]]
     shown: list[Section]
     sentences: list[str]
-    charts: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    live: Live = field(default_factory=Live)
 
 
 def write_report(folder: Path, report: Report) -> None:
@@ -49,13 +49,18 @@ def write_report(folder: Path, report: Report) -> None:
         lines += [f"## {section.heading}", ""]
         for part in section.content:
             lines += [*([part] if isinstance(part, str) else markdown(part)), ""]
-    if report.figures:
-        lines += ["## Figures", ""]
-    for caption, path in report.figures:
-        lines += [f"### {caption}", "", f"![{caption}]({path})", ""]
-    text = "\n".join(lines)
+    text = "\n".join(lines + _figures(report.figures))
     (folder / REPORT).write_text(text, encoding="utf-8")
-    write_page(folder, report.title, text, report.charts)
+    still = [f for f in report.figures if not (report.live.viewers and f[1].endswith(".gif"))]
+    page = "\n".join(lines + _figures(still))  # what moves is there already
+    write_page(folder, report.title, page, report.live)
+
+
+def _figures(figures: Sequence[tuple[str, str]]) -> list[str]:
+    lines = ["## Figures", ""] if figures else []
+    for caption, path in figures:
+        lines += [f"### {caption}", "", f"![{caption}]({path})", ""]
+    return lines
 
 
 def print_report(console: Console, report: Report) -> None:

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from benchmarks.measure.costs import count_flops
 from benchmarks.measure.energies import energy_metrics, energy_scores
-from benchmarks.measure.evaluation import CostCall, Judge, spread, write_pictures
+from benchmarks.measure.evaluation import CostCall, Judge
 from benchmarks.measure.intervals import pooled_psnr
 from benchmarks.measure.metrics import frame_quality, pixel_mse
 from benchmarks.measure.perception import Perception
+from benchmarks.measure.pictures import spread, thinking_pictures, to_bytes, write_pictures
 from benchmarks.measure.scores import (
     Scores,
     Values,
@@ -155,7 +156,10 @@ class ImageJudge(Judge[ImageCondition]):
         return count_flops(lambda: plain.predict(image, plain.trained_setting()))
 
     def write_pictures(self, out: Path, models: Mapping[str, tuple[Predictor, ImageScores]]) -> str:
-        """Write clean, noisy and denoised images for the figures."""
+        """Write clean, noisy and denoised images for the figures.
+
+        Under the noise that models are trained for, `thinking/NAME/...` holds how they came to be.
+        """
         pictures = {}
         for condition in self.conditions:
             if condition.images == VALIDATION or not self._swept(condition):
@@ -164,13 +168,34 @@ class ImageJudge(Judge[ImageCondition]):
             shown = images.at(spread(self.config.figure_samples, len(images.samples)))
             noisy = self.noisy(condition, shown)
             place = f"{condition.images}/{condition.corruption}"
-            pictures[f"{place}/clean"] = shown.frames()
-            pictures[f"{place}/noisy"] = self.data.decode(noisy.embeddings)
+            pictures[f"{place}/clean"] = to_bytes(shown.frames())
+            pictures[f"{place}/noisy"] = to_bytes(self.data.decode(noisy.embeddings))
             for name, (predictor, scores) in models.items():
                 setting = scores.settings[scores.selected(condition)]
                 prediction = predictor.predict(noisy, setting).prediction
-                pictures[f"{place}/{name}"] = self.data.decode(prediction)
+                pictures[f"{place}/{name}"] = to_bytes(self.data.decode(prediction))
+            if condition == self.trained_condition:
+                pictures |= self._thinking(noisy, shown, models)
         return write_pictures(out, pictures)
+
+    def _thinking(
+        self,
+        noisy: NoisyImages,
+        shown: ImageSet,
+        models: Mapping[str, tuple[Predictor, ImageScores]],
+    ) -> dict[str, Tensor]:
+        """Every model's way from noisy to denoised images, by name and kind."""
+        encoder, counts = self.data.encoder, self.config.counts
+        clean = encoder.encode(shown.frames(self.device))  # [B, P, D]
+
+        def decode(steps: Tensor) -> Tensor:
+            return encoder.decode(steps.flatten(0, 1)).unflatten(0, steps.shape[:2])
+
+        return {
+            f"thinking/{name}/{kind}": values
+            for name, (predictor, _) in models.items()
+            for kind, values in thinking_pictures(predictor, noisy, counts, clean, decode).items()
+        }
 
     def _scores(self, trajectory: Trajectory, truth: Tensor) -> dict[str, Tensor]:
         prediction = self.data.decode(trajectory.prediction)

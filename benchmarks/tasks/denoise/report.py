@@ -5,6 +5,7 @@ from pathlib import Path
 
 from benchmarks.measure.perception import perception_columns
 from benchmarks.reporting.charts import compute_chart
+from benchmarks.reporting.html import Live
 from benchmarks.reporting.page import Report, Section, bullets
 from benchmarks.reporting.results import Result
 from benchmarks.reporting.tables import (
@@ -35,6 +36,7 @@ from benchmarks.tasks.denoise.verdicts import (
     under,
     verdicts,
 )
+from benchmarks.tasks.denoise.viewers import make_viewers
 
 REFERENCES = ("dit", "direct")
 PUBLISHED = (
@@ -81,7 +83,8 @@ def make_report(folder: Path, result: Result) -> Report:
         for corruption in swept_corruptions(result)
         if (chart := compute_chart(result, under(first, corruption))) is not None
     ]
-    return Report("Image denoising", sections, figures, _shown(result), sentences, charts)
+    live = Live(charts, make_viewers(folder, result))
+    return Report("Image denoising", sections, figures, _shown(result), sentences, live)
 
 
 def headline(result: Result, corruption: str) -> Table:

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from benchmarks.measure.costs import count_flops
 from benchmarks.measure.energies import energy_metrics, energy_scores
-from benchmarks.measure.evaluation import CostCall, Judge, spread, write_pictures
+from benchmarks.measure.evaluation import CostCall, Judge
 from benchmarks.measure.intervals import skill
 from benchmarks.measure.metrics import cosine, embedding_errors, frame_quality
 from benchmarks.measure.perception import Perception
+from benchmarks.measure.pictures import spread, thinking_pictures, to_bytes, write_pictures
 from benchmarks.measure.scores import (
     Scores,
     Values,
@@ -152,7 +153,10 @@ class FrameJudge(Judge[FrameCondition]):
     def write_pictures(
         self, out: Path, models: Mapping[str, tuple[Predictor, Setting]]
     ) -> str | None:
-        """Write the truth and the rollouts of a few test clips for the figures, as pixels."""
+        """Write the truth and the rollouts of a few test clips for the figures, as pixels.
+
+        `thinking/NAME/...` holds how the first frame of each rollout came to be.
+        """
         if not self.data.encoder.decodable:
             return None
         start, horizon = self.config.context_frames, self.config.horizon
@@ -163,9 +167,14 @@ class FrameJudge(Judge[FrameCondition]):
         context = Clips(embeddings[:, :start], [clips[i][0] for i in chosen])
         truth = self.data.truth("test", chosen, embeddings)
         assert truth is not None
-        pictures = {"truth": truth[:, : start + horizon]}
+        pictures = {"truth": to_bytes(truth[:, : start + horizon])}
         for name, (predictor, setting) in models.items():
-            pictures[name] = self.data.decode(predictor.rollout(context, horizon, setting))
+            rollout = predictor.rollout(context, horizon, setting)
+            pictures[name] = to_bytes(self.data.decode(rollout))
+            thought = thinking_pictures(
+                predictor, context, self.config.counts, embeddings[:, start], self.data.decode
+            )
+            pictures |= {f"thinking/{name}/{kind}": values for kind, values in thought.items()}
         return write_pictures(out, pictures)
 
     def _teacher_forced(

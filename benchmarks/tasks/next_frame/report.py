@@ -5,6 +5,7 @@ from pathlib import Path
 from benchmarks.measure.perception import perception_columns
 from benchmarks.reporting.answers import answers
 from benchmarks.reporting.charts import compute_chart
+from benchmarks.reporting.html import Live
 from benchmarks.reporting.page import Report, Section, bullets
 from benchmarks.reporting.quality import PIXELS, Quality, quality_of
 from benchmarks.reporting.results import Result, Row
@@ -30,6 +31,7 @@ from benchmarks.reporting.tables import (
 from benchmarks.tasks.next_frame.animation import write_animation
 from benchmarks.tasks.next_frame.conditions import FRECHET, ROLLOUT, TEACHER_FORCED
 from benchmarks.tasks.next_frame.figures import draw_figures
+from benchmarks.tasks.next_frame.viewers import make_viewers
 
 PROTOCOLS: list[tuple[str, Condition]] = [
     ("Next frame, teacher-forced", TEACHER_FORCED),
@@ -83,7 +85,8 @@ def make_report(folder: Path, result: Result) -> Report:
         for title, condition in PROTOCOLS
         if (chart := compute_chart(result, condition)) is not None
     ]
-    return Report("Next-frame prediction", sections, figures, shown, sentences, charts)
+    live = Live(charts, make_viewers(folder, result))
+    return Report("Next-frame prediction", sections, figures, shown, sentences, live)
 
 
 def _rollout_columns(result: Result) -> list[Column]:

@@ -23,6 +23,7 @@ from benchmarks.reporting.figures import (
 )
 from benchmarks.reporting.results import Model, Result
 from benchmarks.reporting.tables import rows_under, selected_row
+from benchmarks.reporting.thinking import thinkers_shown
 from benchmarks.tasks.thinking.conditions import IN_DISTRIBUTION
 from benchmarks.tasks.thinking.tables import CHOICES, gain_of_more, thinkers, under
 
@@ -33,8 +34,7 @@ BINS = 10
 def draw_figures(folder: Path, result: Result) -> list[tuple[str, str]]:
     """Draw all figures into `folder/figures`; gives their titles and relative paths."""
     condition = under(IN_DISTRIBUTION)
-    known = result.files.get("thinking")
-    shown: Arrays = safetensors.numpy.load_file(folder / known) if known else {}
+    shown = load_pictures(folder, result)
     return save_figures(
         folder,
         {
@@ -44,7 +44,7 @@ def draw_figures(folder: Path, result: Result) -> list[tuple[str, str]]:
             ),
             "Quality against compute, with predictions that stop": (
                 "compute",
-                compute_figure(_with_quality(result), condition),
+                compute_figure(with_quality(result), condition),
             ),
             "Gain and honesty with distance from training": ("distance", _distance(result)),
             "Energy against error": ("energy", energy_figure(folder, result)),
@@ -60,6 +60,26 @@ def draw_figures(folder: Path, result: Result) -> list[tuple[str, str]]:
             "Training curves": ("training", training_curves(folder, result)),
         },
     )
+
+
+def load_pictures(folder: Path, result: Result) -> Arrays:
+    """What is shown of single samples; nothing where no model thinks."""
+    file = result.files.get("thinking")
+    return safetensors.numpy.load_file(folder / file) if file else {}
+
+
+def with_quality(result: Result) -> Result:
+    """The result without the rows that have no PSNR."""
+    models = [
+        replace(model, rows=[row for row in model.rows if "psnr" in row.metrics])
+        for model in result.models
+    ]
+    return replace(result, models=models)
+
+
+def _first_thinker(shown: Arrays) -> str | None:
+    """The model whose thinking the figures show; None for runs of earlier versions too."""
+    return next(iter(thinkers_shown(shown)), None)
 
 
 def _distance(result: Result) -> Figure | None:
@@ -161,9 +181,10 @@ def _patches(shown: Arrays) -> Figure | None:
 
 def _strip(shown: Arrays) -> Figure | None:
     """What is observed, the candidate after every step, and the truth; a row for each sample."""
-    if not shown:
+    name = _first_thinker(shown)
+    if name is None:
         return None
-    steps, samples = shown["steps"], len(shown["truth"])
+    steps, samples = shown[f"thinking/{name}/steps"], len(shown["truth"])
     titles = ["observed", *(f"step {i}" if i else "start" for i in range(steps.shape[1])), "truth"]
     figure, axes = plt.subplots(
         samples, len(titles), figsize=(1.5 * len(titles), 1.6 * samples + 0.3), squeeze=False
@@ -181,16 +202,20 @@ def _strip(shown: Arrays) -> Figure | None:
 
 def _maps(shown: Arrays, result: Result) -> Figure | None:
     """The energy of every patch as a heat map, beside the true error, on the same scale."""
-    if not shown:
+    name = _first_thinker(shown)
+    if name is None:
         return None
+    steps, *both = (
+        shown[f"thinking/{name}/{kind}"][:, -1] for kind in ("steps", "energy", "error")
+    )
     grid, samples = result.data["encoder"]["grid"], len(shown["truth"])
     figure, axes = plt.subplots(samples, 4, figsize=(9, 2.2 * samples + 0.3), squeeze=False)
     for row in range(samples):
-        energy, error = (shown[name][row].reshape(grid) for name in ("energy", "error"))
+        energy, error = (values[row].reshape(grid) for values in both)
         top = max(energy.max(), error.max())
         for axis, picture, title in zip(
             axes[row],
-            (shown["steps"][row][-1], shown["truth"][row], energy, error),
+            (steps[row], shown["truth"][row], energy, error),
             ("prediction", "truth", "energy", "half squared error"),
             strict=True,
         ):
@@ -223,12 +248,3 @@ def _with_legend(figure: Figure, axis: Axes) -> Figure:
     axis.legend(fontsize=8)
     figure.tight_layout()
     return figure
-
-
-def _with_quality(result: Result) -> Result:
-    """The result without the rows that have no PSNR."""
-    models = [
-        replace(model, rows=[row for row in model.rows if "psnr" in row.metrics])
-        for model in result.models
-    ]
-    return replace(result, models=models)

@@ -4,21 +4,24 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
+from benchmarks.measure.pictures import (
+    SHOWN_STEPS,
+    thinking_pictures,
+    to_bytes,
+    write_pictures,
+)
 from benchmarks.models import Role
 from benchmarks.tasks.thinking.candidates import energy_model
 from benchmarks.tasks.thinking.conditions import IN_DISTRIBUTION
 from benchmarks.tasks.thinking.data import Case
 from benchmarks.tasks.thinking.evaluation import ThinkingJudge
 from benchmarks.training.fit import TrainedModel
-from data_prep.shards.storage import atomic_file
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Thinking, Trajectory
 
-THINKING = "thinking.safetensors"
 GRID = 25  # points along each side of the landscape
 MARGIN = 0.6  # of the landscape beyond what it must hold, in distances from prediction to truth
 MOST_PATCHES = 20_000
@@ -27,39 +30,41 @@ MOST_PATCHES = 20_000
 def write_thinking(out: Path, models: Sequence[TrainedModel], judge: ThinkingJudge) -> str | None:
     """Write what the figures need of the first model that thinks; gives the file's name.
 
-    None where no model thinks. `steps [samples, M + 1, height, width, 3]` and `truth` are uint8,
-    `energy` and `error [samples, P]` belong to the last step, `landscape/...` to the first sample,
-    and `patches/energy` and `patches/error` are of all samples.
+    None where no model thinks. `observed` and `truth` are frames; `thinking/NAME/...` holds how
+    every model's prediction of the last one came to be, `landscape/...` belongs to the first
+    sample, and `patches/energy` and `patches/error` are of all samples.
     """
     thinkers = [m for m in models if m.planned.spec.role == Role.ENERGY]
     if not thinkers:
         return None
+    case = judge.cases(IN_DISTRIBUTION)[0]
+    found = _steps(judge, case, thinkers)
     model = energy_model(thinkers[0].predictors[0])
     assert model is not None
-    setting = Thinking(max(model.config.training_steps, min(8, max(judge.config.counts))))
-    case = judge.cases(IN_DISTRIBUTION)[0]
+    setting = Thinking(max(model.config.training_steps, min(SHOWN_STEPS, max(judge.config.counts))))
     trajectory = model.predict(case.context, setting, energies=True)
-    found = _strips(judge, case, trajectory) | _landscape(model, case, trajectory)
-    found |= _patches(judge, model)
-    with atomic_file(out / THINKING) as file:
-        file.write(safetensors.torch.save({k: v.cpu().contiguous() for k, v in found.items()}))
-    return THINKING
+    found |= _landscape(model, case, trajectory) | _patches(judge, model)
+    return write_pictures(out, found)
 
 
-def _strips(judge: ThinkingJudge, case: Case, trajectory: Trajectory) -> dict[str, Tensor]:
-    """The last prediction of a few samples after every step, with its energy and error."""
+def _steps(judge: ThinkingJudge, case: Case, thinkers: Sequence[TrainedModel]) -> dict[str, Tensor]:
+    """The last prediction of a few samples after every step of each model."""
     shown = slice(0, judge.config.figure_samples)
-    last = trajectory.candidates[:, shown, -1:]  # [M + 1, samples, 1, P, D]
-    frames = torch.stack([judge.data.decode(each)[:, 0] for each in last], dim=1)
-    assert trajectory.patch_energies is not None
-    error = (trajectory.prediction - case.target).square().sum(-1) / 2  # [B, T, P]
-    return {
-        "steps": _to_bytes(frames),
-        "observed": _to_bytes(judge.data.decode(case.context.embeddings[shown, -1:])[:, 0]),
-        "truth": _to_bytes(case.truth[shown, -1]),
-        "energy": trajectory.patch_energies[-1][shown, -1],
-        "error": error[shown, -1],
-    }
+    context = replace(
+        case.context, embeddings=case.context.embeddings[shown], keys=case.context.keys[shown]
+    )
+    observed = judge.data.decode(context.embeddings[:, -1:])[:, 0]
+    found = {"observed": to_bytes(observed), "truth": to_bytes(case.truth[shown, -1])}
+
+    def decode(steps: Tensor) -> Tensor:
+        return torch.stack([judge.data.decode(s[:, None])[:, 0] for s in steps.unbind(1)], dim=1)
+
+    for model in thinkers:
+        thought = thinking_pictures(
+            model.predictors[0], context, judge.config.counts, case.target[shown, -1], decode
+        )
+        found |= {f"thinking/{model.name}/{kind}": values for kind, values in thought.items()}
+    return found
 
 
 def _landscape(model: NextFrameEBT, case: Case, trajectory: Trajectory) -> dict[str, Tensor]:
@@ -110,7 +115,3 @@ def _patches(judge: ThinkingJudge, model: NextFrameEBT) -> dict[str, Tensor]:
     energy, error = torch.cat(pairs, dim=1)
     every = max(1, len(energy) // MOST_PATCHES)
     return {"patches/energy": energy[::every], "patches/error": error[::every]}
-
-
-def _to_bytes(frames: Tensor) -> Tensor:
-    return (frames.clamp(0, 1) * 255 + 0.5).byte().movedim(-3, -1)

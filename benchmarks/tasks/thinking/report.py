@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.reporting.answers import answers
+from benchmarks.reporting.charts import compute_chart
+from benchmarks.reporting.html import Live
 from benchmarks.reporting.page import Report, Section, bullets
 from benchmarks.reporting.results import Model, Result, Row
 from benchmarks.reporting.tables import (
@@ -25,8 +27,9 @@ from benchmarks.reporting.tables import (
     settings_table,
     training_table,
 )
+from benchmarks.reporting.thinking import thinking_viewer
 from benchmarks.tasks.thinking.conditions import IN_DISTRIBUTION
-from benchmarks.tasks.thinking.figures import draw_figures
+from benchmarks.tasks.thinking.figures import draw_figures, load_pictures, with_quality
 from benchmarks.tasks.thinking.tables import (
     FUTURE,
     FUTURE_HEADER,
@@ -118,7 +121,27 @@ def make_report(folder: Path, result: Result) -> Report:
         Section("What knows the error", [doubt_table(result, IN_DISTRIBUTION)]),
         Section("Choosing among candidates", [choice_table(result, IN_DISTRIBUTION)]),
     ]
-    return Report("Thinking", sections, draw_figures(folder, result), shown, sentences)
+    figures = draw_figures(folder, result)
+    return Report("Thinking", sections, figures, shown, sentences, _live(folder, result))
+
+
+def _live(folder: Path, result: Result) -> Live:
+    """Quality against cost, and thinking step by step."""
+    chart = compute_chart(with_quality(result), under(IN_DISTRIBUTION))
+    charts = [("Quality against cost", chart)] if chart is not None else []
+    pictures = load_pictures(folder, result)
+    if "observed" not in pictures:
+        return Live(charts)
+    names = [model.name for model in result.models]
+    viewer = thinking_viewer(
+        pictures,
+        names,
+        pictures["observed"],
+        pictures["truth"],
+        result.data["encoder"]["grid"],
+        "sample",
+    )
+    return Live(charts, [viewer] if viewer is not None else [])
 
 
 def headline(result: Result, part: str | None = None) -> Table:

@@ -1,0 +1,44 @@
+"""Pages in a real browser: from disk, without network, in both themes, at both widths."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
+
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+WIDTHS = (390, 1440)
+LARGEST = 8_000_000  # bytes
+
+
+@contextmanager
+def opened(
+    browser: Browser, page: Path, width: int = 1440, theme: Literal["light", "dark"] = "light"
+) -> Iterator[Page]:
+    """A page in a browser; it must ask for nothing and report no error."""
+    context = browser.new_context(color_scheme=theme, viewport={"width": width, "height": 900})
+    tab, faults = context.new_page(), []
+    tab.on("console", lambda message: faults.append(message.text))
+    tab.on("pageerror", lambda error: faults.append(str(error)))
+    tab.on("request", lambda request: faults.append(request.url))
+    tab.on("dialog", lambda dialog: faults.append(dialog.message))
+    tab.goto(page.as_uri())
+    yield tab
+    own = ("data:", "blob:", page.as_uri())
+    assert not [fault for fault in faults if not fault.startswith(own)]
+    context.close()
+
+
+def require_readable(browser: Browser, page: Path) -> None:
+    """A page must fit narrow and wide windows and be free of serious faults of accessibility."""
+    assert page.stat().st_size < LARGEST
+    for theme in THEMES:
+        for width in WIDTHS:
+            with opened(browser, page, width, theme) as tab:
+                tab.wait_for_timeout(300)  # charts are drawn after loading
+                assert tab.evaluate("document.documentElement.scrollWidth") <= width
+                if width == WIDTHS[0]:
+                    found = Axe().run(tab).response["violations"]
+                    assert [f["id"] for f in found if f["impact"] in ("serious", "critical")] == []
