@@ -15,12 +15,14 @@ from playwright.sync_api import Browser
 from safetensors.numpy import load_file
 
 from benchmarks.command_line import main
+from benchmarks.config import Inputs
 from benchmarks.options import parse, preset_config, to_config, to_options
 from benchmarks.reporting.html import PAGE
 from benchmarks.reporting.results import read_result, typed
 from benchmarks.tasks.scaling.axes import planned_points
 from benchmarks.tasks.scaling.config import ScalingConfig, ValuesConfig
 from benchmarks.tasks.scaling.found import Found
+from benchmarks.tasks.scaling.sweep import Place, Sweep
 from data_prep.errors import InputError
 
 RUN = Path(__file__).parent.parent / "benchmarks" / "run.py"
@@ -224,3 +226,16 @@ def test_a_variant_must_be_named_like_a_folder() -> None:
 
 def test_the_page_reads_well_in_a_browser(browser: Browser, finished: Path) -> None:
     require_readable(browser, finished / PAGE)
+
+
+def test_a_point_can_search_its_own_rate(tmp_path: Path, cache: list[str]) -> None:
+    options = [*TINY, "--models", "transformer_pp", "--seeds", "0", "--search-each"]
+    config = to_config(parse(options))
+    place = Place(planned_points(config)[0], tmp_path / "points" / "width-16")
+    assert Sweep(config, Inputs(None, {}, Path(cache[1])), "cpu").run([place]) == {}
+    found = yaml.safe_load((place.folder / "search" / "search.yaml").read_text())["transformer_pp"]
+    used = read_result(place.folder).config["sections"]["transformer_pp"]
+    assert {name: used[name] for name in found} == found
+    record = json.loads((place.folder / "search" / "search.json").read_text())["transformer_pp"]
+    best = min((trial for trial in record if trial["full"]), key=lambda trial: trial["full"])
+    assert best["trial"].startswith(found["optimizer"])
