@@ -13,6 +13,7 @@ from typing import Any
 
 from jsonargparse import Namespace
 
+from benchmarks.additions import absolute
 from benchmarks.config import Inputs
 from benchmarks.launching import ENDED, launch, launches
 from benchmarks.options import parse, to_config
@@ -302,4 +303,6 @@ def _write_config(options: Namespace, out: Path) -> None:
     if kept.get("test"):
         pairs = [given.split("=", 1) for given in kept["test"]]
         kept["test"] = [f"{name}={Path(folder).expanduser().resolve()}" for name, folder in pairs]
+    if kept.get("checkpoint"):
+        kept["checkpoint"] = [absolute(pair) for pair in kept["checkpoint"]]
     (out / "config.yaml").write_text(yaml.safe_dump(kept, sort_keys=False))

@@ -167,9 +167,14 @@ def add_models(kind: str, places: Sequence[str], taken: Sequence[str]) -> list[s
         known = _added[kind].get(spec.name)
         if spec.name in taken or (known is not None and known.build != spec.build):
             raise InputError(f"--model {place}: the name {spec.name} is taken; give it a `name`")
-        _added[kind][spec.name] = spec
+        register(kind, spec)
         names.append(spec.name)
     return names
+
+
+def register(kind: str, spec: ModelSpec) -> None:
+    """Add a model to the tasks of a kind."""
+    _added[kind][spec.name] = spec
 
 
 def entry_points(kind: str) -> list[str]:

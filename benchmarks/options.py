@@ -11,8 +11,10 @@ from typing import Any, get_type_hints
 
 from jsonargparse import DefaultHelpFormatter, Namespace
 
+from benchmarks.additions import add_all
+from benchmarks.checkpoints import source_of
 from benchmarks.config import ComparisonConfig, require_models
-from benchmarks.models import add_models, entry_points, place_of
+from benchmarks.models import place_of
 from benchmarks.tasks.registry import PARTS, TASKS, load_task, preset_files
 from data_prep.encoders.named import named as own_encoders
 from data_prep.errors import InputError
@@ -134,6 +136,13 @@ def _add_task_options(parser: Parser, task: str) -> None:
                 action="append",
                 help="one more model, package.module:Class; can be given again",
             )
+        if found.takes is not None and not found.starts_runs:
+            parser.add_argument(
+                "--checkpoint",
+                action="append",
+                help="one more model, judged without training, NAME=PLACE of what --push wrote: a "
+                "folder or hf:USER/NAME; can be given again",
+            )
         parser.add_argument(
             "--size", type=str | None, help=f"size of all backbones by name: {', '.join(SIZES)}"
         )
@@ -178,7 +187,7 @@ def parse(arguments: list[str]) -> Namespace:
             raise InputError(f"--preset {preset}: {did_you_mean(preset, list(presets))}")
         defaults = presets.get(preset)
     if task in TASKS:
-        _add_models(task, values_of(arguments, "--model"), defaults if resumed else None)
+        add_all(task, arguments, defaults if resumed else None)
     parser = build_parser(task if task in TASKS else None, defaults)
     if task in TASKS:
         arguments = _with_plain_options(arguments, load_task(task).config)
@@ -194,41 +203,12 @@ def parse(arguments: list[str]) -> Namespace:
         raise InputError(said) from None
 
 
-def _add_models(task: str, places: list[str], resumed: Path | None) -> None:
-    """Add the models that the command line names, and those of installed packages.
-
-    The code of a model is never loaded because a file names it.
-
-    Raises:
-        InputError: a resumed run has a model that is not named again.
-    """
-    found = load_task(task)
-    if found.takes is None:
-        return
-    installed = entry_points(found.takes)
-    for place in _models_of(resumed) if resumed is not None else []:
-        if place not in places:
-            raise InputError(f"--resume: the run has the model {place}: give --model {place} again")
-    taken = [spec.name for spec in found.declared]
-    add_models(found.takes, [*installed, *places], taken)
-
-
 def _require_named_encoder(options: Namespace, arguments: list[str]) -> None:
     """Raise InputError where a file, and not the command line, names the code of an encoder."""
     own_encoders.update(values_of(arguments, "--encoder.name"))
     name = str((options.get("encoder") or {}).get("name", ""))
     if name.startswith("own:") and name not in own_encoders:
         raise InputError(f"--encoder.name: {name} is code: give --encoder.name {name} again")
-
-
-def _models_of(file: Path) -> list[str]:
-    """The models that a run's options name; broken files are reported when they are parsed."""
-    import yaml
-
-    try:
-        return [str(place) for place in yaml.safe_load(file.read_text()).get("model") or []]
-    except (OSError, yaml.YAMLError, AttributeError, TypeError):
-        return []
 
 
 def to_config(options: Namespace) -> Any:
@@ -251,8 +231,8 @@ def to_config(options: Namespace) -> Any:
         given["seeds"] = _seeds(str(options.seeds))
         if options.models is not None:
             given["models"] = [name.strip() for name in options.models.split(",")]
-        chosen = options.get("model") or []
-        added = [spec.name for spec in task.specs if place_of(spec) in chosen]
+        chosen = [*(options.get("model") or []), *(options.get("checkpoint") or [])]
+        added = [s.name for s in task.specs if place_of(s) in chosen or source_of(s) in chosen]
         if added:
             models = given.get("models") or default_models(task.config)
             given["models"] = [*models, *(name for name in added if name not in models)]

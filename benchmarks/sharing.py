@@ -53,6 +53,9 @@ def _write(folder: Path, loaded: LoadedRun, result: Result) -> None:
     planned, data = trained.planned, loaded.data
     assert planned.config is not None
     scaler = data.train.scaler
+    model = next(m for m in result.models if m.name == trained.name)
+    training = model.training
+    assert training is not None
     config: dict[str, Any] = {
         "class": type(predictor).__name__,
         "config": dataclasses.asdict(planned.config),
@@ -63,12 +66,12 @@ def _write(folder: Path, loaded: LoadedRun, result: Result) -> None:
         "encoder": data.embeddings.manifest["encoder"],
         "mean": scaler.mean.tolist(),
         "scale": scaler.scale.tolist(),
+        "training": dataclasses.asdict(training),
         "task": result.task,
         "seed": result.seeds[0],
         "commit": result.environment["commit"],
     }
     write_model(predictor, folder, config)
-    model = next(m for m in result.models if m.name == trained.name)
     (folder / "README.md").write_text(
         _card(result, model, config, data.encoder.decodable), encoding="utf-8"
     )

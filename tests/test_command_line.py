@@ -1,3 +1,4 @@
+import json
 import re
 import shlex
 import subprocess
@@ -64,7 +65,14 @@ def test_the_documented_commands_parse(tmp_path: Path) -> None:
     assert ["--task", "denoise"] in commands
     (tmp_path / "mine.yaml").write_text("training:\n  steps: 5\n")
     (tmp_path / "config.yaml").write_text("task: next_frame\n")
+    about = {"class": "NextFrameEBT", "training": {}}
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared" / "config.json").write_text(json.dumps(about))
     for arguments in commands:
+        if "--checkpoint" in arguments:
+            given = arguments.index("--checkpoint") + 1
+            assert "=" in arguments[given]
+            arguments[given] = f"shared={tmp_path / 'shared'}"
         if "--config" in arguments:
             arguments[arguments.index("--config") + 1] = str(tmp_path / "mine.yaml")
         if "--resume" in arguments:

@@ -167,3 +167,52 @@ def test_a_repository_of_the_hub_gets_the_same_folder(
     )
     assert there == here
     assert json.loads((hub / "someone/ebt/config.json").read_text())["class"] == "NextFrameEBT"
+
+
+JUDGED = [*TINY, "--models", "transformer_pp,copy_last", "--seeds", "0,1"]
+
+
+def test_a_checkpoint_is_judged_without_training(
+    finished: tuple[Path, Path], pushed: Path, tmp_path: Path
+) -> None:
+    cache = ["--cache-dir", str(finished[1])]
+    out = tmp_path / "run"
+    assert main([*JUDGED, *cache, "--checkpoint", f"mine={pushed}", "--out", str(out)]) == 0
+    assert not (out / "models" / "mine").exists()
+    before, result = read_result(finished[0]), read_result(out)
+    (trained,) = (model for model in before.models if model.name == "ebt")
+    (mine,) = (model for model in result.models if model.name == "mine")
+    assert (mine.role, mine.training) == ("energy", trained.training)
+    for row, other in zip(mine.rows, trained.rows, strict=True):
+        assert (row.setting, row.condition) == (other.setting, other.condition)
+        assert row.metrics["psnr"].mean == pytest.approx(other.metrics["psnr"].mean, abs=1e-4)
+    assert any({c.a, c.b} == {"transformer_pp", "mine"} for c in result.comparisons)
+    assert "beside models that were trained before" in (out / "report.md").read_text()
+    assert main(["--resume", str(out)]) == 0
+    probed = tmp_path / "probed"
+    options = ["--task", "probe", "--preset", "smoke", *TINY[4:], "--models", "transformer_pp"]
+    options[options.index("--evaluation.latency_repeats")] = "--seeds"
+    options += ["--seeds", "0", "--balls.wall", "false"]
+    assert main([*options, *cache, "--checkpoint", f"mine={pushed}", "--out", str(probed)]) == 0
+    assert "`mine`" in (probed / "report.md").read_text()
+
+
+def test_what_is_no_checkpoint_is_said(
+    finished: tuple[Path, Path], pushed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(given: str, *options: str) -> str:
+        out = tmp_path / str(len(list(tmp_path.iterdir())))
+        arguments = [*JUDGED, "--cache-dir", str(finished[1]), "--out", str(out)]
+        assert main([*arguments, "--checkpoint", given, *options]) == 2
+        return capsys.readouterr().err
+
+    assert "give NAME=PLACE" in said(str(pushed))
+    assert "trains a model ebt itself" in said(f"ebt={pushed}")
+    assert "no config.json there" in said(f"mine={tmp_path}")
+    other = tmp_path / "other"
+    shutil.copytree(pushed, other)
+    about = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(about | {"class": "Trojan"}))
+    assert "a Trojan is none of NextFrameEBT" in said(f"mine={other}")
+    assert "embeddings whose dim" in said(f"mine={pushed}", "--encoder.frequencies", "6")
+    assert "differs from that here" in said(f"mine={pushed}", "--balls.train", "5")

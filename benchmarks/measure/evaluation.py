@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress, track
 
+from benchmarks.checkpoints import TRAINED_BEFORE, Checkpoint
 from benchmarks.config import EvaluationConfig
 from benchmarks.measure.costs import Cost, measure_cost
 from benchmarks.measure.scores import (
@@ -106,6 +107,7 @@ def judge_models(
             rows = _rows(model, scores[model.name], judge, config, unit_flops, device, costs)
         predictor = model.predictors[0]
         spec = model.planned.spec
+        before = [TRAINED_BEFORE] if isinstance(spec.build, Checkpoint) else []
         found.append(
             Model(
                 model.name,
@@ -113,7 +115,7 @@ def judge_models(
                 model.parameters,
                 model.training,
                 rows,
-                traits(predictor),
+                [*traits(predictor), *before],
                 [str(shared) for shared in spec.equal],
                 model.parameters_in_blocks,
             )

@@ -1,5 +1,6 @@
 """The questions that a comparison is run for, answered in words from its result."""
 
+from benchmarks.checkpoints import TRAINED_BEFORE
 from benchmarks.models import Equal, Role
 from benchmarks.reporting.quality import quality_of
 from benchmarks.reporting.results import Comparison, Model, Result, Row
@@ -27,17 +28,24 @@ def answers(result: Result, where: str, condition: Condition) -> list[str]:
     where, unit = scope(result, where), quality_of(result).unit
     networks = [entry for entry in found.values() if entry[0].role == Role.NETWORK]
     sentences = []
-    for shared in Equal:
-        rivals = [entry for entry in networks if shared in entry[0].equal]
+    before = [entry for entry in found.values() if TRAINED_BEFORE in entry[0].traits]
+    alike = {f"at equal {s}": [e for e in networks if s in e[0].equal] for s in Equal}
+    if TRAINED_BEFORE in first.traits:
+        alike = {"trained before, beside the others": networks}
+    elif before:
+        alike["beside models that were trained before"] = before
+    for how, entries in alike.items():
+        rivals = [entry for entry in entries if entry[0] is not first]
         if rivals:
             said = _outcome(result, found[first.name], rivals, condition)
-            sentences.append(f"{where}, at equal {shared}: {said}")
+            sentences.append(f"{where}, {how}: {said}")
     for model, _ in found.values():
         if model.role == Role.ENERGY and model.name == f"{first.name}_blind":
             compared = find_comparison(result, first.name, model.name, condition)
             if compared is not None:
                 sentences.append(f"{where}, does the energy matter? {_needed(compared, unit)}")
-    sentences.append(f"{where}, does thinking help? {_thinking(result, first, condition)}")
+    if first.role == Role.ENERGY:
+        sentences.append(f"{where}, does thinking help? {_thinking(result, first, condition)}")
     honest = [_honesty(model, row) for model, row in found.values() if "calibration" in row.metrics]
     if honest:
         sentences.append(

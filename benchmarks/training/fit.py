@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.checkpoints import Checkpoint
 from benchmarks.config import ComparisonConfig
 from benchmarks.models import ModelSpec, RunData
 from benchmarks.reporting.results import Training
@@ -79,8 +80,12 @@ def train_models(
     that validation selects for that one.
 
     Raises:
+        InputError: a model that was trained before was so on other embeddings.
         SystemExit: this is not the first process, and its work is done.
     """
+    for spec in specs:
+        if spec.name in config.models and isinstance(spec.build, Checkpoint):
+            spec.build.require_same_embeddings(data)
     waiting = [
         spec.name
         for spec in specs
@@ -176,6 +181,10 @@ def _plan(
 def _train(
     planned: PlannedModel, config: ComparisonConfig, data: RunData, out: Path, device: str
 ) -> TrainedModel:
+    build = planned.spec.build
+    if isinstance(build, Checkpoint):  # one model stands for every seed
+        predictor = planned.build(data).to(device)
+        return TrainedModel(planned, [predictor] * len(config.seeds), build.training)
     if not planned.steps:
         return TrainedModel(planned, [planned.build(data).to(device)], None)
     predictors, records = [], []

@@ -12,3 +12,4 @@ class ImageCondition:
 
 
 VALIDATION = "validation"  # the image set on which settings are selected
+TOLD = "told the noise"  # what is special about a model that is given the noise level

@@ -48,7 +48,7 @@ class Denoise(Task[DenoiseConfig, "DenoiseData"]):
         from benchmarks.measure.perception import Perception
         from benchmarks.measure.scores import describe_places, write_values
         from benchmarks.reporting.results import Result, describe_environment
-        from benchmarks.tasks.denoise.conditions import VALIDATION
+        from benchmarks.tasks.denoise.conditions import TOLD, VALIDATION
         from benchmarks.tasks.denoise.evaluation import ImageJudge, compare_all
         from benchmarks.training.fit import TrainedModel, train_models, training_logs
         from denoise.model import Denoiser
@@ -69,7 +69,7 @@ class Denoise(Task[DenoiseConfig, "DenoiseData"]):
         )
 
         def traits(model: Predictor) -> list[str]:
-            return ["told the noise"] if cast(Denoiser, model).told_noise else []
+            return [TOLD] if cast(Denoiser, model).told_noise else []
 
         judged = judge_models(trained, judge, config.evaluation, unit, device, traits)
         shown = {m.name: (m.predictors[0], judged.scores[m.name]) for m in trained}

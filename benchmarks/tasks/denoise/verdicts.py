@@ -15,6 +15,7 @@ from benchmarks.reporting.tables import (
     seeds_text,
     selected_row,
 )
+from benchmarks.tasks.denoise.conditions import TOLD
 
 TRAINED = "level 0.1"
 # Floors that are worth a word; the others lie below them.
@@ -54,7 +55,7 @@ def verdicts(result: Result) -> list[str]:
             sentences += _against_all(result, first, name, corruption)
     sentences += _out_of_distribution(result, first)
     sentences += _checks(result)
-    told = [model.name for model in result.models if model.traits]
+    told = [model.name for model in result.models if TOLD in model.traits]
     if told:
         sentences.append(f"Told how strong the noise is: {', '.join(told)}; the others are not.")
     sizes = ", ".join(f"{s['sources']} ({n})" for n, s in result.data["test_sets"].items())
