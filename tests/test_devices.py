@@ -53,7 +53,7 @@ def train(
         spec, replace(config.sections[model], optimizer=None), BACKBONE, config.training.steps
     )
     with joined(config.training, "cpu"):
-        train_model(planned, config, data, folder, 0, "cpu", lambda _: time.sleep(delay))
+        train_model(planned, config, data, folder, 0, "cpu", lambda *_: time.sleep(delay))
 
 
 def as_rank(rank: int, port: int, call: Callable[..., None], *arguments: Any) -> None:

@@ -1,19 +1,19 @@
 """How Lightning runs a training here: its devices, its signals and what it shows meanwhile."""
 
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import ModelCheckpoint, TQDMProgressBar
-from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.strategies import DDPStrategy
 
 from data_prep.errors import Terminated
 from worldmodel.processes import Processes
+
+Report = Callable[[int, float], None]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -95,38 +95,10 @@ class ResumeCheckpoint(ModelCheckpoint):
 
 
 class StepReport(L.Callback):
-    """Calls `report` with the number of steps done."""
+    """Calls `report` with the number of steps done and the last validation loss, NaN before one."""
 
-    def __init__(self, report: Callable[[int], None]):
+    def __init__(self, report: Report):
         self._report = report
 
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-        self._report(trainer.global_step)
-
-
-class NamedProgressBar(TQDMProgressBar):
-    """A bar over the steps of a training, with its description."""
-
-    def __init__(self, description: str, steps: int):
-        # A line per refresh where the output is no terminal.
-        super().__init__(refresh_rate=max(1, steps // (200 if sys.stdout.isatty() else 10)))
-        self._description = description
-
-    def on_train_start(self, trainer: L.Trainer, *_: Any) -> None:
-        super().on_train_start(trainer)
-        self._describe(trainer)
-
-    def on_train_epoch_start(self, trainer: L.Trainer, *_: Any) -> None:
-        super().on_train_epoch_start(trainer)
-        self._describe(trainer)
-
-    def on_exception(self, *_: Any) -> None:
-        if self._train_progress_bar is not None:  # or it is drawn again when the program ends
-            self._train_progress_bar.close()
-
-    def _describe(self, trainer: L.Trainer) -> None:
-        self.train_progress_bar.set_description(self._description)
-        self.train_progress_bar.total = trainer.max_steps
-
-    def init_validation_tqdm(self) -> Tqdm:
-        return Tqdm(disable=True)
+    def on_train_batch_end(self, trainer: L.Trainer, module: Any, *_: Any) -> None:
+        self._report(trainer.global_step, module.validation_loss)

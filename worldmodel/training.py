@@ -7,7 +7,6 @@ import math
 import sys
 import time
 import warnings
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,8 +31,8 @@ from worldmodel.optimizers import make_optimizers
 from worldmodel.predictor import Clips, NoisilyObservedClips, Predictor
 from worldmodel.processes import Processes
 from worldmodel.running import (
-    NamedProgressBar,
     ReducedOnce,
+    Report,
     ResumeCheckpoint,
     StepReport,
     StopBetweenSteps,
@@ -223,14 +222,14 @@ def train_predictor(
     device: str,
     description: str,
     plan: dict[str, Any],
-    report: Callable[[int], None] | None = None,
+    report: Report | None = None,
 ) -> TrainingRecord:
     """Train `predictor` in place and return what it cost.
 
     The folder receives the weights (`weights.safetensors`), logs, and checkpoints for resuming;
     a training that is finished there is loaded, an interrupted one is continued. `plan` says what
     is trained and how, as JSON-like values; it is kept beside the weights. `report` is called with
-    the number of steps done, instead of a progress bar.
+    the number of steps done and the last validation loss, NaN before the first.
 
     Raises:
         InputError: the folder holds a training of another plan.
@@ -279,18 +278,17 @@ def train_predictor(
             best,
             ResumeCheckpoint(folder, CHECKPOINT),
             stop,
-            StepReport(report) if report else NamedProgressBar(description, config.steps),
+            *([StepReport(report)] if report else []),
             *([average] if config.ema else []),
         ],
-        enable_progress_bar=report is None,
+        enable_progress_bar=False,
         enable_model_summary=False,
     )
     checkpoint = folder / CHECKPOINT
     try:
         with compiled(predictor, compiling):
             if compiling:
-                if report is None:
-                    print(f"{description}: compiling, a minute or more", file=sys.stderr)
+                print(f"{description}: compiling, a minute or more", file=sys.stderr)
                 start_up = warm_up(predictor.to(device), batch.to(device), config.precision)
             trainer.fit(
                 module,

@@ -6,8 +6,6 @@ from dataclasses import asdict, dataclass
 from typing import Generic
 
 import numpy as np
-from rich.console import Console
-from rich.progress import Progress, track
 
 from benchmarks.checkpoints import TRAINED_BEFORE, Checkpoint
 from benchmarks.config import EvaluationConfig
@@ -19,6 +17,7 @@ from benchmarks.measure.scores import (
     means,
     recorded,
 )
+from benchmarks.progress import tracked
 from benchmarks.reporting.quality import PIXELS, Quality
 from benchmarks.reporting.results import Metric, Model, Row
 from benchmarks.training.fit import TrainedModel
@@ -91,18 +90,13 @@ def judge_models(
 
     `unit_flops` are the FLOPs of one forward pass of the run's plain baseline.
     """
-    console = Console(stderr=True)
     scores: dict[str, Scores[Condition]] = {}
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("evaluation", total=len(models) * len(judge.conditions))
-        for model in models:
-            with model.running(config.compile):
-                scores[model.name] = score(
-                    model.predictors, judge, config.counts, done=lambda: progress.advance(task)
-                )
+    for model in tracked(models, "evaluation"):
+        with model.running(config.compile):
+            scores[model.name] = score(model.predictors, judge, config.counts)
     found = []
     costs: dict[Hashable, Cost] = {}
-    for model in track(models, "costs", console=console, transient=True):
+    for model in tracked(models, "costs"):
         with model.running(config.compile):
             rows = _rows(model, scores[model.name], judge, config, unit_flops, device, costs)
         predictor = model.predictors[0]
@@ -139,18 +133,15 @@ def score(
     judge: Judge[Condition],
     counts: Sequence[int],
     conditions: Sequence[Condition] | None = None,
-    done: Callable[[], None] = lambda: None,
 ) -> Scores[Condition]:
     """Values of a model, a predictor per seed, under all conditions or the given ones.
 
-    `counts` are the numbers of steps or passes at which it is judged; `done` is called after each
-    condition.
+    `counts` are the numbers of steps or passes at which it is judged.
     """
     settings = sorted(predictors[0].settings(counts), key=lambda setting: setting.order)
     scores = Scores(settings, judge.selecting, judge.quality)
     for condition in conditions or judge.conditions:
         if not judge.shows(predictors[0], condition):
-            done()
             continue
         selects = judge.selecting(condition) == condition
         wanted = [
@@ -165,7 +156,6 @@ def score(
             scores.values[index, condition] = {
                 name: np.stack([seed[name] for seed in values]) for name in values[0]
             }
-        done()
     return scores
 
 

@@ -12,13 +12,15 @@ import torch
 from benchmarks.checkpoints import Checkpoint
 from benchmarks.config import ComparisonConfig
 from benchmarks.models import ModelSpec, RunData
+from benchmarks.progress import Work
 from benchmarks.reporting.results import Training
 from benchmarks.training.plan import PlannedModel, plan_models, training_flops
-from benchmarks.training.processes import run_in_processes
+from benchmarks.training.processes import ALL, Job, run_in_processes, said_of
 from worldmodel.compiling import compiled
 from worldmodel.config import Precision
 from worldmodel.predictor import Predictor, Setting
 from worldmodel.processes import Processes
+from worldmodel.running import Report
 from worldmodel.training import RECORD, TrainingData, TrainingRecord, train_predictor
 
 # Options that do not change the weights: a run may be continued with other values.
@@ -119,9 +121,44 @@ def _train_all(
 ) -> list[TrainedModel]:
     training = config.training
     alone = training.devices * training.nodes == 1
-    if device == "cpu" and alone and training.processes > 1:
-        _train_in_processes(models, config, data, out)
-    return [_train(planned, config, data, out, device) for planned in models]
+    models = [_counted(planned, config, data) for planned in models]
+    waiting = _waiting(models, config, data, out, device)
+    if waiting and device == "cpu" and alone and training.processes > 1:
+        longest_first = dict(sorted(waiting.items(), key=lambda job: -job[1].cost))
+        run_in_processes(train_model, longest_first, training.processes)
+        waiting = {}
+    with Work(ALL, {n: job.cost for n, job in waiting.items()} or {ALL: 1.0}, True) as work:
+        for name, job in waiting.items():
+
+            def report(steps: int, loss: float, name: str = name, total: int = job.steps) -> None:
+                work.update(name, steps / total, said_of(loss))
+
+            job.call(train_model, report)
+            work.finish(name)
+            work.print(f"trained {name}")
+    return [_trained(planned, config, data, out, device) for planned in models]
+
+
+def _counted(planned: PlannedModel, config: ComparisonConfig, data: RunData) -> PlannedModel:
+    """The model with the FLOPs of its training step."""
+    if not planned.steps:
+        return planned
+    return replace(planned, step_flops=training_flops(planned, config, data))
+
+
+def _waiting(
+    models: list[PlannedModel], config: ComparisonConfig, data: RunData, out: Path, device: str
+) -> dict[str, Job]:
+    """The trainings that are not finished in their folders, by name; they cost FLOPs."""
+    jobs: dict[str, Job] = {}
+    for planned in models:
+        for seed in config.seeds if planned.steps else []:
+            folder = out / training_folder(planned.name, seed)
+            if not (folder / RECORD).is_file():
+                arguments = (planned, config, data, folder, seed, device)
+                cost = planned.steps * float(planned.step_flops or 1)
+                jobs[_description(planned, config, seed)] = Job(arguments, planned.steps, cost)
+    return jobs
 
 
 def train_model(
@@ -131,7 +168,7 @@ def train_model(
     folder: Path,
     seed: int,
     device: str,
-    report: Callable[[int], None] | None = None,
+    report: Report | None = None,
 ) -> tuple[Predictor, TrainingRecord]:
     """Build and train one model with one seed in `folder`; gives it and its training record."""
     torch.manual_seed(seed)
@@ -178,7 +215,7 @@ def _plan(
     return {"format": FORMAT} | decided
 
 
-def _train(
+def _trained(
     planned: PlannedModel, config: ComparisonConfig, data: RunData, out: Path, device: str
 ) -> TrainedModel:
     build = planned.spec.build
@@ -200,22 +237,6 @@ def _train(
     )
     training = Training(planned.steps, flops, seconds, start_up)
     return TrainedModel(planned, predictors, training, config.training.precision)
-
-
-def _train_in_processes(
-    models: list[PlannedModel], config: ComparisonConfig, data: RunData, out: Path
-) -> None:
-    """Leave every training finished in its folder, from where it is then loaded."""
-    jobs: dict[str, tuple[tuple[Any, ...], int]] = {}
-    for planned in models:
-        for seed in config.seeds if planned.steps else []:
-            folder = out / training_folder(planned.name, seed)
-            if not (folder / RECORD).is_file():
-                name = _description(planned, config, seed)
-                jobs[name] = ((planned, config, data, folder, seed, "cpu"), planned.steps)
-    if jobs:
-        longest_first = dict(sorted(jobs.items(), key=lambda job: -job[1][1]))
-        run_in_processes(train_model, longest_first, config.training.processes)
 
 
 def _description(planned: PlannedModel, config: ComparisonConfig, seed: int) -> str:

@@ -1,58 +1,67 @@
 """Train several small models at once on a CPU, each in a process of one thread."""
 
 import functools
+import math
 import multiprocessing
 import os
 import queue
 import signal
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures import wait as wait_for
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from benchmarks.progress import Work
 from benchmarks.training.allocation import keep_freed_memory
 
 REFRESH = 0.2  # seconds
+ALL = "all trainings"
 
 
-def run_in_processes(
-    train: Any, jobs: dict[str, tuple[tuple[Any, ...], int]], processes: int
-) -> None:
-    """Call `train(*arguments, report)` for each job, by name; a job also says its steps.
+@dataclass(frozen=True)
+class Job:
+    """Arguments of a training, its steps, and what it costs in any unit common to all jobs."""
 
-    Everything must be picklable; `report` takes the number of steps done. The first error stops
-    what has not begun and is raised when what has begun is through.
+    arguments: tuple[Any, ...]
+    steps: int
+    cost: float
+
+    def call(self, train: Any, report: Any) -> None:
+        """Train in this process."""
+        train(*self.arguments, report)
+
+
+def run_in_processes(train: Any, jobs: Mapping[str, Job], processes: int) -> None:
+    """Call `train(*arguments, report)` for each job, by name.
+
+    Everything must be picklable; `report` takes the number of steps done and the validation loss.
+    The first error stops what has not begun and is raised when what has begun is through.
 
     Raises:
         KeyboardInterrupt: the user interrupted; running jobs were told so and have ended.
     """
     context = multiprocessing.get_context("spawn")
-    steps_done: Any = context.Queue()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    console = Console(stderr=True)
+    reports: Any = context.Queue()
+    costs = {name: job.cost for name, job in jobs.items()}
     with (
-        Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress,
+        Work(ALL, costs, lines_of_parts=True) as work,
         ProcessPoolExecutor(
-            min(processes, os.cpu_count() or 1), context, _prepare, (steps_done,)
+            min(processes, os.cpu_count() or 1), context, _prepare, (reports,)
         ) as pool,
     ):
-        tasks = {name: progress.add_task(name, total=steps) for name, (_, steps) in jobs.items()}
-        names = {
-            pool.submit(_call, train, name, arguments): name
-            for name, (arguments, _) in jobs.items()
-        }
+        names = {pool.submit(_call, train, name, job.arguments): name for name, job in jobs.items()}
         try:
             pending = set(names)
             while pending:
-                _update(progress, tasks, steps_done)
+                _update(work, jobs, reports)
                 done, pending = wait_for(pending, REFRESH)
                 for future in done:
                     future.result()
-                    progress.remove_task(tasks.pop(names[future]))
-                    console.print(f"trained {names[future]}", highlight=False)
+                    work.finish(names[future])
+                    work.print(f"trained {names[future]}")
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
             if isinstance(error, KeyboardInterrupt):
@@ -62,13 +71,18 @@ def run_in_processes(
             raise
 
 
-_steps_done: Any = None  # of a worker
+def said_of(validation_loss: float) -> str:
+    """What is said of a training besides its steps."""
+    return "" if math.isnan(validation_loss) else f"validation loss {validation_loss:.4g}"
 
 
-def _prepare(steps_done: Any) -> None:
+_reports: Any = None  # of a worker
+
+
+def _prepare(reports: Any) -> None:
     """In a new worker."""
-    global _steps_done
-    _steps_done = steps_done
+    global _reports
+    _reports = reports
     keep_freed_memory()
     torch.set_num_threads(1)
 
@@ -77,15 +91,14 @@ def _call(train: Any, name: str, arguments: tuple[Any, ...]) -> None:
     train(*arguments, functools.partial(_report, name))
 
 
-def _report(name: str, steps: int) -> None:
-    _steps_done.put((name, steps))
+def _report(name: str, steps: int, validation_loss: float) -> None:
+    _reports.put((name, steps, validation_loss))
 
 
-def _update(progress: Progress, tasks: dict[str, Any], steps_done: Any) -> None:
+def _update(work: Work, jobs: Mapping[str, Job], reports: Any) -> None:
     while True:
         try:
-            name, steps = steps_done.get_nowait()
+            name, steps, loss = reports.get_nowait()
         except queue.Empty:
             return
-        if name in tasks:
-            progress.update(tasks[name], completed=steps)
+        work.update(name, steps / jobs[name].steps, said_of(loss))

@@ -15,8 +15,8 @@ from benchmarks.config import ComparisonConfig
 from benchmarks.models import RunData
 from benchmarks.tasks.contract import Task
 from benchmarks.training.fit import train_model
-from benchmarks.training.plan import PlannedModel
-from benchmarks.training.processes import run_in_processes
+from benchmarks.training.plan import PlannedModel, training_flops
+from benchmarks.training.processes import Job, run_in_processes
 from data_prep.shards.storage import atomic_file, write_json
 from worldmodel.config import Optimizer
 from worldmodel.training import RECORD
@@ -153,7 +153,7 @@ class _Search:
 
     def losses(self, trials: Mapping[str, Sequence[Trial]], share: int) -> dict[str, Losses]:
         """The validation loss of each trial of each model, trained for a share of its steps."""
-        jobs: dict[str, tuple[tuple[Any, ...], int]] = {}
+        jobs: dict[str, Job] = {}
         folders: dict[tuple[str, Trial], Path] = {}
         for name, of_model in trials.items():
             for trial in of_model:
@@ -162,10 +162,11 @@ class _Search:
                 if not (folder / RECORD).is_file():
                     config, planned = self._planned(name, trial, share)
                     arguments = (planned, config, self.data, folder, self.device)
-                    jobs[f"{name} {trial.name}"] = (arguments, planned.steps)
+                    cost = planned.steps * training_flops(planned, config, self.data)
+                    jobs[f"{name} {trial.name}"] = Job(arguments, planned.steps, cost)
         if jobs:
             at_once = self.config.training.processes if self.device == "cpu" else 1
-            longest_first = dict(sorted(jobs.items(), key=lambda job: -job[1][1]))
+            longest_first = dict(sorted(jobs.items(), key=lambda job: -job[1].cost))
             run_in_processes(train_trial, longest_first, at_once)
         found: dict[str, Losses] = {name: {} for name in trials}
         for (name, trial), folder in folders.items():

@@ -5,11 +5,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import track
 
 from benchmarks.measure.intervals import LEVEL, Interval, difference, holm, mean, skill
 from benchmarks.measure.scores import mean_by_source, metric
+from benchmarks.progress import tracked
 from benchmarks.tasks.probe.config import ProbeConfig
 from benchmarks.tasks.probe.features import Features, RawEmbeddings, Views, pooled, read_features
 from benchmarks.tasks.probe.found import (
@@ -77,8 +76,7 @@ def probe_all(
 ) -> tuple[list[ProbedPlace], list[Difference]]:
     """Every probe of one corpus, and how the first model does against each other."""
     found: list[Probe] = []
-    console = Console(stderr=True)
-    for probing in track(probed, f"probes, {items.name}", console=console, transient=True):
+    for probing in tracked(probed, f"probes, {items.name}"):
         found += _probe_model(probing, items, views, config, device)
     for label in items.labels:
         found.append(_constant(items, label))

@@ -46,12 +46,10 @@ class ThinkingTask(Task[Config, "ThinkingData"], Generic[Config]):
 
     def run(self, config: Config, data: "ThinkingData", out: Path, device: str) -> "Result":
         """Train, judge and compare all models."""
-        from rich.console import Console
-        from rich.progress import track
-
         from benchmarks.measure.energies import PAIR
         from benchmarks.measure.evaluation import judge_models, selected_setting
         from benchmarks.measure.scores import write_values
+        from benchmarks.progress import tracked
         from benchmarks.reporting.results import Result, describe_environment
         from benchmarks.tasks.thinking.conditions import IN_DISTRIBUTION, ThinkingCondition
         from benchmarks.tasks.thinking.evaluation import SELECTING, ThinkingJudge, compare_all
@@ -74,7 +72,7 @@ class ThinkingTask(Task[Config, "ThinkingData"], Generic[Config]):
         farthest = [rungs[-1].samples for rungs in data.ladders.values()][:1]
         places = {name: ThinkingCondition(name) for name in [IN_DISTRIBUTION, *farthest]}
         pairs = list(zip(judged.models, trained, strict=True))
-        shown = track(pairs, "thinking", console=Console(stderr=True), transient=True)
+        shown = tracked(pairs, "thinking")
         models = [
             with_dynamic_rows(with_gains(model, judged.scores[model.name]), found, trained, judge)
             for model, found in shown
