@@ -83,7 +83,7 @@ class Work:
         self._said[shown] = tenth
         parts = [f"{shown}: {tenth * 100 // TENTHS} %", note]
         if self.lines_of_parts and len(self.parts) > 1:
-            parts.append(f"{self.title}: {self._done():.0%}")
+            parts.append(f"{self.title}: {100 * self._done():.0f} %")
         self.print(", ".join(part for part in [*parts, left] if part))
 
     def _done(self) -> float:

@@ -20,9 +20,9 @@ def test_every_tenth_of_each_part_is_a_line(capsys: pytest.CaptureFixture[str]) 
         work.update("dear", 0.5)
     said = lines(capsys)
     assert len(said) == 11
-    assert said[0].startswith("cheap: 10 %, loss 0.5, all: 2%, ")
-    assert said[9].startswith("cheap: 100 %, loss 0.5, all: 25%, ")
-    assert said[10].startswith("dear: 50 %, all: 62%, ")
+    assert said[0].startswith("cheap: 10 %, loss 0.5, all: 2 %, ")
+    assert said[9].startswith("cheap: 100 %, loss 0.5, all: 25 %, ")
+    assert said[10].startswith("dear: 50 %, all: 62 %, ")
     assert all(line.endswith(" left") for line in said)
 
 
