@@ -8,6 +8,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from benchmarks.reporting import figures
+from benchmarks.reporting.marks import is_marked, unmarked
 from benchmarks.reporting.page import Report
 from benchmarks.reporting.tables import Table, markdown
 from data_prep.errors import InputError
@@ -50,7 +51,8 @@ def export(make_report: Callable[[], Report], run: Path, place: Path) -> Report:
     for number, (heading, table) in enumerate(tables, start=1):
         name = f"table-{number:02d}-{_plain(heading)}"
         with (place / f"{name}.csv").open("w", newline="", encoding="utf-8") as written:
-            csv.writer(written).writerows([table[0], *table[1]])
+            rows = [[unmarked(cell) for cell in row] for row in table[1]]
+            csv.writer(written).writerows([table[0], *rows])
         lines = [f"{line}\n" for line in markdown(table)]
         (place / f"{name}.md").write_text("".join(lines), encoding="utf-8")
         (place / f"{name}.tex").write_text(latex(table), encoding="utf-8")
@@ -67,7 +69,9 @@ def latex(table: Table) -> str:
 
 
 def _escaped(cell: str) -> str:
-    return "".join(ESCAPES.get(letter, letter) for letter in cell.replace("`", ""))
+    said = unmarked(cell).replace("`", "")
+    escaped = "".join(ESCAPES.get(letter, letter) for letter in said)
+    return rf"\textbf{{{escaped}}}" if is_marked(cell) else escaped
 
 
 def _plain(heading: str) -> str:

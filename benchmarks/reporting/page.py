@@ -6,8 +6,10 @@ from pathlib import Path
 
 import rich.table
 from rich.console import Console
+from rich.text import Text
 
 from benchmarks.reporting.html import Live, write_page
+from benchmarks.reporting.marks import is_marked, unmarked
 from benchmarks.reporting.tables import Table, markdown
 
 REPORT = "report.md"
@@ -75,10 +77,14 @@ def print_report(console: Console, report: Report) -> None:
             for index, name in enumerate(header):
                 drawn.add_column(name, justify="right" if index else "left")
             for row in rows:
-                drawn.add_row(*row)
+                drawn.add_row(*map(_terminal_cell, row))
             console.print(drawn)
     for sentence in report.sentences:
         console.print(f"• {sentence}", highlight=False, markup=False)
+
+
+def _terminal_cell(cell: str) -> Text:
+    return Text(unmarked(cell), style="bold" if is_marked(cell) else "")
 
 
 def bullets(sentences: list[str]) -> str:

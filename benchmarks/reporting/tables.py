@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.measure.costs import Cost
+from benchmarks.reporting.marks import mark_best
 from benchmarks.reporting.quality import EMBEDDINGS, PIXELS, quality_of
 from benchmarks.reporting.results import Comparison, Metric, Model, Result, Row
 
@@ -79,17 +80,20 @@ def quality_table(
     header = ["model", "setting", *(title for title, _, _ in columns)]
     header += [f"Δ {reference}" for reference in references]
     header += BRIEF_COST_HEADER if brief else []
+    entries = ranked(result, condition)
+    shown = []
+    for _, metric, digits in columns:
+        found = [row.metrics.get(metric) for _, row in entries]
+        short = brief and metric != quality_of(result).metric
+        cells = [
+            number(f.mean if f else None, digits) if short else interval(f, digits) for f in found
+        ]
+        shown.append(mark_best(cells, found))
     rows = []
-    for model, row in ranked(result, condition):
-        cells = [model.name, row.setting.label]
-        for _, metric, digits in columns:
-            found = row.metrics.get(metric)
-            short = brief and metric != quality_of(result).metric
-            cells.append(
-                number(found.mean if found else None, digits) if short else interval(found, digits)
-            )
+    for (model, row), *cells in zip(entries, *shown, strict=True):
         cells += [difference(result, model.name, r, condition, brief) for r in references]
-        rows.append(cells + (brief_cost_cells(row.cost) if brief else []))
+        cells += brief_cost_cells(row.cost) if brief else []
+        rows.append([model.name, row.setting.label, *cells])
     return header, rows
 
 

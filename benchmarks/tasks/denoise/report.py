@@ -6,6 +6,7 @@ from pathlib import Path
 from benchmarks.measure.perception import perception_columns
 from benchmarks.reporting.charts import compute_chart
 from benchmarks.reporting.html import Live
+from benchmarks.reporting.marks import MARKED
 from benchmarks.reporting.page import Report, Section, bullets
 from benchmarks.reporting.results import Result
 from benchmarks.reporting.tables import (
@@ -213,6 +214,7 @@ def _provenance(result: Result) -> list[str]:
     return [
         *environment_lines(result.environment, result.seeds),
         *(f"Skipped: {line}." for line in result.data["skipped"]),
+        MARKED,
         "A forward-equivalent is one pass of `direct` over an image; costs are those of one image "
         "(batch 1). The passes and FLOPs of methods that are no networks are not counted.",
         "Numbers of steps and passes, and the width of the blur, are the smallest within 0.02 dB "

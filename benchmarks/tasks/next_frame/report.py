@@ -6,6 +6,7 @@ from benchmarks.measure.perception import perception_columns
 from benchmarks.reporting.answers import answers
 from benchmarks.reporting.charts import compute_chart
 from benchmarks.reporting.html import Live
+from benchmarks.reporting.marks import MARKED, mark_best
 from benchmarks.reporting.page import Report, Section, bullets
 from benchmarks.reporting.quality import PIXELS, Quality, quality_of
 from benchmarks.reporting.results import Result, Row
@@ -101,12 +102,13 @@ def headline(result: Result) -> Table:
     """Quality of each model teacher-forced and in rollouts, with its costs, best first."""
     header = ["model", "next frame", "rollout", "setting", *SUMMARY_HEADER]
     rows, quality = [], quality_of(result)
-    for model, row in ranked(result, TEACHER_FORCED):
-        rollout = selected_row(model, ROLLOUT)
-        cells = [
-            interval(found.metrics[quality.metric] if found else None, quality.digits)
-            for found in (row, rollout)
-        ]
+    entries = ranked(result, TEACHER_FORCED)
+    columns = []
+    for condition in (TEACHER_FORCED, ROLLOUT):
+        judged = [selected_row(model, condition) for model, _ in entries]
+        found = [row.metrics[quality.metric] if row else None for row in judged]
+        columns.append(mark_best([interval(f, quality.digits) for f in found], found))
+    for (model, row), *cells in zip(entries, *columns, strict=True):
         rows.append([f"`{model.name}`", *cells, row.setting.label, *summary_cells(model, row)])
     return header, rows
 
@@ -182,6 +184,7 @@ def _provenance(result: Result) -> list[str]:
     near = "0.02 dB of the best PSNR" if pixels else "0.5 % of the best Smooth-L1"
     return [
         *environment_lines(result.environment, result.seeds),
+        MARKED,
         "A forward-equivalent is one forward pass of `transformer_pp` over a clip; costs are "
         "those of one clip (batch 1), a rollout's of all its frames.",
         f"The number of thinking steps is the fewest within {near} on validation. "

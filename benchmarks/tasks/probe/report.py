@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from benchmarks.reporting.marks import mark_best
 from benchmarks.reporting.page import Report, Section, bullets
 from benchmarks.reporting.results import Result, typed
 from benchmarks.reporting.tables import Table, environment_lines, interval, number, seeds_text
@@ -39,16 +40,21 @@ def headline(result: Result) -> Table:
     for corpus, label in _labels(found):
         own = [p for p in found.places if (p.corpus, p.label) == (corpus, label) and p.selected]
         linear = sorted((p for p in own if p.probe == LINEAR), key=lambda p: -p.score.mean)
-        attentive = {p.model: p for p in own if p.probe == ATTENTIVE}
-        for place in linear:
-            other = attentive.get(place.model)
+        attentive = {p.model: p.score for p in own if p.probe == ATTENTIVE}
+        columns = []
+        for found_scores in (
+            [place.score for place in linear],
+            [attentive.get(place.model) for place in linear],
+            [place.top5 for place in linear],
+        ):
+            cells = [interval(score, 3) for score in found_scores]
+            columns.append(mark_best(cells, found_scores))
+        for place, *cells in zip(linear, *columns, strict=True):
             rows.append(
                 [
                     _title(place),
                     f"`{place.model}`",
-                    interval(place.score, 3),
-                    interval(other.score if other else None, 3),
-                    interval(place.top5, 3),
+                    *cells,
                     place.place,
                     number(place.training_flops and place.training_flops / 1e12, 2),
                 ]

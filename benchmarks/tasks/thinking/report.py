@@ -6,6 +6,7 @@ from pathlib import Path
 from benchmarks.reporting.answers import answers
 from benchmarks.reporting.charts import compute_chart
 from benchmarks.reporting.html import Live
+from benchmarks.reporting.marks import MARKED
 from benchmarks.reporting.page import Report, Section, bullets
 from benchmarks.reporting.results import Model, Result, Row
 from benchmarks.reporting.tables import (
@@ -265,6 +266,7 @@ def _description(result: Result) -> str:
 def _provenance(result: Result) -> list[str]:
     return [
         *environment_lines(result.environment, result.seeds),
+        MARKED,
         "A forward-equivalent is one forward pass of the plain baseline, `transformer_pp` or "
         "`direct`. Predictions that have stopped cost nothing more; the cost of a mean number of "
         "steps is computed from the counted costs of whole ones.",
