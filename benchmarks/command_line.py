@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import signal
 import sys
 import time
@@ -123,10 +124,15 @@ def _report(folder: Path, place: str | None) -> int:
 def _compare(folders: list[Path], out: str | None, place: str | None) -> int:
     from benchmarks.reporting.comparison import compare_runs
 
-    report = compare_runs(folders)
     folder = Path(out or time.strftime("runs/%Y%m%d-%H%M%S-comparison"))
+    fresh = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
-    _write_report(folder, lambda: report, place)
+    try:
+        _write_report(folder, lambda: compare_runs(folders, folder), place)
+    except InputError:
+        if fresh:
+            shutil.rmtree(folder)
+        raise
     return 0
 
 

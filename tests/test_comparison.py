@@ -85,7 +85,7 @@ def said(report: Report) -> str:
 def test_models_of_two_runs_are_compared_in_pairs(tmp_path: Path) -> None:
     one = run(tmp_path / "one", [0, 1], {"ebt": 30.0, "copy_last": 20.0})
     other = run(tmp_path / "other", [0, 1], {"transformer_pp": 30.5})
-    rows = rows_of(compare_runs([one, other]))
+    rows = rows_of(compare_runs([one, other], one.parent / "drawn"))
     assert list(rows) == ["transformer_pp", "ebt", "copy_last"]  # best first
     values = [safetensors.numpy.load_file(f / "values.safetensors") for f in (one, other)]
     a, b = values[1]["next frame/transformer_pp/psnr"], values[0]["next frame/ebt/psnr"]
@@ -101,7 +101,7 @@ def test_seeds_of_the_same_model_are_pooled(tmp_path: Path) -> None:
     one = run(tmp_path / "one", [0, 1], {"ebt": 30.0})
     other = run(tmp_path / "other", [1, 2], {"ebt": 30.0})
     third = run(tmp_path / "third", [3, 4], {"ebt": 30.0})
-    report = compare_runs([one, other, third])
+    report = compare_runs([one, other, third], one.parent / "drawn")
     (row,) = rows_of(report).values()
     assert row["seeds"] == "0, 1, 2, 3, 4"
     assert "seed 1 in one already" in said(report)
@@ -115,26 +115,29 @@ def test_seeds_of_the_same_model_are_pooled(tmp_path: Path) -> None:
             "sections": {"ebt": {"learning_rate": 0.1}},
         },
     )
-    assert list(rows_of(compare_runs([one, longer]))) == ["longer: ebt", "one: ebt"]
+    assert list(rows_of(compare_runs([one, longer], one.parent / "drawn"))) == [
+        "longer: ebt",
+        "one: ebt",
+    ]
 
 
 def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
     one = run(tmp_path / "one", [0, 1], {"ebt": 30.0})
     place = {"next frame": {"condition": CONDITION, "identity": "other"}}
     elsewhere = run(tmp_path / "a", [0, 1], {"transformer_pp": 31.0}, data={"places": place})
-    report = compare_runs([one, elsewhere])
+    report = compare_runs([one, elsewhere], one.parent / "drawn")
     assert rows_of(report)["transformer_pp"]["Δ"] == "–"
     assert "judged on other data" in said(report)
     encoder = {"encoder": {"name": "vae", "dim": 4}}
     encoded = run(tmp_path / "b", [0, 1], {"transformer_pp": 31.0}, data=encoder)
-    report = compare_runs([one, encoded])
+    report = compare_runs([one, encoded], one.parent / "drawn")
     assert rows_of(report)["transformer_pp"]["Smooth-L1"] == "–"  # never across encoders
     assert rows_of(report)["transformer_pp"]["Δ"] != "–"
     assert "another encoder" in said(report)
     seeds = run(tmp_path / "c", [7], {"transformer_pp": 31.0})
-    assert "share no training seed" in said(compare_runs([one, seeds]))
+    assert "share no training seed" in said(compare_runs([one, seeds], one.parent / "drawn"))
     newer = run(tmp_path / "d", [0, 1], {"x": 31.0}, environment={"commit": "b" * 40})
-    assert "made by commit bbbbbbb" in said(compare_runs([one, newer]))
+    assert "made by commit bbbbbbb" in said(compare_runs([one, newer], one.parent / "drawn"))
 
 
 def test_folders_that_hold_nothing_to_compare_are_refused(
@@ -143,10 +146,10 @@ def test_folders_that_hold_nothing_to_compare_are_refused(
     one = run(tmp_path / "one", [0], {"ebt": 30.0})
     old = run(tmp_path / "old", [0], {"ebt": 30.0}, files={})
     with pytest.raises(InputError, match="an earlier version"):
-        compare_runs([one, old])
+        compare_runs([one, old], one.parent / "drawn")
     other = run(tmp_path / "other", [0], {"ebt": 30.0}, task="denoise")
     with pytest.raises(InputError, match="different tasks"):
-        compare_runs([one, other])
+        compare_runs([one, other], one.parent / "drawn")
     assert main(["--compare", str(one), str(tmp_path / "none")]) == 2
     assert "give the folder of a finished run" in capsys.readouterr().err
 

@@ -1,12 +1,15 @@
 """Sweeps: points as ordinary runs, resumed, shared between jobs, and what they become."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -20,6 +23,7 @@ from benchmarks.options import parse, preset_config, to_config, to_options
 from benchmarks.reporting.html import PAGE
 from benchmarks.reporting.results import read_result, typed
 from benchmarks.tasks.scaling.axes import planned_points
+from benchmarks.tasks.scaling.comparison import compare_sweeps
 from benchmarks.tasks.scaling.config import ScalingConfig, ValuesConfig
 from benchmarks.tasks.scaling.found import Found
 from benchmarks.tasks.scaling.sweep import Place, Sweep
@@ -239,3 +243,45 @@ def test_a_point_can_search_its_own_rate(tmp_path: Path, cache: list[str]) -> No
     record = json.loads((place.folder / "search" / "search.json").read_text())["transformer_pp"]
     best = min((trial for trial in record if trial["full"]), key=lambda trial: trial["full"])
     assert best["trial"].startswith(found["optimizer"])
+
+
+def changed(sweep: Path, out: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """A copy of a sweep, its results and those of its points changed."""
+    shutil.copytree(sweep, out)
+    for file in [out / "results.json", *out.glob("points/*/results.json")]:
+        content = json.loads(file.read_text())
+        change(content)
+        file.write_text(json.dumps(content))
+    return out
+
+
+def test_sweeps_that_differ_in_their_seeds_are_one_and_others_stand_beside(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = changed(finished, tmp_path / "more", lambda content: content.update(seeds=[1, 2]))
+    longer = changed(
+        finished, tmp_path / "longer", lambda content: content["config"]["training"].update(steps=9)
+    )
+    report = compare_sweeps(
+        [(run.name, run, read_result(run)) for run in (finished, more)], tmp_path
+    )
+    (points,) = (s.content[1] for s in report.sections if s.heading == "Points")
+    losses = [row[points[0].index("seeds")].split(", ") for row in points[1]]
+    assert [len(of_point) for of_point in losses] == [3] * 4
+    assert all(of_point[2] == of_point[1] for of_point in losses)
+    assert "its trainings with seed 1 are those of" in " ".join(report.sentences)
+    arguments = ["--compare", str(finished), str(longer), "--out", str(tmp_path / "both")]
+    assert main(arguments) == 0
+    text = (tmp_path / "both" / "report.md").read_text()
+    assert f"Comparison of 2 sweeps along {read_result(finished).config['axis']}" in text
+    assert f"| {finished.name} | 16 | `ebt` |" in text
+    assert "| longer | 16 | `ebt` |" in text
+
+    def along_depth(content: dict[str, Any]) -> None:
+        if content["details"]:
+            content["details"]["axis"] = "depth"
+
+    depth = changed(finished, tmp_path / "depth", along_depth)
+    assert main(["--compare", str(finished), str(depth), "--out", str(tmp_path / "no")]) == 2
+    assert "sweeps along different axes" in capsys.readouterr().err
+    assert not (tmp_path / "no").exists()

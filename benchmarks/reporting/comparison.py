@@ -18,6 +18,7 @@ from benchmarks.reporting.tables import (
     selected_row,
     summary_cells,
 )
+from benchmarks.tasks.registry import load_task
 from benchmarks.training.fit import OTHER_OPTIONS
 from data_prep.errors import InputError
 from data_prep.shards.plan import digest
@@ -73,16 +74,22 @@ class Entry:
         return str(found["identity"]) if found else None
 
 
-def compare_runs(folders: Sequence[Path]) -> Report:
+def compare_runs(folders: Sequence[Path], out: Path) -> Report:
     """The models of all runs side by side, each against the first model of the first run.
+
+    Tasks may have a comparison of their own; its figures are drawn into `out`.
 
     Raises:
         InputError: a folder holds no run, one of another task, or one without values.
     """
-    runs = [_read(folder, name) for folder, name in zip(folders, _names(folders), strict=True)]
-    tasks = {run.result.task for run in runs}
+    given = [(n, f, read_result(f)) for n, f in zip(_names(folders), folders, strict=True)]
+    tasks = {result.task for _, _, result in given}
     if len(tasks) > 1:
         raise InputError(f"--compare: runs of different tasks ({', '.join(sorted(tasks))})")
+    own = load_task(next(iter(tasks))).compare(given, out)
+    if own is not None:
+        return own
+    runs = [_with_values(*run) for run in given]
     entries, warnings = _entries(runs)
     warnings += _differences(runs)
     places = list(dict.fromkeys(p for run in runs for p in run.result.data["places"]))
@@ -106,8 +113,7 @@ _READING = (
 )
 
 
-def _read(folder: Path, name: str) -> Run:
-    result = read_result(folder)
+def _with_values(name: str, folder: Path, result: Result) -> Run:
     if "places" not in result.data or "values" not in result.files:
         raise InputError(
             f"{folder}: holds no values of single videos or images: a run of the task "

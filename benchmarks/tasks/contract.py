@@ -118,6 +118,13 @@ class Task(ABC, Generic[Config, Data]):
         """The conditions that `headline` reads, which are kept of a result for documents."""
         raise NotImplementedError
 
+    def compare(self, runs: "Sequence[tuple[str, Path, Result]]", folder: Path) -> "Report | None":
+        """The report of several runs, by name and folder; None where models are compared alike.
+
+        Figures are drawn into `folder`.
+        """
+        return None
+
     @abstractmethod
     def report(self, folder: Path, result: "Result") -> "Report":
         """What the result says, its figures drawn into `folder`."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.progress import tracked
 from benchmarks.tasks.scaling.analysis import (
     REPLICATES,
     compare_exponents,
@@ -13,11 +14,18 @@ from benchmarks.tasks.scaling.analysis import (
 from benchmarks.tasks.scaling.axes import RULE, SEARCHED
 from benchmarks.tasks.scaling.config import Axis, ScalingConfig
 from benchmarks.tasks.scaling.found import PURE, WITH_FLOOR, Contrast, Fit, Found, Ratio
-from benchmarks.tasks.scaling.points import FLOPS, IN_BLOCKS, PARAMETERS, SECONDS, read_points
+from benchmarks.tasks.scaling.points import (
+    FLOPS,
+    IN_BLOCKS,
+    PARAMETERS,
+    SECONDS,
+    MeasuredPoint,
+    read_points,
+)
 from benchmarks.tasks.scaling.sweep import Place
 
 
-def main_x(axis: Axis) -> str:
+def main_x(axis: Axis | str) -> str:
     """The x that an axis stands for."""
     return {"parameters": PARAMETERS, "flops": FLOPS}.get(axis, axis)
 
@@ -26,22 +34,30 @@ def fit_sweep(
     config: ScalingConfig, places: Sequence[Place], failed: dict[str, str], out: Path
 ) -> Found:
     """Read the points and fit them."""
-    measured = read_points(places, config.axis, out)
+    rule = SEARCHED if config.search_each else RULE
+    return fit_points(read_points(places, config.axis, out), config.axis, rule, failed)
+
+
+def fit_points(
+    measured: Sequence[MeasuredPoint], axis: Axis | str, rule: str, failed: dict[str, str]
+) -> Found:
+    """All fits of the points of sweeps along an axis."""
     curves = curves_of(measured)
-    main = main_x(config.axis)
+    main = main_x(axis)
     others = [x for x in (PARAMETERS, IN_BLOCKS, FLOPS, SECONDS) if x != main]
     fits: list[Fit] = []
     ratios: list[Ratio] = []
     contrasts: list[Contrast] = []
-    for x, form in [(main, PURE), (main, WITH_FLOOR), *((other, PURE) for other in others)]:
+    along = [(main, PURE), (main, WITH_FLOOR), *((other, PURE) for other in others)]
+    for x, form in tracked(along, "fits"):
         fitted = fit_curves(curves, x, form)
         fits += [one.fit for one in fitted.values()]
         ratios += compare_exponents(fitted, curves)
         if x == main:
             contrasts += contrast(fitted)
     return Found(
-        axis=config.axis,
-        rule=SEARCHED if config.search_each else RULE,
+        axis=axis,
+        rule=rule,
         replicates=REPLICATES,
         points=[point.point for point in measured],
         fits=fits,

@@ -12,6 +12,8 @@ from benchmarks.tasks.next_frame.models import MODELS
 from benchmarks.tasks.scaling.config import ScalingConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from benchmarks.reporting.page import Report
     from benchmarks.reporting.results import Result
     from benchmarks.reporting.tables import Condition, Table
@@ -89,6 +91,12 @@ class Scaling(Task[ScalingConfig, ScalingData]):
     def documented(self, result: "Result") -> "list[Condition]":
         """None: the whole result is small."""
         return []
+
+    def compare(self, runs: "Sequence[tuple[str, Path, Result]]", folder: Path) -> "Report":
+        """All sweeps in one report; those that differ in their seeds alone are pooled."""
+        from benchmarks.tasks.scaling.comparison import compare_sweeps
+
+        return compare_sweeps(runs, folder)
 
     def report(self, folder: Path, result: "Result") -> "Report":
         """Sentences, figures and tables."""
