@@ -250,10 +250,21 @@ def _device(options: Namespace) -> str:
 
 
 def _write_and_print(folder: Path, result: Any, place: str | None) -> None:
-    _write_report(folder, lambda: load_task(result.task).report(folder, result), place)
+    import yaml
+
+    from benchmarks.reporting.results import skipped
+
+    configuration = yaml.safe_dump(result.config, sort_keys=False)
+    _write_report(
+        folder, lambda: load_task(result.task).report(folder, result), place, configuration
+    )
+    for line in skipped(result):
+        print(f"skipped: {line}")
 
 
-def _write_report(folder: Path, make: Callable[[], Any], place: str | None) -> None:
+def _write_report(
+    folder: Path, make: Callable[[], Any], place: str | None, configuration: str | None = None
+) -> None:
     """Make a report, write it into a folder, and print what matters of it."""
     from rich.console import Console
 
@@ -262,7 +273,7 @@ def _write_report(folder: Path, make: Callable[[], Any], place: str | None) -> N
     from benchmarks.reporting.page import REPORT, print_report, write_report
 
     report = make() if place is None else export(make, folder, Path(place))
-    write_report(folder, report)
+    write_report(folder, report, configuration)
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)  # or the tables would be cut

@@ -126,6 +126,15 @@ def test_one_slider_moves_all_pictures(browser: Browser, tmp_path: Path) -> None
         assert [scene.is_visible() for scene in tab.locator(".tiles").all()] == [False, True]
 
 
+def test_the_configuration_can_be_opened(browser: Browser, tmp_path: Path) -> None:
+    report = Report("Clips", [Section("One", ["x"])], [], [], [])
+    write_report(tmp_path, report, f"model: {EVIL}\n")
+    with opened(browser, tmp_path / PAGE) as tab:
+        assert not tab.locator("pre").is_visible()
+        tab.locator("summary").click()
+        assert tab.locator("pre").inner_text().strip() == f"model: {EVIL}"
+
+
 def test_pictures_lose_quality_before_the_page_grows_too_large() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (8, 64, 64, 3), dtype=np.uint8)
     scenes = [Scene(f"clip {number}", [Tile("truth", noise)]) for number in range(9)]

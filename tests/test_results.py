@@ -19,6 +19,7 @@ from benchmarks.reporting.results import (
     SettingRecord,
     Training,
     read_result,
+    skipped,
     write_result,
 )
 from data_prep.errors import InputError
@@ -97,3 +98,15 @@ def test_a_result_comes_back_as_it_was(tmp_path: Path) -> None:
     result = Result("next_frame", {}, {"commit": None}, {}, [0], [model, floor], [compared])
     write_result(tmp_path, result)
     assert read_result(tmp_path) == result
+
+
+def test_what_was_left_out_is_named_once_and_not_without_end() -> None:
+    rejected = [{"source": f"{n}.mp4", "reason": "broken"} for n in range(7)]
+    perception = {"skipped": ["LPIPS: no weights"]}
+    data = {"rejected": rejected, "skipped": ["LPIPS: no weights"], "perception": perception}
+    assert skipped(Result("denoise", {}, {}, data)) == [
+        *(f"{n}.mp4: broken" for n in range(5)),
+        "2 more files, see results.json",
+        "LPIPS: no weights",
+    ]
+    assert skipped(Result("throughput", {}, {}, {})) == []

@@ -4,10 +4,12 @@ import json
 import shutil
 from pathlib import Path
 
+import nbformat
 import pytest
 import torch
 import yaml
 from huggingface_hub import parse_eval_result_entries
+from nbclient import NotebookClient
 from safetensors.torch import load_file, save_file
 
 from baselines.transformer_pp import TransformerPP
@@ -216,3 +218,12 @@ def test_what_is_no_checkpoint_is_said(
     assert "a Trojan is none of NextFrameEBT" in said(f"mine={other}")
     assert "embeddings whose dim" in said(f"mine={pushed}", "--encoder.frequencies", "6")
     assert "differs from that here" in said(f"mine={pushed}", "--balls.train", "5")
+
+
+def test_the_notebook_runs(pushed: Path, tmp_path: Path) -> None:
+    notebook = nbformat.read(Path(__file__).parent.parent / "examples" / "think.ipynb", 4)
+    shutil.copytree(pushed, tmp_path / "models" / "balls")  # or it would train one
+    done = NotebookClient(notebook, resources={"metadata": {"path": tmp_path}}).execute()
+    (kinds,) = [c for c in done.cells if "figure, axes" in c.source]
+    assert any("image/png" in output.get("data", {}) for output in kinds.outputs)
+    assert "truth, inverted" in done.cells[-1].outputs[0]["data"]["text/plain"]

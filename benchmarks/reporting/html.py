@@ -32,10 +32,17 @@ class Live:
     viewers: Sequence[Viewer] = ()
 
 
-def write_page(folder: Path, title: str, text: str, live: Live | None = None) -> None:
+def write_page(
+    folder: Path,
+    title: str,
+    text: str,
+    live: Live | None = None,
+    configuration: str | None = None,
+) -> None:
     """Write `report.html` from the text of `report.md`, its figures inside the page.
 
-    What is live follows the first section. Nothing of the text is taken for HTML.
+    What is live follows the first section, and `configuration` stands at the end. Nothing of the
+    text is taken for HTML.
     """
     live = live or Live()
     reader = MarkdownIt("commonmark", {"html": False}).enable("table")
@@ -54,7 +61,9 @@ def write_page(folder: Path, title: str, text: str, live: Live | None = None) ->
         f"<title>{html.escape(title)}</title>\n<style>{_part('page.css')}</style>\n"
         f"</head>\n<body>\n<main>\n"
     )
-    tail = f"</main>\n<script>{_part('page.js')}</script>\n</body>\n</html>\n"
+    tail = (
+        _folded(configuration) + f"</main>\n<script>{_part('page.js')}</script>\n</body>\n</html>\n"
+    )
     used = len(head) + len(tail) + sum(map(len, [*parts, *charts]))
     bodies = [*charts, *viewers_html(live.viewers, max(0, MOST - used))]
     sections = "".join(
@@ -70,6 +79,14 @@ def write_page(folder: Path, title: str, text: str, live: Live | None = None) ->
     sections = f'<nav aria-label="Sections"><ul>{links}</ul></nav>'
     body = body.replace("</h1>", f"</h1>\n{sections}", 1)
     (folder / PAGE).write_text(head + body + tail, encoding="utf-8")
+
+
+def _folded(configuration: str | None) -> str:
+    """The configuration, which the reader opens."""
+    if configuration is None:
+        return ""
+    said = f'<pre tabindex="0">{html.escape(configuration)}</pre>'
+    return f"<details><summary>The whole configuration</summary>{said}</details>\n"
 
 
 def _scrolling(body: str) -> str:

@@ -44,8 +44,11 @@ class Report:
     live: Live = field(default_factory=Live)
 
 
-def write_report(folder: Path, report: Report) -> None:
-    """Write `report.md`, sections of lines and then the figures, and the same as `report.html`."""
+def write_report(folder: Path, report: Report, configuration: str | None = None) -> None:
+    """Write `report.md`, sections of lines and then the figures, and the same as `report.html`.
+
+    The page also holds the whole `configuration` of the run, as YAML.
+    """
     lines = [f"# {report.title}", ""]
     for section in report.sections:
         lines += [f"## {section.heading}", ""]
@@ -55,7 +58,7 @@ def write_report(folder: Path, report: Report) -> None:
     (folder / REPORT).write_text(text, encoding="utf-8")
     still = [f for f in report.figures if not (report.live.viewers and f[1].endswith(".gif"))]
     page = "\n".join(lines + _figures(still))  # what moves is there already
-    write_page(folder, report.title, page, report.live)
+    write_page(folder, report.title, page, report.live, configuration)
 
 
 def _figures(figures: Sequence[tuple[str, str]]) -> list[str]:

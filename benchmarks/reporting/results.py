@@ -19,6 +19,7 @@ from data_prep.shards.storage import write_json
 
 SCHEMA_VERSION = 4
 RESULTS = "results.json"
+MOST_NAMED = 5  # of the files that were left out
 PACKAGES = (
     "torch",
     "lightning",
@@ -228,6 +229,17 @@ def parse_result(path: Path) -> Result:
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not a result of this version ({error!r})") from None
     return result
+
+
+def skipped(result: Result) -> list[str]:
+    """What was left out of a run, and why."""
+    data = result.data
+    rejected = [f"{entry['source']}: {entry['reason']}" for entry in data.get("rejected") or []]
+    more = len(rejected) - MOST_NAMED
+    lines = rejected[:MOST_NAMED] + ([f"{more} more files, see results.json"] if more > 0 else [])
+    lines += data.get("skipped") or []
+    lines += (data.get("perception") or {}).get("skipped", [])
+    return list(dict.fromkeys(lines))
 
 
 def describe_environment(device: str) -> dict[str, Any]:

@@ -272,7 +272,9 @@ def environment_lines(environment: dict[str, Any], seeds: list[int] | None = Non
     """Commit, versions, machine and how to repeat the run."""
     packages = ", ".join(f"{name} {version}" for name, version in environment["packages"].items())
     seeded = f"Seeds: {', '.join(map(str, seeds))}. " if seeds else ""
+    command = environment.get("command")
     return [
+        *([f"`{command}`"] if command else []),
         f"Commit {environment['commit'] or 'unknown'}.",
         f"Python {environment['python']}, {packages}.",
         f"{environment['processor']}, {environment['cores']} cores, "
