@@ -65,7 +65,7 @@ def test_the_page_holds_the_whole_report(tmp_path: Path) -> None:
     ]
     (image,) = seen.all("img")
     assert image["alt"] == "A figure"
-    assert str(image["src"]).startswith("data:image/png;base64,")
+    assert str(image["src"]).startswith("data:image/webp;base64,")
     assert seen.all("html")[0]["lang"] == "en"
 
 

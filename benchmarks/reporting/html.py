@@ -11,11 +11,12 @@ from typing import Any
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from PIL import Image
 
-from benchmarks.reporting.viewer import Viewer, viewers_html
+from benchmarks.reporting.viewer import Viewer, picture_source, viewers_html
 
 PAGE = "report.html"
-KINDS = {".png": "image/png", ".gif": "image/gif"}
+LOSSY = (90, 70, 40)  # qualities of figures where they would fill the page
 
 MOST = 7_900_000  # characters of a page
 HERE = Path(__file__).parent
@@ -137,12 +138,19 @@ def _number_headings(tokens: Sequence[Token]) -> list[tuple[str, str]]:
 
 
 def _take_in_figures(tokens: Sequence[Token], folder: Path) -> None:
-    """Put the files of images into the page itself."""
-    for token in tokens:
-        for child in token.children or []:
-            if child.type != "image":
-                continue
-            file = folder / str(child.attrGet("src"))
-            data = base64.b64encode(file.read_bytes()).decode()
-            child.attrSet("src", f"data:{KINDS[file.suffix]};base64,{data}")
-            child.attrSet("loading", "lazy")
+    """Put the files of images into the page itself; together they fill half of it at most."""
+    images = [c for token in tokens for c in token.children or [] if c.type == "image"]
+    files = [folder / str(image.attrGet("src")) for image in images]
+    for quality in (None, *LOSSY):
+        sources = [_as_source(file, quality) for file in files]
+        if sum(map(len, sources)) <= MOST / 2:
+            break
+    for image, source in zip(images, sources, strict=True):
+        image.attrSet("src", source)
+
+
+def _as_source(file: Path, quality: int | None) -> str:
+    """The file as a part of the page, still pictures without loss or with this quality of WebP."""
+    if file.suffix == ".gif":
+        return f"data:image/gif;base64,{base64.b64encode(file.read_bytes()).decode()}"
+    return picture_source(Image.open(file).convert("RGB"), quality)

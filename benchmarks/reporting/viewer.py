@@ -138,17 +138,21 @@ def _pictures(frames: np.ndarray, label: str, quality: int | None) -> str:
     if shrink < 1:
         size = (max(1, round(width * shrink)), count * max(1, round(height * shrink)))
         sprite = sprite.resize(size, Image.Resampling.BOX)
-    file = io.BytesIO()
-    if quality is None:
-        sprite.save(file, "WEBP", lossless=True)
-    else:
-        sprite.save(file, "WEBP", quality=quality)
-    data = base64.b64encode(file.getvalue()).decode()
     return (
         f'<div class="pictures" role="img" aria-label="{label}" '
         f'style="aspect-ratio:{width}/{height};background-size:100% {count * 100}%;'
-        f'background-image:url(data:image/webp;base64,{data})"></div>'
+        f'background-image:url({picture_source(sprite, quality)})"></div>'
     )
+
+
+def picture_source(picture: Image.Image, quality: int | None) -> str:
+    """A picture as a part of the page: WebP without loss, or of a quality from 0 to 100."""
+    file = io.BytesIO()
+    if quality is None:
+        picture.save(file, "WEBP", lossless=True)
+    else:
+        picture.save(file, "WEBP", quality=quality)
+    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def _json(values: list[str]) -> str:

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 from benchmarks.measure.power_law import HUBER, STARTS
+from benchmarks.reporting.html import Live
 from benchmarks.reporting.page import Report, Section, bullets
 from benchmarks.reporting.results import Result, typed
 from benchmarks.reporting.tables import Table, environment_lines, interval, number
+from benchmarks.tasks.scaling.chart import loss_chart
 from benchmarks.tasks.scaling.figures import draw_figures
 from benchmarks.tasks.scaling.found import PURE, WITH_FLOOR, Found
 from benchmarks.tasks.scaling.points import FLOPS
@@ -26,9 +28,9 @@ def make_report(folder: Path, result: Result) -> Report:
         Section("How this was made", [bullets(environment_lines(result.environment))]),
     ]
     shown = [Section("Ratios of exponents", [ratios])]
-    return Report(
-        f"Scaling along {found.axis}", sections, draw_figures(folder, found), shown, sentences
-    )
+    figures = draw_figures(folder, found)
+    live = Live([("Loss against size and cost", loss_chart(found))])
+    return Report(f"Scaling along {found.axis}", sections, figures, shown, sentences, live)
 
 
 def headline(result: Result) -> Table:
