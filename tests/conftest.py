@@ -21,6 +21,8 @@ from data_prep.frames import prepare_frames
 from data_prep.shards.format import ShardSet
 from data_prep.synthetic.bouncing_balls import write_bouncing_balls
 
+pytest.register_assert_rewrite("browsing")
+
 BALLS = BouncingBallsConfig(train=6, validation=2, test=3, seconds=3.5)
 
 torch.set_num_threads(1)

@@ -6,6 +6,8 @@ import altair
 
 from benchmarks.tasks.scaling.found import Found
 
+LEAST = 0.1  # of the mean: an interval that reaches 0 has no end on a logarithmic axis
+
 
 def loss_chart(found: Found) -> dict[str, Any]:
     """Losses with their intervals, and those of single seeds, on logarithmic axes, by Vega-Lite."""
@@ -15,7 +17,7 @@ def loss_chart(found: Found) -> dict[str, Any]:
         {
             "model": f"{point.model}, {point.variant}" if point.variant else point.model,
             "loss": point.loss.mean,
-            "low": point.loss.low,
+            "low": max(point.loss.low, LEAST * point.loss.mean),
             "high": point.loss.high,
             "seeds": point.seed_losses,
             **{field: point.x[name] for field, name in zip(fields, names, strict=True)},
