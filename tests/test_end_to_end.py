@@ -16,6 +16,7 @@ import torch
 from browsing import require_readable
 from PIL import Image
 from playwright.sync_api import Browser
+from safetensors.numpy import load_file, save_file
 
 from benchmarks.command_line import main
 from benchmarks.documents import smaller
@@ -379,3 +380,19 @@ def test_a_search_gives_a_file_for_config(balls: Path, tmp_path: Path) -> None:
 
 def test_the_page_reads_well_in_a_browser(browser: Browser, finished: Path) -> None:
     require_readable(browser, finished / PAGE)
+
+
+def test_a_run_of_an_earlier_version_has_a_page_of_what_it_kept(
+    finished: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "earlier"
+    shutil.copytree(finished, run)
+    pictures = load_file(run / "pictures.safetensors")
+    kept = {name: p for name, p in pictures.items() if not name.startswith("thinking/")}
+    assert len(kept) < len(pictures)
+    save_file(kept, run / "pictures.safetensors")
+    assert main(["--report", str(run)]) == 0
+    page = (run / PAGE).read_text(encoding="utf-8")
+    assert "Rollouts</h2>" in page
+    assert "Thinking, step by step</h2>" not in page
+    assert "Thinking, step by step</h2>" in (finished / PAGE).read_text(encoding="utf-8")
