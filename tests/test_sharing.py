@@ -1,7 +1,13 @@
 """Trained models as folders that others load, and as repositories of a hub that is faked."""
 
+import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import nbformat
@@ -227,3 +233,66 @@ def test_the_notebook_runs(pushed: Path, tmp_path: Path) -> None:
     (kinds,) = [c for c in done.cells if "figure, axes" in c.source]
     assert any("image/png" in output.get("data", {}) for output in kinds.outputs)
     assert "truth, inverted" in done.cells[-1].outputs[0]["data"]["text/plain"]
+
+
+class Hub(BaseHTTPRequestHandler):
+    """A hub for downloads: the files of `folder` as the repository someone/ebt."""
+
+    folder: Path
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_GET(self) -> None:
+        if (content := self._answer()) is not None:
+            self.wfile.write(content)
+
+    def _answer(self) -> bytes | None:
+        file = self.folder / self.path.removeprefix("/someone/ebt/resolve/main/")
+        if not file.is_file():
+            self.send_error(404)
+            return None
+        content = file.read_bytes()
+        self.send_response(200)
+        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+        self.send_header("X-Repo-Commit", "a" * 40)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        return content
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+DOWNLOAD = """
+import sys
+from benchmarks.command_line import main
+from benchmarks.tasks.registry import load_task
+from worldmodel import load
+
+code = main([*sys.argv[1:], "--checkpoint", "mine=hf:someone/ebt", "--dry-run"])
+(mine,) = (spec for spec in load_task("next_frame").specs if spec.name == "mine")
+print(code, mine.build.about["class"], type(load("someone/ebt").predictor).__name__)
+print(main([*sys.argv[1:], "--checkpoint", "mine=hf:someone/nothing", "--dry-run"]))
+"""
+
+
+def test_models_are_downloaded_from_a_hub(pushed: Path, tmp_path: Path) -> None:
+    handler = type("OwnHub", (Hub,), {"folder": pushed})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        environment = os.environ | {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path)}
+        done = subprocess.run(
+            [sys.executable, "-c", DOWNLOAD, *JUDGED],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            cwd=Path(__file__).parent.parent,
+        )
+        server.shutdown()
+    assert "0 NextFrameEBT NextFrameEBT" in done.stdout, done.stderr
+    assert done.stdout.splitlines()[-1] == "2"
+    assert "--checkpoint mine=hf:someone/nothing: " in done.stderr
+    assert "Traceback" not in done.stderr
