@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.checkpoints import HUB, add_checkpoints
+from benchmarks.checkpoints import absolute, add_checkpoints
 from benchmarks.models import add_models, entry_points
 from benchmarks.tasks.registry import load_task
 from data_prep.errors import InputError
@@ -31,13 +31,7 @@ def add_all(task: str, arguments: list[str], resumed: Path | None) -> None:
     add_models(found.takes, [*installed, *places], taken)
     files = [*map(Path, values_of(arguments, "--config")), *([resumed] if resumed else [])]
     given = [*_listed(files, "checkpoint"), *values_of(arguments, "--checkpoint")]
-    add_checkpoints(found.takes, list(dict.fromkeys(given)), found.declared)
-
-
-def absolute(pair: str) -> str:
-    """NAME=PLACE with a folder that is found from anywhere."""
-    name, _, source = pair.partition("=")
-    return pair if source.startswith(HUB) else f"{name}={Path(source).expanduser().resolve()}"
+    add_checkpoints(found.takes, list(dict.fromkeys(map(absolute, given))), found.declared)
 
 
 def _listed(files: Sequence[Path], option: str) -> list[str]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from worldmodel.predictor import Predictor
 
 HUB = "hf:"
+NEEDED = ("class", "grid", "dim", "encoder", "mean", "scale", "training")  # of config.json
 TRAINED_BEFORE = "one training, done before"  # what is special about such a model
 
 
@@ -30,9 +31,19 @@ class Checkpoint:
     def __call__(
         self, config: ModelConfig | None, backbone: BackboneConfig, data: RunData
     ) -> "Predictor":
-        """The model with its trained weights."""
+        """The model with its trained weights.
+
+        Raises:
+            InputError: its files are broken.
+        """
+        from safetensors import SafetensorError
+
         network = pkgutil.resolve_name(self.network)
-        loaded: Predictor = network.from_pretrained(self.source.removeprefix(HUB))
+        try:
+            loaded: Predictor = network.from_pretrained(self.source.removeprefix(HUB))
+        except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
+            said = " ".join(str(error).split())[:200]
+            raise InputError(f"--checkpoint {self.source}: cannot be loaded ({said})") from None
         return loaded
 
     @property
@@ -78,7 +89,7 @@ def add_checkpoints(kind: str, given: Sequence[str], declared: Sequence[ModelSpe
     networks = {place.rpartition(":")[2]: spec for place, spec in places.items() if place}
     names = []
     for pair in given:
-        name, separator, source = pair.partition("=")
+        name, separator, source = absolute(pair).partition("=")
         if not (name and separator and source):
             raise InputError(f"--checkpoint {pair}: give NAME=PLACE")
         if name in [spec.name for spec in declared]:
@@ -91,13 +102,25 @@ def add_checkpoints(kind: str, given: Sequence[str], declared: Sequence[ModelSpe
             raise InputError(
                 f"--checkpoint {pair}: a {about.get('class')} is none of {', '.join(networks)}"
             )
-        if "training" not in about:
-            raise InputError(f"--checkpoint {pair}: of an earlier version; push it again")
+        missing = [name for name in NEEDED if name not in about]
+        if missing:
+            raise InputError(
+                f"--checkpoint {pair}: its config.json lacks {', '.join(missing)}; push it again"
+            )
         network = place_of(like)
         assert network is not None
-        register(kind, ModelSpec(name, like.role, Checkpoint(source, network, about)))
+        if not register(kind, ModelSpec(name, like.role, Checkpoint(source, network, about))):
+            raise InputError(f"--checkpoint {pair}: the name {name} is taken; give another")
         names.append(name)
     return names
+
+
+def absolute(pair: str) -> str:
+    """NAME=PLACE with a folder that is found from anywhere."""
+    name, separator, source = pair.partition("=")
+    if not source or source.startswith(HUB):
+        return pair
+    return f"{name}{separator}{Path(source).expanduser().resolve()}"
 
 
 def source_of(spec: ModelSpec) -> str | None:
@@ -107,7 +130,7 @@ def source_of(spec: ModelSpec) -> str | None:
 
 def _about(pair: str, source: str) -> dict[str, Any]:
     """What the folder or repository says of its model."""
-    file = Path(source).expanduser() / "config.json"
+    file = Path(source) / "config.json"
     if source.startswith(HUB):
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError

@@ -14,7 +14,7 @@ from typing import Any
 
 from jsonargparse import Namespace
 
-from benchmarks.additions import absolute
+from benchmarks.checkpoints import absolute
 from benchmarks.config import Inputs
 from benchmarks.launching import ENDED, launch, launches
 from benchmarks.options import parse, to_config

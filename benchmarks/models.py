@@ -164,17 +164,16 @@ def add_models(kind: str, places: Sequence[str], taken: Sequence[str]) -> list[s
     names = []
     for place in places:
         spec = _spec_of(place)
-        known = _added[kind].get(spec.name)
-        if spec.name in taken or (known is not None and known.build != spec.build):
+        if spec.name in taken or not register(kind, spec):
             raise InputError(f"--model {place}: the name {spec.name} is taken; give it a `name`")
-        register(kind, spec)
         names.append(spec.name)
     return names
 
 
-def register(kind: str, spec: ModelSpec) -> None:
-    """Add a model to the tasks of a kind."""
-    _added[kind][spec.name] = spec
+def register(kind: str, spec: ModelSpec) -> bool:
+    """Add a model to the tasks of a kind; gives whether its name was free or its own already."""
+    known = _added[kind].setdefault(spec.name, spec)
+    return known.build == spec.build
 
 
 def entry_points(kind: str) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any, get_type_hints
 from jsonargparse import DefaultHelpFormatter, Namespace
 
 from benchmarks.additions import add_all
-from benchmarks.checkpoints import source_of
+from benchmarks.checkpoints import absolute, source_of
 from benchmarks.config import ComparisonConfig, require_models
 from benchmarks.models import place_of
 from benchmarks.tasks.registry import PARTS, TASKS, load_task, preset_files
@@ -231,7 +231,7 @@ def to_config(options: Namespace) -> Any:
         given["seeds"] = _seeds(str(options.seeds))
         if options.models is not None:
             given["models"] = [name.strip() for name in options.models.split(",")]
-        chosen = [*(options.get("model") or []), *(options.get("checkpoint") or [])]
+        chosen = [*(options.get("model") or []), *map(absolute, options.get("checkpoint") or [])]
         added = [s.name for s in task.specs if place_of(s) in chosen or source_of(s) in chosen]
         if added:
             models = given.get("models") or default_models(task.config)

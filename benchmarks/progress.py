@@ -28,6 +28,8 @@ class Work:
         self.console = Console(stderr=True)
         self._shares = dict.fromkeys(parts, 0.0)
         self._said: dict[str, int] = {}
+        self._finished: set[str] = set()
+        self._before: float | None = None
         self._tasks: dict[str, TaskID] = {}
         columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
         left = TextColumn("{task.fields[left]}")
@@ -36,7 +38,6 @@ class Work:
         self._began = time.monotonic()
 
     def __enter__(self) -> Self:
-        self._began = time.monotonic()
         self._bars.start()
         if len(self.parts) > 1 or not self.lines_of_parts:
             self._tasks[self.title] = self._bars.add_task(self.title, total=1.0, left="")
@@ -52,7 +53,13 @@ class Work:
 
     def update(self, name: str, share: float, note: str = "") -> None:
         """Say that a share of a part, from 0 to 1, is done; `note` says more of it."""
+        if name in self._finished:
+            return
         self._shares[name] = share
+        if self._before is None:
+            self._before = 0.0
+            if share < 1:  # what an earlier run has done took no time of this one
+                self._before, self._began = self._done(), time.monotonic()
         if self.lines_of_parts and name not in self._tasks:
             self._tasks[name] = self._bars.add_task(name, total=1.0, left="")
         left = self._time_left()
@@ -66,12 +73,13 @@ class Work:
     def finish(self, name: str) -> None:
         """Say that a part is done."""
         self.update(name, 1.0)
+        self._finished.add(name)
         if name in self._tasks and name != self.title:
             self._bars.remove_task(self._tasks.pop(name))
 
     def print(self, text: str) -> None:
         """Print a line above the bars."""
-        self.console.print(text, highlight=False, markup=False)
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def _say(self, name: str, note: str, left: str) -> None:
         """A line, where another tenth is done."""
@@ -92,10 +100,10 @@ class Work:
         return sum(self.parts[n] * share for n, share in self._shares.items()) / whole
 
     def _time_left(self) -> str:
-        done = self._done()
-        if not 0 < done < 1:
+        done, before = self._done(), self._before or 0.0
+        if not before < done < 1:
             return ""
-        seconds = (time.monotonic() - self._began) * (1 - done) / done
+        seconds = (time.monotonic() - self._began) * (1 - done) / (done - before)
         return f"{_duration(seconds)} left"
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResultEntry, HfApi, eval_result_entries_to_yaml
 
+from benchmarks.checkpoints import HUB
 from benchmarks.reporting.results import Model, Result, read_result
 from benchmarks.reporting.tables import Table, interval, markdown
 from benchmarks.training.loading import LoadedRun, load_run
 from data_prep.errors import InputError
 from worldmodel.sharing import write_model
 
-HUB = "hf:"
 DATASET = "ebt-bench"  # name of the benchmark in results on the hub
 
 

@@ -31,3 +31,23 @@ def test_items_are_counted_as_they_are_done(capsys: pytest.CaptureFixture[str]) 
     said = [line.split(",")[0] for line in lines(capsys)]
     assert said == ["evaluation: 20 %", "evaluation: 50 %", "evaluation: 70 %", "evaluation: 100 %"]
     assert list(tracked([], "nothing")) == []
+
+
+def test_what_an_earlier_run_did_took_no_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("benchmarks.progress.time.monotonic", lambda: now[0])
+    with Work("all", {"one": 1.0}, lines_of_parts=True) as work:
+        work.update("one", 0.85)  # resumed
+        now[0] = 10.0
+        work.update("one", 0.9)
+        work.finish("one")
+        work.update("one", 0.95)  # a report that comes late
+    assert lines(capsys) == ["one: 80 %", "one: 90 %, 20 s left", "one: 100 %"]
+
+
+def test_a_line_stays_one_line_however_long(capsys: pytest.CaptureFixture[str]) -> None:
+    with Work("all", {"name " * 40: 1.0}, lines_of_parts=True) as work:
+        work.finish("name " * 40)
+    assert len(lines(capsys)) == 1

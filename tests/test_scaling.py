@@ -260,7 +260,7 @@ def test_sweeps_that_differ_in_their_seeds_are_one_and_others_stand_beside(
 ) -> None:
     more = changed(finished, tmp_path / "more", lambda content: content.update(seeds=[1, 2]))
     longer = changed(
-        finished, tmp_path / "longer", lambda content: content["config"]["training"].update(steps=9)
+        finished, tmp_path / "longer", lambda content: content["config"]["corpus"].update(frames=9)
     )
     report = compare_sweeps(
         [(run.name, run, read_result(run)) for run in (finished, more)], tmp_path

@@ -203,6 +203,12 @@ def test_a_checkpoint_is_judged_without_training(
     options += ["--seeds", "0", "--balls.wall", "false"]
     assert main([*options, *cache, "--checkpoint", f"mine={pushed}", "--out", str(probed)]) == 0
     assert "`mine`" in (probed / "report.md").read_text()
+    beside = tmp_path / "beside"
+    options += ["--run", str(out), "--checkpoint", f"again={pushed}", "--out", str(beside)]
+    assert main([*options, *cache]) == 0
+    text = (beside / "report.md").read_text()
+    assert "`again`" in text
+    assert "`transformer_pp`" in text
 
 
 def test_what_is_no_checkpoint_is_said(
@@ -217,11 +223,18 @@ def test_what_is_no_checkpoint_is_said(
     assert "give NAME=PLACE" in said(str(pushed))
     assert "trains a model ebt itself" in said(f"ebt={pushed}")
     assert "no config.json there" in said(f"mine={tmp_path}")
-    other = tmp_path / "other"
+    other, second = tmp_path / "other", tmp_path / "second"
     shutil.copytree(pushed, other)
+    shutil.copytree(pushed, second)
     about = json.loads((other / "config.json").read_text())
     (other / "config.json").write_text(json.dumps(about | {"class": "Trojan"}))
     assert "a Trojan is none of NextFrameEBT" in said(f"mine={other}")
+    del about["scale"]
+    (other / "config.json").write_text(json.dumps(about))
+    assert "its config.json lacks scale" in said(f"mine={other}")
+    assert "the name mine is taken" in said(f"mine={pushed}", "--checkpoint", f"mine={second}")
+    (second / "model.safetensors").write_bytes(b"broken")
+    assert "cannot be loaded" in said(f"broken={second}")
     assert "embeddings whose dim" in said(f"mine={pushed}", "--encoder.frequencies", "6")
     assert "differs from that here" in said(f"mine={pushed}", "--balls.train", "5")
 

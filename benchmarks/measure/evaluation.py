@@ -1,4 +1,4 @@
-"""Judge every model by the same loop, whatever the task: scores, rows, costs and pictures."""
+"""Judge every model by the same loop, whatever the task: scores, rows and costs."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence

@@ -31,15 +31,16 @@ def thinking_pictures(
 
     `steps [B, M + 1, height, width, 3]` are uint8, `energy` and `error [B, M + 1, P]` those of
     every patch, the error being half the squared distance to what is predicted, `target [B, P, D]`.
-    Nothing for a model that does not think.
+    Nothing for a model that does not think, or gives no energies.
     """
     trained = predictor.trained_setting()
     if not isinstance(trained, Thinking):
         return {}
     few = [count for count in counts if count <= SHOWN_STEPS]
-    setting = Thinking(max(trained.steps, *few))
+    setting = Thinking(max([trained.steps, *few]))
     trajectory = predictor.predict(context, setting, energies=True)
-    assert trajectory.patch_energies is not None
+    if trajectory.patch_energies is None:
+        return {}
     candidates = trajectory.candidates[:, :, -1].transpose(0, 1)  # [B, M + 1, P, D]
     return {
         "steps": to_bytes(decode(candidates)),

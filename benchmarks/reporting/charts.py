@@ -67,13 +67,17 @@ def compute_chart(result: Result, condition: Condition) -> Chart | None:
     )
     spread = base.mark_rule(clip=True).encode(y=altair.Y("low:Q", scale=scale), y2="high:Q")
     drawn = altair.layer(spread, lines).add_params(cost, legend).interactive()
+    return finished(drawn)
+
+
+def finished(drawn: altair.LayerChart | altair.FacetChart) -> Chart:
+    """The chart as wide as the page, in the colours of its theme."""
     drawn = drawn.properties(
         width="container", height=420, autosize="fit-x", background="transparent"
     )
     drawn = drawn.configure_axis(gridOpacity=0.3)
-    drawn = drawn.configure_legend(orient="bottom", labelLimit=0)
-    found_chart: Chart = drawn.to_dict()
-    return found_chart
+    found: Chart = drawn.configure_legend(orient="bottom", labelLimit=0).to_dict()
+    return found
 
 
 def _shown(points: list[dict[str, Any]], quality: Quality) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
+from benchmarks.checkpoints import TRAINED_BEFORE
 from benchmarks.measure.intervals import Interval, difference, holm, mean
 from benchmarks.reporting.page import Report, Section, bullets
 from benchmarks.reporting.quality import quality_of
@@ -137,6 +138,8 @@ def _entries(runs: Sequence[Run]) -> tuple[list[Entry], list[str]]:
     for run in runs:
         for model in run.result.models:
             key = _plan(run.result, model)
+            if TRAINED_BEFORE in model.traits:  # what it is, the result does not say
+                key = f"{run.name}: {model.name}"
             entry = found.get(key)
             if entry is None:
                 name = f"{run.name}: {model.name}"
@@ -225,7 +228,8 @@ def _table(place: str, entries: Sequence[Entry], warnings: list[str]) -> Table:
     header = ["model", "seeds", *(TITLES[m] for m in metrics), "Δ", "setting", *SUMMARY_HEADER]
     rows = []
     for entry in sorted(judged, key=lambda e: _rank(e, place, quality)):
-        cells = [entry.name, ", ".join(map(str, entry.seeds)) if entry.model.training else "–"]
+        trained = entry.model.training and TRAINED_BEFORE not in entry.model.traits
+        cells = [entry.name, ", ".join(map(str, entry.seeds)) if trained else "–"]
         for metric in metrics:
             other = metric in IN_EMBEDDINGS and _encoder(entry) != _encoder(first)
             values = None if other else entry.values(place, metric)

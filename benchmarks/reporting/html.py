@@ -65,13 +65,13 @@ def write_page(
     tail = (
         _folded(configuration) + f"</main>\n<script>{_part('page.js')}</script>\n</body>\n</html>\n"
     )
-    used = len(head) + len(tail) + sum(map(len, [*parts, *charts]))
+    script = f'<script type="module">{_chart_script()}</script>\n' if charts else ""
+    used = sum(map(len, [head, tail, script, *parts, *charts]))
     bodies = [*charts, *viewers_html(live.viewers, max(0, MOST - used))]
     sections = "".join(
         f'<h2 id="{place}">{name}</h2>\n{body}'
         for (place, name), body in zip(places, bodies, strict=True)
     )
-    script = f'<script type="module">{_chart_script()}</script>\n' if charts else ""
     body = f"{parts[0]}{script}{sections}{parts[1]}"
     links = "".join(
         f'<li><a href="#{place}">{name}</a></li>'

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 LARGEST = 256  # pixels of the longer side of a picture
+TALLEST = 16_383  # pixels of a WebP file
 # How pictures are made to fit the page: quality of WebP, None being without loss, and scenes.
 FITS: tuple[tuple[int | None, int | None], ...] = (
     *((None, None), (90, None), (70, None)),
@@ -134,9 +135,9 @@ def _pictures(frames: np.ndarray, label: str, quality: int | None) -> str:
     """All pictures of a place, one below the other in one image of which one is seen."""
     count, height, width = frames.shape[:3]
     sprite = Image.fromarray(np.ascontiguousarray(frames).reshape(count * height, width, 3))
-    shrink = LARGEST / max(height, width)
+    shrink = min(LARGEST / max(height, width), TALLEST / (count * height))
     if shrink < 1:
-        size = (max(1, round(width * shrink)), count * max(1, round(height * shrink)))
+        size = (max(1, int(width * shrink)), count * max(1, int(height * shrink)))
         sprite = sprite.resize(size, Image.Resampling.BOX)
     return (
         f'<div class="pictures" role="img" aria-label="{label}" '

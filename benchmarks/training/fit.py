@@ -1,7 +1,7 @@
 """Train the models of a run: the same data, order and schedule for all of them."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,6 +88,7 @@ def train_models(
     for spec in specs:
         if spec.name in config.models and isinstance(spec.build, Checkpoint):
             spec.build.require_same_embeddings(data)
+            spec.build(None, config.backbone, data)  # or broken files would show after training
     waiting = [
         spec.name
         for spec in specs
@@ -127,16 +128,17 @@ def _train_all(
         longest_first = dict(sorted(waiting.items(), key=lambda job: -job[1].cost))
         run_in_processes(train_model, longest_first, training.processes)
         waiting = {}
+    done: dict[str, tuple[Predictor, TrainingRecord]] = {}
     with Work(ALL, {n: job.cost for n, job in waiting.items()} or {ALL: 1.0}, True) as work:
         for name, job in waiting.items():
 
             def report(steps: int, loss: float, name: str = name, total: int = job.steps) -> None:
                 work.update(name, steps / total, said_of(loss))
 
-            job.call(train_model, report)
+            done[name] = job.call(train_model, report)
             work.finish(name)
             work.print(f"trained {name}")
-    return [_trained(planned, config, data, out, device) for planned in models]
+    return [_trained(planned, config, data, out, device, done) for planned in models]
 
 
 def _counted(planned: PlannedModel, config: ComparisonConfig, data: RunData) -> PlannedModel:
@@ -216,18 +218,25 @@ def _plan(
 
 
 def _trained(
-    planned: PlannedModel, config: ComparisonConfig, data: RunData, out: Path, device: str
+    planned: PlannedModel,
+    config: ComparisonConfig,
+    data: RunData,
+    out: Path,
+    device: str,
+    done: Mapping[str, tuple[Predictor, TrainingRecord]],
 ) -> TrainedModel:
-    build = planned.spec.build
+    """The model with what was `done` in this process, the rest loaded from its folders."""
+    build, precision = planned.spec.build, config.training.precision
     if isinstance(build, Checkpoint):  # one model stands for every seed
         predictor = planned.build(data).to(device)
-        return TrainedModel(planned, [predictor] * len(config.seeds), build.training)
+        return TrainedModel(planned, [predictor] * len(config.seeds), build.training, precision)
     if not planned.steps:
         return TrainedModel(planned, [planned.build(data).to(device)], None)
     predictors, records = [], []
     for seed in config.seeds:
         folder = out / training_folder(planned.name, seed)
-        predictor, record = train_model(planned, config, data, folder, seed, device)
+        found = done.get(_description(planned, config, seed))
+        predictor, record = found or train_model(planned, config, data, folder, seed, device)
         predictors.append(predictor.to(device))
         records.append(record)
     flops = planned.steps * training_flops(planned, config, data)
@@ -236,7 +245,7 @@ def _trained(
         for values in zip(*((r.seconds, r.start_up_seconds) for r in records), strict=True)
     )
     training = Training(planned.steps, flops, seconds, start_up)
-    return TrainedModel(planned, predictors, training, config.training.precision)
+    return TrainedModel(planned, predictors, training, precision)
 
 
 def _description(planned: PlannedModel, config: ComparisonConfig, seed: int) -> str:

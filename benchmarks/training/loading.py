@@ -34,7 +34,8 @@ def load_run(folder: Path, task: str, wanted: list[str], cache: Path, device: st
     if not (folder / RESULTS).is_file():
         raise InputError(f"{folder}: no finished run; give a folder that holds {RESULTS}")
     kind = load_task(task).takes
-    given = [f"--model={place_of(spec)}" for spec in added_models(kind)]
+    places = [place_of(spec) for spec in added_models(kind)]
+    given = [f"--model={place}" for place in places if place is not None]
     options = parse(["--resume", str(folder), *given])
     if options.task != task:
         raise InputError(f"{folder}: a run of {options.task}; a run of {task} is needed")

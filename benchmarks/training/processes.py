@@ -29,9 +29,9 @@ class Job:
     steps: int
     cost: float
 
-    def call(self, train: Any, report: Any) -> None:
-        """Train in this process."""
-        train(*self.arguments, report)
+    def call(self, train: Any, report: Any) -> Any:
+        """What `train` gives in this process."""
+        return train(*self.arguments, report)
 
 
 def run_in_processes(train: Any, jobs: Mapping[str, Job], processes: int) -> None:

@@ -73,6 +73,7 @@ class ProbeTask(Task[Config, ProbeData], Generic[Config]):
         """Train models, or load those of a run, and probe them."""
         import torch
 
+        from benchmarks.checkpoints import source_of
         from benchmarks.reporting.results import Result, describe_environment
         from benchmarks.tasks.probe.found import Found
         from benchmarks.tasks.probe.measuring import has_features, probe_all, probings
@@ -89,6 +90,10 @@ class ProbeTask(Task[Config, ProbeData], Generic[Config]):
         if run is not None:
             loaded = load_run(Path(run), self.trained_by, config.models, data.cache, device)
             used, seen, models = loaded.config, loaded.data, loaded.models
+            before = [spec.name for spec in self.specs if source_of(spec) is not None]
+            asked = [name for name in config.models if name in before]
+            wanted = dataclasses.replace(used, models=asked)
+            models += train_models(self.specs, wanted, seen, out, device, select)
             for reason in loaded.skipped:
                 print(f"skipped {reason}")
         corpora = [items for items in self.items(probe, seen) if items.labels]

@@ -1,15 +1,14 @@
 """The loss of every point against an x that the reader chooses."""
 
-from typing import Any
-
 import altair
 
+from benchmarks.reporting.charts import Chart, finished
 from benchmarks.tasks.scaling.found import Found
 
 LEAST = 0.1  # of the mean: an interval that reaches 0 has no end on a logarithmic axis
 
 
-def loss_chart(found: Found) -> dict[str, Any]:
+def loss_chart(found: Found) -> Chart:
     """Losses with their intervals, and those of single seeds, on logarithmic axes, by Vega-Lite."""
     names = list(found.points[0].x)
     fields = [f"x{number}" for number in range(len(names))]  # names have spaces
@@ -47,10 +46,4 @@ def loss_chart(found: Found) -> dict[str, Any]:
         .mark_point(size=14, filled=True, opacity=0.6)
         .encode(x=x, y=altair.Y("seeds:Q", scale=log), color=color)
     )
-    drawn = altair.layer(spread, seeds, lines).add_params(chosen).interactive()
-    drawn = drawn.properties(
-        width="container", height=420, autosize="fit-x", background="transparent"
-    )
-    drawn = drawn.configure_axis(gridOpacity=0.3).configure_legend(orient="bottom", labelLimit=0)
-    chart: dict[str, Any] = drawn.to_dict()
-    return chart
+    return finished(altair.layer(spread, seeds, lines).add_params(chosen).interactive())

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.numpy
@@ -18,7 +19,10 @@ from benchmarks.tasks.scaling.fitting import fit_points
 from benchmarks.tasks.scaling.found import Found, Point
 from benchmarks.tasks.scaling.points import LOSS, MeasuredPoint
 from benchmarks.tasks.scaling.report import make_report
+from benchmarks.training.fit import OTHER_OPTIONS
 from data_prep.errors import InputError
+
+UNIMPORTANT = ("seeds", "jobs", "num_jobs", "job_index", *OTHER_OPTIONS)
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,7 @@ class Swept:
             (p.variant, p.value, p.model, p.learning_rate, p.optimizer, p.x["parameters"])
             for p in (measured.point for measured in self.points)
         ]
-        training = {**self.result.config["training"], "processes": None, "workers": None}
-        return [of_points, training, self.judged]
+        return [of_points, _decisive(self.result.config), self.result.data["encoder"], self.judged]
 
 
 def compare_sweeps(runs: Sequence[tuple[str, Path, Result]], folder: Path) -> Report:
@@ -68,8 +71,13 @@ def compare_sweeps(runs: Sequence[tuple[str, Path, Result]], folder: Path) -> Re
         for measured in sweep.points
     ]
     first = runs[0][2]
-    found = fit_points(points, typed(Found, first.details).axis, _rule(sweeps), {})
-    seeds = sorted({seed for sweep in sweeps for seed in sweep.seeds})
+    failed = {
+        f"{name}: {point}": reason
+        for name, _, result in runs
+        for point, reason in typed(Found, result.details).failed.items()
+    }
+    found = fit_points(points, typed(Found, first.details).axis, _rule(sweeps), failed)
+    seeds = min((sweep.seeds for sweep in sweeps), key=len)  # what all intervals rest on at least
     report = make_report(folder, replace(first, details=dataclasses.asdict(found), seeds=seeds))
     known = [*report.sections[:1], Section("Runs", [*_said(warnings), _table(sweeps)])]
     return replace(
@@ -78,6 +86,15 @@ def compare_sweeps(runs: Sequence[tuple[str, Path, Result]], folder: Path) -> Re
         sections=[*known, *report.sections[1:-1]],
         sentences=[*report.sentences, *warnings],
     )
+
+
+def _decisive(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that change what a sweep finds, its seeds aside."""
+    return {
+        name: _decisive(value) if isinstance(value, dict) else value
+        for name, value in options.items()
+        if name not in UNIMPORTANT
+    }
 
 
 def _read(name: str, folder: Path, result: Result) -> Swept:

@@ -121,9 +121,11 @@ def _checklist(result: Result, found: Found) -> list[str]:
     main = found.fits[0].axis if found.fits else found.axis
     own = [point.x[main] for point in found.points]
     fitted = len({point.value for point in found.points})
+    counts = sorted({len(point.seed_losses) for point in found.points})
+    seeds = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
     ends = f"from {_amount(main, min(own))} to {_amount(main, max(own))}"
     return [
-        f"Points: {fitted} values of {found.axis}, every one with {len(result.seeds)} training "
+        f"Points: {fitted} values of {found.axis}, every one with {seeds} training "
         f"seeds and every one used in the fits; {main} {ends}.",
         "Parameters are counted in all and without embeddings, which are all matrices outside the "
         "blocks.",
@@ -135,6 +137,6 @@ def _checklist(result: Result, found: Found) -> list[str]:
         f"`{PURE}` is convex in its logarithm; for `{WITH_FLOOR}` {STARTS} exponents are tried, "
         "the linear part eliminated, and the best polished by L-BFGS-B. `results.json` holds "
         "unrounded values.",
-        "Every point is a next-frame run of its own below `points/`, with its report, and "
-        "its `config.yaml` repeats it alone: `python benchmarks/run.py --config config.yaml`.",
+        "Every point is a next-frame run of its own below `points/` of its sweep, with its report, "
+        "and its `config.yaml` repeats it alone: `python benchmarks/run.py --config config.yaml`.",
     ]
