@@ -230,7 +230,7 @@ def test_a_command_that_is_told_to_end_saves_and_says_how_to_go_on(tmp_path: Pat
     command = [sys.executable, str(script), *options, *run, *long]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
     logs = tmp_path / "run" / "models" / "transformer_pp" / "seed0" / "logs"
-    until = time.monotonic() + 100
+    until = time.monotonic() + 220
     while not list(logs.glob("*/metrics.csv")) and time.monotonic() < until:
         time.sleep(0.1)
     process.terminate()

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -232,17 +233,36 @@ def test_the_page_reads_well_in_a_browser(browser: Browser, finished: Path) -> N
     require_readable(browser, finished / PAGE)
 
 
-def test_a_point_can_search_its_own_rate(tmp_path: Path, cache: list[str]) -> None:
-    options = [*TINY, "--models", "transformer_pp", "--seeds", "0", "--search-each"]
-    config = to_config(parse(options))
+FAKE = """
+import json, pathlib, sys
+arguments = sys.argv[1:]
+out = pathlib.Path(arguments[arguments.index("--out") + 1])
+out.mkdir(parents=True, exist_ok=True)
+(out / ("search.yaml" if "--search" in arguments else "results.json")).write_text("{}")
+with open(__file__ + ".log", "a") as log:
+    log.write(json.dumps(arguments) + chr(10))
+"""
+
+
+def test_a_point_can_search_its_own_rate(
+    tmp_path: Path, cache: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "run.py"
+    script.write_text(FAKE)
+    monkeypatch.setattr("benchmarks.tasks.scaling.sweep.SCRIPT", script)
+    config = to_config(parse([*TINY, "--search-each"]))
     place = Place(planned_points(config)[0], tmp_path / "points" / "width-16")
-    assert Sweep(config, Inputs(None, {}, Path(cache[1])), "cpu").run([place]) == {}
-    found = yaml.safe_load((place.folder / "search" / "search.yaml").read_text())["transformer_pp"]
-    used = read_result(place.folder).config["sections"]["transformer_pp"]
-    assert {name: used[name] for name in found} == found
-    record = json.loads((place.folder / "search" / "search.json").read_text())["transformer_pp"]
-    best = min((trial for trial in record if trial["full"]), key=lambda trial: trial["full"])
-    assert best["trial"].startswith(found["optimizer"])
+    sweep = Sweep(config, Inputs(None, {}, Path(cache[1])), "cpu")
+    assert sweep.run([place]) == {}
+    lines = (tmp_path / "run.py.log").read_text().splitlines()
+    search, point = (json.loads(line) for line in lines)
+    assert search[-1] == "--search"
+    found = str(place.folder / "search" / "search.yaml")
+    given = [value for option, value in pairwise(point) if option == "--config"]
+    assert given == [str(place.folder / "point.yaml"), found]  # the later one counts
+    assert point[point.index("--out") + 1] == str(place.folder)
+    assert sweep.run([place]) == {}
+    assert (tmp_path / "run.py.log").read_text().splitlines() == lines  # it is done
 
 
 def changed(sweep: Path, out: Path, change: Callable[[dict[str, Any]], None]) -> Path:
@@ -256,8 +276,12 @@ def changed(sweep: Path, out: Path, change: Callable[[dict[str, Any]], None]) ->
 
 
 def test_sweeps_that_differ_in_their_seeds_are_one_and_others_stand_beside(
-    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    finished: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("benchmarks.tasks.scaling.fitting.REPLICATES", 20)
     more = changed(finished, tmp_path / "more", lambda content: content.update(seeds=[1, 2]))
     longer = changed(
         finished, tmp_path / "longer", lambda content: content["config"]["corpus"].update(frames=9)

@@ -280,13 +280,14 @@ class Hub(BaseHTTPRequestHandler):
 DOWNLOAD = """
 import sys
 from benchmarks.command_line import main
+from benchmarks.options import parse
 from benchmarks.tasks.registry import load_task
 from worldmodel import load
 
-code = main([*sys.argv[1:], "--checkpoint", "mine=hf:someone/ebt", "--dry-run"])
+parse([*sys.argv[1:], "--checkpoint", "mine=hf:someone/ebt"])
 (mine,) = (spec for spec in load_task("next_frame").specs if spec.name == "mine")
-print(code, mine.build.about["class"], type(load("someone/ebt").predictor).__name__)
-print(main([*sys.argv[1:], "--checkpoint", "mine=hf:someone/nothing", "--dry-run"]))
+print(mine.build.about["class"], type(load("someone/ebt").predictor).__name__)
+print(main([*sys.argv[1:], "--checkpoint", "other=hf:someone/nothing"]))
 """
 
 
@@ -305,7 +306,7 @@ def test_models_are_downloaded_from_a_hub(pushed: Path, tmp_path: Path) -> None:
             cwd=Path(__file__).parent.parent,
         )
         server.shutdown()
-    assert "0 NextFrameEBT NextFrameEBT" in done.stdout, done.stderr
+    assert "NextFrameEBT NextFrameEBT" in done.stdout, done.stderr
     assert done.stdout.splitlines()[-1] == "2"
-    assert "--checkpoint mine=hf:someone/nothing: " in done.stderr
+    assert "--checkpoint other=hf:someone/nothing: " in done.stderr
     assert "Traceback" not in done.stderr

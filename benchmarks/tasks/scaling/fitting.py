@@ -50,7 +50,7 @@ def fit_points(
     contrasts: list[Contrast] = []
     along = [(main, PURE), (main, WITH_FLOOR), *((other, PURE) for other in others)]
     for x, form in tracked(along, "fits"):
-        fitted = fit_curves(curves, x, form)
+        fitted = fit_curves(curves, x, form, REPLICATES)
         fits += [one.fit for one in fitted.values()]
         ratios += compare_exponents(fitted, curves)
         if x == main:
