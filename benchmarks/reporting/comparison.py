@@ -10,12 +10,15 @@ import safetensors.numpy
 
 from benchmarks.checkpoints import TRAINED_BEFORE
 from benchmarks.measure.intervals import Interval, difference, holm, mean
+from benchmarks.measure.scores import metric
+from benchmarks.reporting.marks import MARKED, mark_best
 from benchmarks.reporting.page import Report, Section, bullets
 from benchmarks.reporting.quality import quality_of
-from benchmarks.reporting.results import Model, Result, read_result
+from benchmarks.reporting.results import Metric, Model, Result, read_result
 from benchmarks.reporting.tables import (
     SUMMARY_HEADER,
     Table,
+    interval,
     selected_row,
     summary_cells,
 )
@@ -95,8 +98,8 @@ def compare_runs(folders: Sequence[Path], out: Path) -> Report:
     warnings += _differences(runs)
     places = list(dict.fromkeys(p for run in runs for p in run.result.data["places"]))
     tables = [(place, _table(place, entries, warnings)) for place in places]
-    metric = quality_of(runs[0].result).metric
-    said = [*dict.fromkeys(warnings), _READING.format(TITLES[metric], entries[0].name)]
+    title = TITLES[quality_of(runs[0].result).metric]
+    said = [*dict.fromkeys(warnings), _READING.format(title, entries[0].name), MARKED]
     sections = [
         Section("What to know", [bullets(said)]),
         *(Section(_capital(place), [table]) for place, table in tables),
@@ -226,14 +229,16 @@ def _table(place: str, entries: Sequence[Entry], warnings: list[str]) -> Table:
     )
     metrics = [metric for metric in TITLES if first.values(place, metric) is not None]
     header = ["model", "seeds", *(TITLES[m] for m in metrics), "Δ", "setting", *SUMMARY_HEADER]
+    order = sorted(judged, key=lambda e: _rank(e, place, quality))
+    columns = []
+    for name in metrics:
+        of_column = [_shown(entry, first, place, name) for entry in order]
+        columns.append(mark_best([interval(m, DIGITS[name]) for m in of_column], of_column))
     rows = []
-    for entry in sorted(judged, key=lambda e: _rank(e, place, quality)):
+    for entry, *shown in zip(order, *columns, strict=True):
         trained = entry.model.training and TRAINED_BEFORE not in entry.model.traits
         cells = [entry.name, ", ".join(map(str, entry.seeds)) if trained else "–"]
-        for metric in metrics:
-            other = metric in IN_EMBEDDINGS and _encoder(entry) != _encoder(first)
-            values = None if other else entry.values(place, metric)
-            cells.append("–" if values is None else _cell(mean(values), DIGITS[metric]))
+        cells += shown
         delta = paired.get(entry.name)
         sure = "*" if delta and corrected[entry.name] < SIGNIFICANT else ""
         cells.append(_signed(delta, quality.digits) + sure if delta else "–")
@@ -289,8 +294,11 @@ def _encoder(entry: Entry) -> Any:
     return entry.runs[0].result.data["encoder"]
 
 
-def _cell(found: Interval, digits: int) -> str:
-    return f"{found.mean:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+def _shown(entry: Entry, first: Entry, place: str, name: str) -> Metric | None:
+    """A metric of an entry; errors in embeddings only of the first one's encoder."""
+    other = name in IN_EMBEDDINGS and _encoder(entry) != _encoder(first)
+    values = None if other else entry.values(place, name)
+    return None if values is None else metric(mean(values), name not in IN_EMBEDDINGS)
 
 
 def _signed(found: Interval, digits: int) -> str:
