@@ -41,7 +41,7 @@ def linear_probe(
     found = []
     for strength in regularisations:
         model = (
-            Ridge(alpha=strength)
+            Ridge(alpha=strength, solver="svd")
             if classes is None
             else LogisticRegression(C=1 / strength, max_iter=300)
         )
@@ -53,7 +53,7 @@ def linear_probe(
         def said(split: str, probe: object = probe) -> np.ndarray:
             if classes is None:
                 return np.asarray(probe.predict(features[split]))  # type: ignore[attr-defined]
-            scores = probe.predict_log_proba(features[split])  # type: ignore[attr-defined]
+            scores = probe.predict_proba(features[split])  # type: ignore[attr-defined]
             return np.asarray(scores)
 
         found.append(

@@ -92,8 +92,9 @@ class ProbeTask(Task[Config, ProbeData], Generic[Config]):
             used, seen, models = loaded.config, loaded.data, loaded.models
             before = [spec.name for spec in self.specs if source_of(spec) is not None]
             asked = [name for name in config.models if name in before]
-            wanted = dataclasses.replace(used, models=asked)
-            models += train_models(self.specs, wanted, seen, out, device, select)
+            if asked:
+                wanted = dataclasses.replace(used, models=asked)
+                models += train_models(self.specs, wanted, seen, out, device, select)
             for reason in loaded.skipped:
                 print(f"skipped {reason}")
         corpora = [items for items in self.items(probe, seen) if items.labels]
