@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.checkpoints import NEEDED
 from benchmarks.command_line import main
 from benchmarks.config import ComparisonConfig
 from benchmarks.options import parse, sections_of, to_config
@@ -65,7 +66,7 @@ def test_the_documented_commands_parse(tmp_path: Path) -> None:
     assert ["--task", "denoise"] in commands
     (tmp_path / "mine.yaml").write_text("training:\n  steps: 5\n")
     (tmp_path / "config.yaml").write_text("task: next_frame\n")
-    about = {"class": "NextFrameEBT", "training": {}}
+    about = dict.fromkeys(NEEDED) | {"class": "NextFrameEBT"}
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared" / "config.json").write_text(json.dumps(about))
     for arguments in commands:
