@@ -159,7 +159,7 @@ def _loss_sentences(found: Found) -> list[str]:
                 if place == variant and model == other and (variant, models[0], value) in by_place
             ]
             if times:
-                where = f"{variant}: " if variant else ""
+                where = f"{variant}: " if variant else f"Over all values of {found.axis} "
                 sentences.append(
                     f"{where}the loss of {models[0]} is {min(times):.2f} to {max(times):.2f} times "
                     f"that of {other}."
