@@ -49,8 +49,9 @@ class DiTConfig(ModelConfig):
         min_snr: gamma of the Min-SNR weights of the loss (null: all diffusion steps weigh alike,
             as published). With 5, on levels up to 0.1, where the signal-to-noise ratio is above 5,
             the loss is the plain mean squared error of the clean image.
-        recursions: how often the published protocol applies its 100 DDIM passes; each is evaluated
-            as a row of its own. Where there are any, training is judged by the first.
+        recursions: how often the published protocol runs through all steps of the schedule from
+            the image's own on (1 is once, 3 is recursed twice); each is evaluated as a row of its
+            own. Where there are any, training is judged by the first.
     """
 
     levels: list[float] = field(default_factory=lambda: [1 / STEPS, TRAINED_LEVEL])
@@ -73,7 +74,7 @@ class FullRangeDiTConfig(DiTConfig):
 
 @dataclass
 class PublishedDiTConfig(DiTConfig):
-    """The diffusion transformer as published: the plain loss, and sampling in 100 DDIM passes."""
+    """The diffusion transformer as published: the plain loss, and sampling in every step."""
 
     min_snr: float | None = None
     recursions: list[int] = field(default_factory=lambda: [1, 3])

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from baselines.config import DiTConfig
 from data_prep.errors import InputError
 from denoise.config import STEPS, TRAINED_LEVEL, step_of
-from denoise.data import NoisyImages
+from denoise.data import Clip, NoisyImages
 from denoise.diffusion import FIRST_BETA, LAST_BETA, cumulative_alphas, signal_and_noise
 from denoise.model import TrainedDenoiser
 from worldmodel.attention import at_least_float32
@@ -22,7 +22,6 @@ from worldmodel.config import BackboneConfig
 from worldmodel.predictor import Clips, Passes, Setting, Trajectory, counted, expect
 
 PredictNoise = Callable[[Tensor, int], Tensor]
-PUBLISHED_PASSES = 100
 
 
 class Sampler(StrEnum):
@@ -58,9 +57,10 @@ class Sampling(Passes):
 
 @dataclass(frozen=True)
 class PublishedSampling(Setting):
-    """The published protocol: 100 DDIM passes from t = 99, whatever the noise.
+    """The published protocol: DDIM with a pass for every step from the image's own t down to 0.
 
-    Its output is taken for a noisy image again, `recursions` times in all.
+    The clean image of every pass is clipped to [-1, 1]. The output is taken for the noisy image
+    again, `recursions` times in all: 100 or 300 passes at level 0.1, 200 or 600 at level 0.2.
     """
 
     fixed: ClassVar[bool] = True
@@ -69,13 +69,14 @@ class PublishedSampling(Setting):
 
     @property
     def label(self) -> str:
-        """Such as `published, 300 passes`."""
-        return f"published, {self.order:g} passes"
+        """Such as `published, recursed 2 times`."""
+        more = self.recursions - 1
+        return f"published, recursed {counted(more, 'time')}" if more else "published, once"
 
     @property
     def order(self) -> float:
-        """The number of passes."""
-        return PUBLISHED_PASSES * self.recursions
+        """The number of passes at the level of training."""
+        return (step_of(TRAINED_LEVEL) + 1) * self.recursions
 
 
 class DiTDenoiser(TrainedDenoiser):
@@ -140,10 +141,13 @@ class DiTDenoiser(TrainedDenoiser):
         noisy = context.embeddings * (signal / context.signal)
         with torch.no_grad():
             if isinstance(setting, PublishedSampling):
-                prediction = noisy
+                if context.clip is None:
+                    raise ValueError("published sampling clips pixels, and has no way to them here")
+                prediction, passes = noisy, context.step + 1
                 for _ in range(setting.recursions):
-                    start = step_of(TRAINED_LEVEL)
-                    prediction = ddim(self.predict_noise, prediction, start, PUBLISHED_PASSES)
+                    prediction = ddim(
+                        self.predict_noise, prediction, context.step, passes, context.clip
+                    )
             else:
                 sampling = expect(setting, Sampling)
                 sample = dpm_solver if sampling.sampler == Sampler.DPM_SOLVER else ddim
@@ -219,13 +223,21 @@ def sampling_steps(start: int, passes: int) -> list[int]:
     return [round((start + 1) * (1 - index / passes)) - 1 for index in range(passes)]
 
 
-def ddim(predict_noise: PredictNoise, noisy: Tensor, start: int, passes: int) -> Tensor:
-    """DDIM without noise (Song et al., 2021, equation 12) from any step to the clean image."""
+def ddim(
+    predict_noise: PredictNoise, noisy: Tensor, start: int, passes: int, clip: Clip | None = None
+) -> Tensor:
+    """DDIM without noise (Song et al., 2021, equation 12) from any step to the clean image.
+
+    With `clip` the clean image of every pass is clipped by it, and the noise is what then remains.
+    """
     alphas = [*cumulative_alphas()[sampling_steps(start, passes)].tolist(), 1.0]
     for index, step in enumerate(sampling_steps(start, passes)):
         alpha, following = alphas[index], alphas[index + 1]
         noise = predict_noise(noisy, step)
         clean = (noisy - (1 - alpha) ** 0.5 * noise) / alpha**0.5
+        if clip is not None:
+            clean = clip(clean)
+            noise = (noisy - alpha**0.5 * clean) / (1 - alpha) ** 0.5
         noisy = following**0.5 * clean + (1 - following) ** 0.5 * noise
     return noisy
 

@@ -90,8 +90,9 @@ def _entries(result: Result, model: Model) -> list[EvalResultEntry]:
         for metric in ("psnr", "ssim", "smooth_l1"):
             if metric in row.metrics:
                 value = row.metrics[metric]
+                low, high = value.ends
                 notes = (
-                    f"95 % interval {value.low:.4g} to {value.high:.4g} over {value.n} sources, "
+                    f"95 % interval {low:.4g} to {high:.4g} over {value.n} sources, "
                     f"{len(result.seeds)} training seeds; {row.setting.label}"
                 )
                 task = f"{result.task}.{where}.{metric}"

@@ -5,6 +5,7 @@ The same image, seed and corruption give the same noisy image for every model an
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from torchvision.transforms.functional import gaussian_blur
 
 from data_prep.encoders.base import Encoder
 from denoise.config import CorruptionConfig, step_of
-from denoise.data import NoisyImages
+from denoise.data import NoisyImages, clip_pixels
 from denoise.diffusion import diffuse, matching_step, signal_and_noise
 from worldmodel.noise import Stream, noise_like, stream_generator
 
@@ -48,15 +49,16 @@ class Corruption:
         Diffusion acts on the embeddings; under an isometric encoder that is noise on pixels in
         [-1, 1]. The other kinds act on pixels.
         """
+        clip = partial(clip_pixels, encoder) if encoder.decodable else None
         if self.level is not None:
             clean = encoder.encode(frames)[:, None]  # [B, 1, P, D]
             noise = noise_like(clean, keys, Stream.CORRUPTION, seed)
             steps = torch.full((len(keys),), step, device=clean.device)
             return NoisyImages(
-                diffuse(clean, steps, noise), list(keys), step, signal_and_noise(step)[0]
+                diffuse(clean, steps, noise), list(keys), step, signal_and_noise(step)[0], clip
             )
         embeddings = encoder.encode(self._on_pixels(frames, keys, seed))[:, None]
-        return NoisyImages(embeddings, list(keys), step, signal=1.0)
+        return NoisyImages(embeddings, list(keys), step, 1.0, clip)
 
     def _on_pixels(self, frames: Tensor, keys: Sequence[str], seed: int) -> Tensor:
         """Frames `[B, 3, height, width]` after what the kind does."""

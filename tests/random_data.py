@@ -32,7 +32,7 @@ class RandomClips(EmbeddingClips):
         clips = torch.stack(embeddings)
         if clips.shape[1] != 2:
             return Clips(clips, list(keys))
-        return NoisyImages(clips, list(keys), step=99, signal=0.9)
+        return NoisyImages(clips, list(keys), step=99, signal=0.9, clip=torch.Tensor.clone)
 
 
 @dataclass(frozen=True)

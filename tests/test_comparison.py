@@ -41,9 +41,10 @@ def run(folder: Path, seeds: list[int], quality: dict[str, float], **changes: An
                 for seed in (seeds if trained else [0])
             ]
         )
-        values[f"next frame/{name}/psnr"] = psnr + videos + own
-        values[f"next frame/{name}/smooth_l1"] = 1 / (psnr + videos + own)
         setting = SettingRecord("1 step" if name == "ebt" else "–", 0, False, {})
+        where = f"next frame/{name}/{setting.label}"
+        values[f"{where}/psnr"] = psnr + videos + own
+        values[f"{where}/smooth_l1"] = 1 / (psnr + videos + own)
         row = Row(setting, CONDITION, True, True, {"psnr": metric, "smooth_l1": metric}, COST)
         training = Training(5, 1000, 1.0) if trained else None
         models.append(Model(name, "network", 10, training, [row], []))
@@ -88,10 +89,11 @@ def test_models_of_two_runs_are_compared_in_pairs(tmp_path: Path) -> None:
     rows = rows_of(compare_runs([one, other], one.parent / "drawn"))
     assert list(rows) == ["transformer_pp", "ebt", "copy_last"]  # best first
     values = [safetensors.numpy.load_file(f / "values.safetensors") for f in (one, other)]
-    a, b = values[1]["next frame/transformer_pp/psnr"], values[0]["next frame/ebt/psnr"]
+    a = values[1]["next frame/transformer_pp/–/psnr"]
+    b = values[0]["next frame/ebt/1 step/psnr"]
     expected = difference(a, b)
     cell = rows["transformer_pp"]["Δ"]
-    assert cell == f"{expected.mean:+.2f} [{expected.low:+.2f}, {expected.high:+.2f}]*"
+    assert cell == f"{expected.mean:+.2f} [{expected.low:+.2f}, {expected.high:+.2f}]"
     assert rows["ebt"]["Δ"] == "–"
     assert rows["copy_last"]["seeds"] == "–"
     assert rows["copy_last"]["Δ"].startswith("-")

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -196,16 +197,28 @@ def test_dit_reads_the_level_that_it_is_told_and_the_others_do_not() -> None:
         assert same != model.told_noise
 
 
-def test_the_published_protocol_starts_at_the_trained_level_whatever_the_noise() -> None:
+@pytest.mark.parametrize(("level", "passes"), [(0.05, 50), (0.1, 100), (0.2, 200)])
+def test_the_published_protocol_starts_at_the_images_own_step(level: float, passes: int) -> None:
     model = awake(dit())
-    noisy, _ = noisy_and_clean(0.2)
+    noisy, _ = noisy_and_clean(level)
+    called: list[int] = []
+
+    def predict_noise(image: torch.Tensor, step: torch.Tensor | int) -> torch.Tensor:
+        called.append(int(step))
+        return DiTDenoiser.predict_noise(model, image, step)
+
+    model.predict_noise = predict_noise  # type: ignore[method-assign, assignment]
     once = model.predict(noisy, PublishedSampling(1)).prediction
-    twice = model.predict(noisy, PublishedSampling(2)).prediction
-    with torch.no_grad():
-        expected = ddim(model.predict_noise, noisy.embeddings, 99, 100)
-        again = ddim(model.predict_noise, expected, 99, 100)
-    assert torch.allclose(once, expected, atol=1e-5)
-    assert torch.allclose(twice, again, atol=1e-5)
+    assert called == list(range(passes - 1, -1, -1))
+    recursed = model.predict(noisy, PublishedSampling(3)).prediction
+    assert len(called) == 4 * passes
+    again = model.predict(replace(noisy, embeddings=once), PublishedSampling(2)).prediction
+    assert torch.allclose(recursed, again, atol=1e-5)
+    pixels = ENCODER.decode(once[:, 0])
+    assert pixels.min() >= -1e-5
+    assert pixels.max() <= 1 + 1e-5
+    with pytest.raises(ValueError, match="clips pixels"):
+        model.predict(replace(noisy, clip=None), PublishedSampling(1))
 
 
 def test_an_unknown_sampler_is_refused() -> None:

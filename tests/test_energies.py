@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 
 from benchmarks.measure.energies import PAIR, energy_metrics, energy_scores
-from benchmarks.measure.scores import Scores, write_values
+from benchmarks.measure.scores import Scores, write_selected_values
 from benchmarks.tasks.next_frame.conditions import JUDGED
 from worldmodel.predictor import Setting, Trajectory
 
@@ -45,7 +45,7 @@ def test_energies_of_selected_settings_are_kept_for_the_figure(tmp_path: Path) -
     floor = Scores([Setting()], lambda _: condition)
     floor.values[0, condition] = {"psnr": values}
     scores = {"ebt": thinks, "copy_last": floor}
-    name = write_values(tmp_path, "energies", scores, [("next frame", condition)], PAIR)
+    name = write_selected_values(tmp_path, "energies", scores, [("next frame", condition)], PAIR)
     found = safetensors.numpy.load_file(tmp_path / name)
     assert sorted(found) == ["next frame/ebt/energy", "next frame/ebt/error"]
     assert (found["next frame/ebt/error"] == values + 1).all()

@@ -16,6 +16,7 @@ from benchmarks.tasks.scaling.analysis import (
     fit_curves,
 )
 from benchmarks.tasks.scaling.found import PURE, WITH_FLOOR, Fit, Found, Point
+from benchmarks.tasks.scaling.omissions import with_omissions
 from benchmarks.tasks.scaling.points import MeasuredPoint, normal_smooth_l1, unreachable_loss
 from benchmarks.tasks.scaling.verdicts import verdicts
 
@@ -194,24 +195,82 @@ def test_the_loss_below_which_no_projection_gets_is_that_of_the_noise_outside_it
     assert unreachable_loss("linear", 1.0, True, 96, 96) is None
 
 
-def test_the_verdict_says_whether_a_variant_explains_the_published_ratio() -> None:
-    def said(with_exponent: float, without_exponent: float) -> str:
-        curves = {
-            ("with", "ebt"): curve(PowerLaw(4.0, with_exponent), 1),
-            ("with", "transformer_pp"): curve(PowerLaw(2.0, 0.4), 2),
-            ("without", "ebt"): curve(PowerLaw(4.0, without_exponent), 3),
-            ("without", "transformer_pp"): curve(PowerLaw(2.0, 0.4), 4),
-        }
-        fitted = fit_curves(curves, "width", PURE, 60)
-        fits = [one.fit for one in fitted.values()]
-        ratios, contrasts = compare_exponents(fitted, curves), contrast(fitted)
-        found = Found("width", "a rule", 60, [], fits, ratios, contrasts, {"width-7": "no disk"})
-        result = Result("scaling", {}, {}, {}, seeds=[0, 1, 2])
-        return " ".join(verdicts(result, found))
+def swept(curves: dict[tuple[str, str], Curve]) -> Found:
+    """What a sweep along the width finds on these curves, without its bootstrap of other x."""
+    fitted = fit_curves(curves, "width", PURE, 60)
+    points = [
+        Point(
+            variant,
+            f"{x:.0f}",
+            model,
+            "",
+            {"width": float(x)},
+            Metric(float(losses.mean()), None, None, 1, False),
+            losses.mean(axis=1).tolist(),
+            "–",
+            0.01,
+            "muon",
+        )
+        for (variant, model), one in curves.items()
+        for x, losses in zip(X, one.losses, strict=True)
+    ]
+    fits, ratios = [one.fit for one in fitted.values()], compare_exponents(fitted, curves)
+    failed = {"width-7": "no disk"}
+    return with_omissions(
+        Found("width", "a rule", 60, points, fits, ratios, contrast(fitted), failed)
+    )
 
-    explained = said(0.4 * 1.34, 0.4)
-    assert "explained by what sets with apart? Yes" in explained
-    assert "surely raises it" in explained
-    assert "width-7 is missing: no disk" in explained
-    assert "explained by what sets with apart? No" in said(0.4, 0.4)
-    assert "In part" in said(0.4 * 2, 0.4)
+
+def said(found: Found) -> str:
+    return " ".join(verdicts(Result("scaling", {}, {}, {}, seeds=[0, 1, 2]), found))
+
+
+def test_a_ratio_that_lasts_is_said_with_what_leaving_one_out_does() -> None:
+    exponents = {"with": 0.6, "without": 0.4}
+    curves = {}
+    for number, (variant, exponent) in enumerate(exponents.items()):
+        curves[variant, "ebt"] = curve(PowerLaw(4.0, exponent), number + 100, noise=0.05)
+        curves[variant, "transformer_pp"] = curve(PowerLaw(2.0, 0.4), number + 200, noise=0.05)
+    found = swept(curves)
+    assert len(found.contrasts) == 1
+    for ratio in found.ratios:
+        assert ratio.ratio is not None
+        assert set(ratio.without) == {f"{x:.0f}" for x in X}
+        low, high = ratio.ratio.ends
+        assert all(low <= number <= high for number in ratio.without.values())
+        kept = X > 17  # without the first
+        alone = [
+            fit_power_law(
+                np.repeat(X[kept], 3),
+                curves[ratio.variant, model].losses.mean(axis=2)[kept].ravel(),
+                with_floor=False,
+            ).exponent
+            for model in (ratio.a, ratio.b)
+        ]
+        assert ratio.without["16"] == pytest.approx(alone[0] / alone[1])
+    text = said(found)
+    assert "With one value left out it is" in text
+    assert "which lies above 1" in text
+    assert "width-7 is missing: no disk" in text
+
+
+def test_a_fit_that_one_value_decides_does_not_speak() -> None:
+    bent = curve(PowerLaw(4.0, 0.4), 1, noise=0.05)
+    bent.losses[-1] *= 0.8  # the widest alone makes it steep
+    curves = {("", "ebt"): bent, ("", "transformer_pp"): curve(PowerLaw(2.0, 0.4), 2, noise=0.05)}
+    (ratio,) = swept(curves).ratios
+    assert ratio.ratio is None
+    assert ratio.refused is not None
+    assert "a single value decides it" in ratio.refused
+    assert "without 1024" in ratio.refused
+    text = said(swept(curves))
+    assert "no ratio of exponents" in text
+    assert "above 1" not in text
+
+
+def test_a_law_that_the_points_reject_is_refused_without_a_floor_too() -> None:
+    wavy = curve(PowerLaw(4.0, 0.4), 1, noise=0.002, videos=400)
+    wavy.losses[1::2] *= 1.3
+    fit = fit_curves({("", "ebt"): wavy}, "width", PURE, 60)["", "ebt"].fit
+    assert fit.refused is not None
+    assert "do not follow the curve" in fit.refused

@@ -1,3 +1,4 @@
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from benchmarks.reporting.results import (
     Row,
     SettingRecord,
     Training,
+    Verdict,
     read_result,
     skipped,
     write_result,
@@ -52,10 +54,10 @@ def test_embedding_errors_are_per_frame() -> None:
     ("content", "message"),
     [
         ("{", "not a result"),
-        ('{"schema_version": 2}', "reads 4: repeat the run, or use the commit that made it"),
+        ('{"schema_version": 2}', "reads 5: repeat the run, or use the commit that made it"),
         ('{"schema_version": 2, "environment": {"commit": "a1b2+changes"}}', "the commit a1b2$"),
-        ('{"schema_version": 4}', "not a result of this version"),
-        ('{"schema_version": 4, "task": "denoise", "models": [{"a": 1}]}', "not a result of this"),
+        ('{"schema_version": 5}', "not a result of this version"),
+        ('{"schema_version": 5, "task": "denoise", "models": [{"a": 1}]}', "not a result of this"),
     ],
 )
 def test_a_broken_result_is_named(tmp_path: Path, content: str, message: str) -> None:
@@ -64,12 +66,13 @@ def test_a_broken_result_is_named(tmp_path: Path, content: str, message: str) ->
         read_result(tmp_path)
 
 
-def test_the_cheapest_setting_near_the_best_is_chosen_whatever_the_order() -> None:
-    assert PIXELS.cheapest_near_best([20.0, 20.01], orders=[8, 1]) == 1
-    assert PIXELS.cheapest_near_best([20.01, 20.0], orders=[1, 8]) == 0
-    assert PIXELS.cheapest_near_best([20.0, 20.1, 20.09], orders=[1, 8, 2]) == 2
-    assert EMBEDDINGS.cheapest_near_best([0.1001, 0.1], orders=[1, 8]) == 0
-    assert EMBEDDINGS.cheapest_near_best([0.11, 0.1], orders=[1, 8]) == 1
+def test_the_cheapest_setting_near_the_best_is_chosen() -> None:
+    assert PIXELS.cheapest_near_best(np.array([20.0, 20.01])) == 0
+    assert PIXELS.cheapest_near_best(np.array([20.0, 20.09, 20.1])) == 1
+    assert EMBEDDINGS.cheapest_near_best(np.array([0.1001, 0.1])) == 0
+    assert EMBEDDINGS.cheapest_near_best(np.array([0.11, 0.1])) == 1
+    several = np.array([[20.0, 20.01], [20.0, 20.5]])
+    assert PIXELS.cheapest_near_best(several).tolist() == [0, 1]
 
 
 @dataclass(frozen=True)
@@ -93,11 +96,42 @@ def test_a_result_comes_back_as_it_was(tmp_path: Path) -> None:
     model = Model("ebt", "energy", 10, Training(5, 6, 7.0), [row], ["told the noise"])
     floor = Model("copy_last", "floor", 0, None, [], [])
     compared = Comparison(
-        "ebt", "b", setting, setting, {"split": "test"}, "psnr", 0.1, -0.1, 0.3, 5, 0.4, None
+        "ebt", "b", setting, setting, {"split": "test"}, "psnr", 0.1, -0.1, 0.3, 5
     )
-    result = Result("next_frame", {}, {"commit": None}, {}, [0], [model, floor], [compared])
+    verdict = Verdict("Better?", compared, 0.4, 0.1, "undecided")
+    models, compared_all = [model, floor], [compared]
+    result = Result("next_frame", {}, {"commit": None}, {}, [0], models, compared_all, [verdict])
     write_result(tmp_path, result)
     assert read_result(tmp_path) == result
+
+
+def test_a_result_of_version_4_is_read_without_its_corrected_p_values(tmp_path: Path) -> None:
+    setting = SettingRecord("–", 0.0, False, {})
+    compared = Comparison("a", "b", setting, setting, {}, "psnr", 0.1, -0.1, 0.3, 5)
+    result = Result("next_frame", {}, {}, {}, comparisons=[compared])
+    write_result(tmp_path, result)
+    content = json.loads((tmp_path / "results.json").read_text())
+    content["comparisons"][0] |= {"p": 0.01, "better": "a"}
+    del content["verdicts"]
+    (tmp_path / "results.json").write_text(json.dumps(content | {"schema_version": 4}))
+    assert read_result(tmp_path) == result
+
+
+def test_how_sure_a_selection_is_can_be_read() -> None:
+    settings = [Sampling(), Sampling(10, Sampler.DDIM), PublishedSampling(1)]
+    scores = Scores(settings, lambda place: Place("validation"))
+    rng = np.random.default_rng(0)
+    images = rng.normal(20, 3, (1, 64))
+    for index, gain in enumerate((0.0, 0.05, 9.0)):
+        values = images + gain + rng.normal(0, 0.3, (1, 64))
+        scores.values[index, Place("validation")] = {"psnr": values}
+    shares = scores.selected_shares(Place("test"))
+    assert set(shares) == {0, 1}  # never the fixed one
+    assert sum(shares.values()) == pytest.approx(1)
+    assert min(shares.values()) > 0.05
+    assert max(shares, key=lambda index: shares[index]) == scores.selected(Place("test"))
+    del scores.values[1, Place("validation")]
+    assert scores.selected_shares(Place("test")) == {}
 
 
 def test_what_was_left_out_is_named_once_and_not_without_end() -> None:

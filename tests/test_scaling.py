@@ -76,7 +76,7 @@ def test_a_sweep_names_all_points_and_refuses_what_two_cannot_support(finished: 
     ]
     for point in found.points:
         values = load_file(finished / point.folder / "values.safetensors")
-        own = values[f"next frame/{point.model}/smooth_l1"]
+        own = values[f"next frame/{point.model}/{point.setting}/smooth_l1"]
         assert own.shape == (2, 3)  # seeds, videos
         assert point.loss.mean == pytest.approx(own.mean())
         assert point.seed_losses == pytest.approx(own.mean(axis=1).tolist())

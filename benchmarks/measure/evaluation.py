@@ -17,6 +17,7 @@ from benchmarks.measure.scores import (
     means,
     recorded,
 )
+from benchmarks.measure.verdicts import mark_best
 from benchmarks.progress import tracked
 from benchmarks.reporting.quality import PIXELS, Quality
 from benchmarks.reporting.results import Metric, Model, Row
@@ -114,6 +115,8 @@ def judge_models(
                 model.parameters_in_blocks,
             )
         )
+    for condition in judge.conditions:
+        mark_best(found, scores, condition)
     return Judged(found, scores)
 
 
@@ -186,6 +189,7 @@ def _rows(
                 trained=setting == predictor.trained_setting(),
                 metrics=means(values) | judge.metrics(values, condition),
                 cost=costs[identity],
+                selected_share=scores.selected_shares(condition).get(index),
             )
         )
     return rows

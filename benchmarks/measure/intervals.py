@@ -1,13 +1,15 @@
 """95 % intervals over videos or images, and over training seeds where there are several.
 
 Values are `[seeds, sources]`: every seed is judged on the same sources, and both are a sample. The
-mean then varies by the seeds and by the sources, and its interval adds up both in quadrature, each
-as a t-interval of its own. With few seeds, percentiles of a bootstrap are far too narrow; this
-interval reaches its nominal coverage whether seeds or sources dominate (tests/test_intervals.py).
+mean then varies by the seeds, by the sources and by their interaction, which stands in the spread
+of both and is counted once. With few seeds, percentiles of a bootstrap are far too narrow; this
+interval covers 0.94 to 0.975 whether seeds, sources or their interaction dominate
+(tests/test_intervals.py).
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import stdtrit
@@ -17,30 +19,74 @@ LEVEL = 0.95
 LARGEST_CORRELATION = 1 - 1e-9  # Fisher's transform of 1 is infinite
 SMALLEST_P = 1e-12
 LEAST_SOURCES = 4  # of a statistic over pairs or ranks of sources
+FEW_SOURCES = 5  # below this an interval deserves a warning
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its 95 % interval over `n` sources; `p` is the two-sided p-value of zero.
-
-    A single source has no spread: its interval is the value itself, and p is 1.
-    """
+    """A mean with its interval over `n` sources; a single source has no spread and no ends."""
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n: int
-    p: float
 
 
-def mean(values: np.ndarray) -> Interval:
+def mean(values: np.ndarray, level: float = LEVEL) -> Interval:
     """Mean of `values [seeds, sources]`; a model without seeds gives `[1, sources]`."""
-    return _interval(float(values.mean()), values)
+    return _interval(float(values.mean()), values, level)
 
 
-def difference(a: np.ndarray, b: np.ndarray) -> Interval:
+def difference(a: np.ndarray, b: np.ndarray, level: float = LEVEL) -> Interval:
     """mean(a) - mean(b), paired by source and seed."""
-    return mean(a - b)
+    return mean(a - b, level)
+
+
+def half_width(values: np.ndarray, level: float = LEVEL) -> np.ndarray:
+    """Half of the interval of the mean over the last two axes of `values [..., seeds, sources]`.
+
+    The sum of the squared t-intervals of seeds and sources is too wide where both matter, and
+    Welch's is too narrow with few seeds: this is a mean of the two, less the interaction that both
+    hold, and never below a share of the interaction alone. The weights are those whose coverage in
+    simulations stays nearest to the level.
+    """
+
+    def quantile(df: np.ndarray | int) -> np.ndarray:
+        return np.asarray(stdtrit(df, (1 + level) / 2))
+
+    seeds, sources = values.shape[-2:]
+    by_seed, by_source = values.mean(axis=-1), values.mean(axis=-2)
+    if seeds == 1:
+        return quantile(sources - 1) * np.sqrt(by_source.var(axis=-1, ddof=1) / sources)
+    # Squared standard errors of the mean.
+    a, b = by_seed.var(axis=-1, ddof=1) / seeds, by_source.var(axis=-1, ddof=1) / sources
+    centre = values.mean(axis=(-2, -1))[..., None, None]
+    rest = values - by_seed[..., None] - by_source[..., None, :] + centre
+    df = (seeds - 1) * (sources - 1)
+    shared = quantile(df) ** 2 * (rest**2).sum(axis=(-2, -1)) / df / (seeds * sources)
+    total = np.maximum(a + b, np.finfo(float).tiny)
+    added = quantile(seeds - 1) ** 2 * a + quantile(sources - 1) ** 2 * b
+    welch_df = total**2 / np.maximum(a**2 / (seeds - 1) + b**2 / (sources - 1), 1e-300)
+    welch = quantile(np.maximum(welch_df, 1)) ** 2 * total
+    both = quantile(seeds - 1) * quantile(sources - 1) * a * b / total
+    square = 0.65 * added + 0.35 * welch - 0.8 * shared - 0.3 * both
+    return np.sqrt(np.maximum(square, 0.3 * shared))
+
+
+def p_value(values: np.ndarray) -> float:
+    """The two-sided p-value of a mean of zero of `values [seeds, sources]`; 1 for one source.
+
+    It is the p at which the interval of level 1 - p just reaches zero, by bisection of log p.
+    """
+    distance = abs(float(values.mean()))
+    if values.shape[1] == 1 or distance == 0:
+        return 1.0
+    low, high = np.log(SMALLEST_P), 0.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        wider = half_width(values, 1 - float(np.exp(middle))) > distance
+        low, high = (middle, high) if wider else (low, middle)
+    return float(np.exp(high))
 
 
 def skill(error: np.ndarray, reference: np.ndarray) -> Interval | None:
@@ -78,9 +124,7 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> Interval | None:
         correlation = (x * y).sum(axis=1) / np.where(spread > 0, spread, 1)
         return np.arctanh(np.clip(correlation, -LARGEST_CORRELATION, LARGEST_CORRELATION))
 
-    found = _jackknife(transformed, a.shape[1])
-    mean, low, high = (float(np.tanh(value)) for value in (found.mean, found.low, found.high))
-    return Interval(mean, low, high, found.n, found.p)
+    return _mapped(_jackknife(transformed, a.shape[1]), np.tanh)
 
 
 def auroc(low: np.ndarray, high: np.ndarray) -> Interval | None:
@@ -96,8 +140,7 @@ def auroc(low: np.ndarray, high: np.ndarray) -> Interval | None:
         difference = high[:, None, kept] - low[:, kept, None]  # [seeds, sources, sources]
         return ((difference > 0) + (difference == 0) / 2).mean(axis=(1, 2))
 
-    found = _jackknife(area, low.shape[1])
-    return Interval(found.mean, max(found.low, 0.0), min(found.high, 1.0), found.n, found.p)
+    return _mapped(_jackknife(area, low.shape[1]), lambda value: np.clip(value, 0, 1))
 
 
 def pooled_psnr(mse: np.ndarray) -> Interval:
@@ -141,8 +184,7 @@ def sparsification_error(doubt: np.ndarray, error: np.ndarray) -> Interval | Non
             [(risk_coverage(d, e) - risk_coverage(e, e)).mean() / e.mean() for d, e in pairs]
         )
 
-    found = _jackknife(area, error.shape[1])
-    return Interval(found.mean, max(found.low, 0.0), found.high, found.n, found.p)
+    return _mapped(_jackknife(area, error.shape[1]), lambda value: np.clip(value, 0, None))
 
 
 def _jackknife(statistic: Callable[[np.ndarray], np.ndarray], sources: int) -> Interval:
@@ -153,33 +195,16 @@ def _jackknife(statistic: Callable[[np.ndarray], np.ndarray], sources: int) -> I
     return _interval(float(whole.mean()), sources * whole[:, None] - (sources - 1) * without)
 
 
-def _interval(point: float, values: np.ndarray) -> Interval:
+def _mapped(found: Interval, monotone: Callable[[Any], Any]) -> Interval:
+    """An interval whose ends went through a monotone map."""
+    ends = [None if end is None else float(monotone(end)) for end in (found.low, found.high)]
+    return Interval(float(monotone(found.mean)), ends[0], ends[1], found.n)
+
+
+def _interval(point: float, values: np.ndarray, level: float = LEVEL) -> Interval:
     """The interval around `point`, whose values vary as `values [seeds, sources]` do."""
     sources = values.shape[1]
-    # Squared standard errors of the mean with their degrees of freedom.
-    parts = [
-        (float(of.var(ddof=1)) / len(of), len(of) - 1)
-        for of in (values.mean(axis=1), values.mean(axis=0))
-        if len(of) > 1
-    ]
     if sources == 1:
-        return Interval(point, point, point, sources, 1.0)
-    half = _half_width(parts, LEVEL)
-    return Interval(point, point - half, point + half, sources, _p_value(abs(point), parts))
-
-
-def _half_width(parts: list[tuple[float, int]], level: float) -> float:
-    quantile = (1 + level) / 2
-    return float(np.sqrt(sum(stdtrit(df, quantile) ** 2 * square for square, df in parts)))
-
-
-def _p_value(distance: float, parts: list[tuple[float, int]]) -> float:
-    """The p at which the interval of level 1 - p just reaches zero, by bisection of log p."""
-    if not sum(square for square, _ in parts) > 0:
-        return 1.0 if distance == 0 else SMALLEST_P
-    low, high = np.log(SMALLEST_P), 0.0
-    for _ in range(50):
-        middle = (low + high) / 2
-        wider = _half_width(parts, 1 - float(np.exp(middle))) > distance
-        low, high = (middle, high) if wider else (low, middle)
-    return float(np.exp(high))
+        return Interval(point, None, None, sources)
+    half = float(half_width(values, level))
+    return Interval(point, point - half, point + half, sources)

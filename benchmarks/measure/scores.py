@@ -1,7 +1,7 @@
 """From values per video or image to what a result says: means, intervals, the chosen setting."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -9,16 +9,17 @@ import numpy as np
 import safetensors.numpy
 from torch import Tensor
 
-from benchmarks.measure.intervals import LEVEL, Interval, difference, holm, mean
+from benchmarks.measure.intervals import Interval, mean
 from benchmarks.measure.metrics import higher_is_better
 from benchmarks.reporting.quality import PIXELS, Quality
-from benchmarks.reporting.results import Comparison, Metric, SettingRecord
+from benchmarks.reporting.results import Metric, SettingRecord
 from data_prep.shards.storage import atomic_file
 from worldmodel.predictor import Setting
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
+RESAMPLES = 1000  # of the validation sources, to say how sure a selection is
 Values = dict[str, np.ndarray]  # metric name to [seeds, sources]
 # Where models are judged, such as a split and a protocol, or an image set and a corruption.
 Condition = TypeVar("Condition", bound="DataclassInstance")
@@ -41,21 +42,43 @@ class Scores(Generic[Condition]):
 
         Fixed settings are never selected.
         """
+        tried, values = self._tried(condition)
+        if not tried:
+            return 0
+        return tried[int(self.quality.cheapest_near_best(values.mean(axis=(1, 2))))]
+
+    def selected_shares(self, condition: Condition) -> dict[int, float]:
+        """How often each setting would be selected, by its index, over resamples of the sources.
+
+        Empty where there is nothing to choose from.
+        """
+        tried, values = self._tried(condition)
+        if len(tried) < 2:
+            return {}
+        by_source = values.mean(axis=1)  # [settings, sources]
+        sources = by_source.shape[1]
+        drawn = np.random.default_rng(0).integers(0, sources, (RESAMPLES, sources))
+        chosen = self.quality.cheapest_near_best(by_source[:, drawn].mean(-1).T)
+        counts = np.bincount(chosen, minlength=len(tried)) / RESAMPLES
+        return {index: float(share) for index, share in zip(tried, counts, strict=True)}
+
+    def _tried(self, condition: Condition) -> tuple[list[int], np.ndarray]:
+        """The settings that can be selected, cheapest first, and their quality where they are.
+
+        The values are `[settings, seeds, sources]`.
+        """
         where = self.selecting(condition)
         tried = [
             index
             for index, setting in enumerate(self.settings)
             if (index, where) in self.values and not setting.fixed
         ]
-        if not tried:
-            return 0
-        name = self.quality.metric
-        found = [float(self.values[index, where][name].mean()) for index in tried]
-        orders = [self.settings[index].order for index in tried]
-        return tried[self.quality.cheapest_near_best(found, orders)]
+        tried.sort(key=lambda index: self.settings[index].order)
+        values = [self.values[index, where][self.quality.metric] for index in tried]
+        return tried, np.stack(values) if values else np.empty((0, 0, 0))
 
 
-def write_values(
+def write_selected_values(
     out: Path,
     name: str,
     scores: Mapping[str, Scores[Condition]],
@@ -71,8 +94,43 @@ def write_values(
         for model, of_model in scores.items():
             values = of_model.values.get((of_model.selected(condition), condition), {})
             found |= {f"{place}/{model}/{m}": values[m] for m in metrics if m in values}
+    return _write(out, name, found)
+
+
+def write_values(
+    out: Path,
+    scores: Mapping[str, Scores[Condition]],
+    places: Iterable[tuple[str, Condition]],
+) -> str:
+    """Write every metric per source `[seeds, sources]` at every setting; gives the file's name.
+
+    In the file they are named `{place}/{model}/{setting}/{metric}`. Energies along the steps are
+    left out.
+    """
+    named = {condition: place for place, condition in places}
+    return _write(
+        out,
+        "values",
+        {
+            value_name(named[where], model, of_model.settings[index].label, metric_name): values
+            for model, of_model in scores.items()
+            for (index, where), found in of_model.values.items()
+            if where in named
+            for metric_name, values in found.items()
+            if not metric_name.startswith("energy_")
+        },
+    )
+
+
+def value_name(place: str, model: str, setting: str, metric_name: str) -> str:
+    """The name of values in the file that `write_values` writes."""
+    return f"{place}/{model}/{setting}/{metric_name}"
+
+
+def _write(out: Path, name: str, found: Values) -> str:
+    small = {key: values.astype(np.float32) for key, values in found.items()}
     with atomic_file(out / f"{name}.safetensors") as file:
-        file.write(safetensors.numpy.save(found))
+        file.write(safetensors.numpy.save(small))
     return f"{name}.safetensors"
 
 
@@ -105,64 +163,3 @@ def metric(interval: Interval, higher_is_better: bool | None) -> Metric:
 def recorded(setting: Setting) -> SettingRecord:
     """A setting as it stands in a result."""
     return SettingRecord(setting.label, setting.order, setting.fixed, asdict(setting))
-
-
-def compare(
-    scores: dict[str, Scores[Condition]],
-    pairs: Iterable[tuple[tuple[str, int], tuple[str, int]]],
-    condition: Condition,
-) -> list[Comparison]:
-    """Paired differences in quality of (model, index of a setting) pairs under a condition.
-
-    They are one family: Holm's correction of their p-values decides which model is better.
-    """
-    return corrected([_comparison(scores, a, b, condition) for a, b in pairs])
-
-
-def thinking_pair(
-    scores: dict[str, Scores[Condition]], name: str, condition: Condition
-) -> list[tuple[tuple[str, int], tuple[str, int]]]:
-    """The selected setting of a model beside its first, if both were judged and differ."""
-    scored = scores[name]
-    selected = scored.selected(condition)
-    judged = [index for index, where in scored.values if where == condition]
-    first = min(judged, default=selected)
-    return [((name, selected), (name, first))] if selected in judged and selected != first else []
-
-
-def corrected(comparisons: list[Comparison]) -> list[Comparison]:
-    """All comparisons under one condition as a family: p-values after Holm, and who is better."""
-    found = []
-    p_values = holm([comparison.p for comparison in comparisons])
-    for comparison, p in zip(comparisons, p_values, strict=True):
-        higher = bool(higher_is_better(comparison.metric))
-        winner = comparison.a if (comparison.difference > 0) == higher else comparison.b
-        found.append(replace(comparison, p=p, better=winner if p < 1 - LEVEL else None))
-    return found
-
-
-def _comparison(
-    scores: dict[str, Scores[Condition]],
-    a: tuple[str, int],
-    b: tuple[str, int],
-    condition: Condition,
-) -> Comparison:
-    quality = scores[a[0]].quality.metric
-    a_values, b_values = (scores[name].values[index, condition][quality] for name, index in (a, b))
-    both = min(a_values.shape[1], b_values.shape[1])  # a smaller set is the first of the larger
-    a_values, b_values = a_values[:, :both], b_values[:, :both]
-    interval = difference(a_values, b_values)
-    return Comparison(
-        a=a[0],
-        b=b[0],
-        a_setting=recorded(scores[a[0]].settings[a[1]]),
-        b_setting=recorded(scores[b[0]].settings[b[1]]),
-        condition=asdict(condition),
-        metric=quality,
-        difference=interval.mean,
-        low=interval.low,
-        high=interval.high,
-        n=interval.n,
-        p=interval.p,
-        better=None,
-    )

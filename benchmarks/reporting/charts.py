@@ -37,8 +37,8 @@ def compute_chart(result: Result, condition: Condition) -> Chart | None:
                     "model": model.name,
                     "setting": row.setting.label + (", selected" if row.selected else ""),
                     "quality": found.mean,
-                    "low": found.low,
-                    "high": found.high,
+                    "low": found.ends[0],
+                    "high": found.ends[1],
                     **costs,
                 }
             )

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.numpy
 
 from benchmarks.checkpoints import TRAINED_BEFORE
-from benchmarks.measure.intervals import Interval, difference, holm, mean
+from benchmarks.measure.intervals import Interval, difference, mean
 from benchmarks.measure.scores import metric
+from benchmarks.measure.verdicts import not_told_apart
 from benchmarks.reporting.marks import MARKED, mark_best
 from benchmarks.reporting.page import Report, Section, bullets
 from benchmarks.reporting.quality import quality_of
@@ -22,6 +22,7 @@ from benchmarks.reporting.tables import (
     selected_row,
     summary_cells,
 )
+from benchmarks.reporting.values import read_values, selected_values
 from benchmarks.tasks.registry import load_task
 from benchmarks.training.fit import OTHER_OPTIONS
 from data_prep.errors import InputError
@@ -30,7 +31,6 @@ from data_prep.shards.plan import digest
 TITLES = {"psnr": "PSNR dB", "ssim": "SSIM", "smooth_l1": "Smooth-L1"}
 DIGITS = {"psnr": 2, "ssim": 3, "smooth_l1": 4}
 IN_EMBEDDINGS = ("smooth_l1", "mse")
-SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
@@ -61,16 +61,21 @@ class Entry:
 
     def values(self, place: str, metric: str) -> np.ndarray | None:
         """Values `[seeds, sources]` at a place; None where the model was not judged there."""
-        key = f"{place}/{self.model.name}/{metric}"
-        if any(key not in run.values for run in self.runs):
+        parts = [
+            selected_values(run.result, run.values, place, self.model.name, metric)
+            for run in self.runs
+        ]
+        known = [part for part in parts if part is not None]
+        if len(known) < len(parts):
             return None
         if self.model.training is None:
-            return self.runs[0].values[key]
-        parts = [
-            run.values[key][[run.result.seeds.index(seed) for seed in seeds]]
-            for run, seeds in zip(self.runs, self.of_runs, strict=True)
-        ]
-        return np.concatenate(parts)
+            return known[0]
+        return np.concatenate(
+            [
+                part[[run.result.seeds.index(seed) for seed in seeds]]
+                for part, run, seeds in zip(known, self.runs, self.of_runs, strict=True)
+            ]
+        )
 
     def identity(self, place: str) -> str | None:
         """What was judged at a place."""
@@ -93,7 +98,7 @@ def compare_runs(folders: Sequence[Path], out: Path) -> Report:
     own = load_task(next(iter(tasks))).compare(given, out)
     if own is not None:
         return own
-    runs = [_with_values(*run) for run in given]
+    runs = [Run(name, result, read_values(folder, result)) for name, folder, result in given]
     entries, warnings = _entries(runs)
     warnings += _differences(runs)
     places = list(dict.fromkeys(p for run in runs for p in run.result.data["places"]))
@@ -111,19 +116,9 @@ def compare_runs(folders: Sequence[Path], out: Path) -> Report:
 
 _READING = (
     "Models stand at the setting that validation selects in their own run. Δ is the paired "
-    "difference in {} to {}, over the same videos or images and the same training seeds, with its "
-    "95 % interval; * marks those whose p-value stays below 0.05 after Holm's correction for the "
-    "table."
+    "difference in {} to {}, over the same videos or images and the same training seeds, with the "
+    "95 % interval of itself alone."
 )
-
-
-def _with_values(name: str, folder: Path, result: Result) -> Run:
-    if "places" not in result.data or "values" not in result.files:
-        raise InputError(
-            f"{folder}: holds no values of single videos or images: a run of the task "
-            f"{result.task}, or of an earlier version; repeat it"
-        )
-    return Run(name, result, safetensors.numpy.load_file(folder / result.files["values"]))
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -224,15 +219,12 @@ def _table(place: str, entries: Sequence[Entry], warnings: list[str]) -> Table:
         pair = _paired(entry, first, place, quality.metric, warnings)
         if pair is not None:
             paired[entry.name] = pair
-    corrected = (
-        dict(zip(paired, holm([i.p for i in paired.values()]), strict=True)) if paired else {}
-    )
     metrics = [metric for metric in TITLES if first.values(place, metric) is not None]
     header = ["model", "seeds", *(TITLES[m] for m in metrics), "Δ", "setting", *SUMMARY_HEADER]
     order = sorted(judged, key=lambda e: _rank(e, place, quality))
     columns = []
     for name in metrics:
-        of_column = [_shown(entry, first, place, name) for entry in order]
+        of_column = _best_marked(order, [_shown(e, first, place, name) for e in order], place, name)
         columns.append(mark_best([interval(m, DIGITS[name]) for m in of_column], of_column))
     rows = []
     for entry, *shown in zip(order, *columns, strict=True):
@@ -240,8 +232,7 @@ def _table(place: str, entries: Sequence[Entry], warnings: list[str]) -> Table:
         cells = [entry.name, ", ".join(map(str, entry.seeds)) if trained else "–"]
         cells += shown
         delta = paired.get(entry.name)
-        sure = "*" if delta and corrected[entry.name] < SIGNIFICANT else ""
-        cells.append(_signed(delta, quality.digits) + sure if delta else "–")
+        cells.append(_signed(delta, quality.digits) if delta else "–")
         condition = entry.runs[0].result.data["places"][place]["condition"]
         row = selected_row(entry.model, condition)
         assert row is not None
@@ -267,7 +258,8 @@ def _paired(
     a, b = a[:, :both], b[:, :both]
     shared = [seed for seed in entry.seeds if seed in first.seeds]
     if not entry.model.training or not first.model.training:
-        return difference(*(_grown(x, max(len(a), len(b))) for x in (a, b)))
+        seeds = max(len(a), len(b))
+        return difference(_grown(a, seeds), _grown(b, seeds))
     if not shared:
         warnings.append(
             f"{entry.name} and {first.name} share no training seed: their difference is that of "
@@ -294,6 +286,28 @@ def _encoder(entry: Entry) -> Any:
     return entry.runs[0].result.data["encoder"]
 
 
+def _best_marked(
+    entries: Sequence[Entry], metrics: Sequence[Metric | None], place: str, name: str
+) -> list[Metric | None]:
+    """The metrics of a column; the best marked with all that pairs do not tell apart from it.
+
+    Only entries that were judged on the same data as the first one take part.
+    """
+    same = [entry.identity(place) == entries[0].identity(place) for entry in entries]
+    values = {
+        entry.name: entry.values(place, name)
+        for entry, alike, found in zip(entries, same, metrics, strict=True)
+        if alike and found is not None
+    }
+    known = {key: of.mean(axis=0, keepdims=True) for key, of in values.items() if of is not None}
+    higher = name not in IN_EMBEDDINGS
+    best = not_told_apart(known, higher) if len(known) > 1 else []
+    return [
+        found and replace(found, best=entry.name in best)
+        for entry, found in zip(entries, metrics, strict=True)
+    ]
+
+
 def _shown(entry: Entry, first: Entry, place: str, name: str) -> Metric | None:
     """A metric of an entry; errors in embeddings only of the first one's encoder."""
     other = name in IN_EMBEDDINGS and _encoder(entry) != _encoder(first)
@@ -302,9 +316,9 @@ def _shown(entry: Entry, first: Entry, place: str, name: str) -> Metric | None:
 
 
 def _signed(found: Interval, digits: int) -> str:
-    numbers = (found.mean, found.low, found.high)
-    middle, low, high = (f"{value:+.{digits}f}" for value in numbers)
-    return f"{middle} [{low}, {high}]"
+    if found.low is None or found.high is None:
+        return f"{found.mean:+.{digits}f}"
+    return f"{found.mean:+.{digits}f} [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
 
 
 def _runs(runs: Sequence[Run]) -> Table:

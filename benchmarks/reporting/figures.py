@@ -83,7 +83,8 @@ def thinking_figure(
         points = before + [(row.setting.options["steps"], row.metrics[metric]) for row in rows]
         steps, quality = zip(*points, strict=True)
         left.plot(steps, [q.mean for q in quality], "-o", label=model.name)
-        left.fill_between(steps, [q.low for q in quality], [q.high for q in quality], alpha=0.15)
+        low, high = zip(*(q.ends for q in quality), strict=True)
+        left.fill_between(steps, low, high, alpha=0.15)
         energies = [rows[-1].metrics[name].mean for name in energy_names(rows[-1])]
         right.plot([e - energies[0] for e in energies], "-o", label=model.name)
     left.set(xlabel="thinking steps", ylabel=label)

@@ -1,4 +1,4 @@
-"""Marks of the best values of a column, which respect that intervals overlap."""
+"""Marks of the best values of a column."""
 
 from collections.abc import Sequence
 
@@ -6,22 +6,17 @@ from benchmarks.reporting.results import Metric
 
 MARK = "**"  # bold in Markdown
 MARKED = (
-    "Bold stands for the best value of a column and all whose intervals overlap with its own; "
-    "paired differences tell more apart."
+    "Bold stands for the best value of a column and all that a paired 95 % interval does not tell "
+    "apart from it."
 )
 
 
 def mark_best(cells: Sequence[str], metrics: Sequence[Metric | None]) -> list[str]:
-    """The cells of a column, the best marked with all whose intervals overlap with its own.
+    """The cells of a column, those marked whose metric is the best or not told apart from it.
 
-    Nothing is marked where that would be every cell, or where no direction is better.
+    Nothing is marked where that would be every cell.
     """
-    known = [metric for metric in metrics if metric is not None]
-    if not known or any(metric.higher_is_better is None for metric in known):
-        return list(cells)
-    sign = 1 if known[0].higher_is_better else -1
-    best = max(known, key=lambda metric: sign * metric.mean)
-    good = [m is not None and m.low <= best.high and best.low <= m.high for m in metrics]
+    good = [found is not None and found.best for found in metrics]
     if all(good):
         return list(cells)
     return [

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from benchmarks.reporting.results import Result, Row
 
 EMBEDDINGS_ONLY = "embeddings"  # what a result says of its truth
@@ -19,7 +21,8 @@ class Quality:
         digits: number of digits of a value.
         higher: whether higher is better.
         tolerance: how much worse a cheaper setting may be and still be selected.
-        relative: whether the tolerance is a share of the best value.
+        margin: difference below which two models are the same.
+        relative: whether tolerance and margin are shares of the better value.
     """
 
     metric: str
@@ -28,6 +31,7 @@ class Quality:
     digits: int
     higher: bool
     tolerance: float
+    margin: float
     relative: bool = False
 
     def of(self, row: Row) -> float:
@@ -46,17 +50,29 @@ class Quality:
         """A value with its unit."""
         return f"{value:.{self.digits}f}{self.unit}"
 
-    def cheapest_near_best(self, values: Sequence[float], orders: Sequence[float]) -> int:
-        """Index of the lowest order whose value is within the tolerance of the best."""
-        best = self.best(values)
+    def cheapest_near_best(self, values: np.ndarray) -> np.ndarray:
+        """Index of the first of the settings, cheapest first, that is within tolerance of the best.
+
+        Args:
+            values: value of each setting `[..., settings]`.
+        """
+        best = values.max(-1) if self.higher else values.min(-1)
         allowed = self.tolerance * (abs(best) if self.relative else 1.0)
-        good = [i for i, value in enumerate(values) if abs(value - best) <= allowed]
-        return min(good, key=lambda index: orders[index])
+        good = abs(values - best[..., None]) <= np.asarray(allowed)[..., None]
+        return np.asarray(good.argmax(-1))
+
+    def margin_at(self, better: float) -> float:
+        """The margin in the unit of the metric, where the better of two models has this value."""
+        return self.margin * (abs(better) if self.relative else 1.0)
+
+    def within_margin(self) -> str:
+        """The margin in words, such as `within 0.1 dB`."""
+        return f"within {self.margin:.1%}" if self.relative else f"within {self.margin}{self.unit}"
 
 
-PIXELS = Quality("psnr", "PSNR dB", " dB", 2, True, 0.02)
-# 0.02 dB are 0.5 % of a squared error.
-EMBEDDINGS = Quality("smooth_l1", "Smooth-L1", "", 4, False, 0.005, relative=True)
+PIXELS = Quality("psnr", "PSNR dB", " dB", 2, True, tolerance=0.02, margin=0.1)
+# 0.02 dB are 0.5 % of a squared error, 0.1 dB are 2.3 %.
+EMBEDDINGS = Quality("smooth_l1", "Smooth-L1", "", 4, False, 0.005, 0.023, relative=True)
 
 
 def quality_of(result: Result) -> Quality:

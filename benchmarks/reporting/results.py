@@ -17,7 +17,7 @@ from benchmarks.measure.costs import Cost
 from data_prep.errors import InputError
 from data_prep.shards.storage import write_json
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 RESULTS = "results.json"
 MOST_NAMED = 5  # of the files that were left out
 PACKAGES = (
@@ -34,13 +34,26 @@ PACKAGES = (
 
 @dataclass(frozen=True)
 class Metric:
-    """A mean over `n` videos or images with its 95 % interval."""
+    """A mean over `n` videos or images with its 95 % interval; a single one has no interval.
+
+    `best` marks the best model under a condition, and each that a paired 95 % interval does not
+    tell apart from it, all at their selected settings.
+    """
 
     mean: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n: int
     higher_is_better: bool | None
+    best: bool = False
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The ends of the interval to draw: the mean itself where there is none."""
+        return (
+            self.mean if self.low is None else self.low,
+            self.mean if self.high is None else self.high,
+        )
 
 
 @dataclass(frozen=True)
@@ -62,7 +75,8 @@ class Row:
 
     `condition` names what it was judged on, such as `split` and `protocol`, or `images` and
     `corruption`. `selected` settings are those chosen on validation, `trained` those that training
-    optimises.
+    optimises. `selected_share` is the share of resamples of the validation videos or images in
+    which the setting would have been selected; None where there was no choice.
     """
 
     setting: SettingRecord
@@ -71,6 +85,7 @@ class Row:
     trained: bool
     metrics: dict[str, Metric]
     cost: Cost
+    selected_share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -110,8 +125,7 @@ class Model:
 class Comparison:
     """Paired difference a - b of a metric under a condition, each model in its setting.
 
-    `p` is two-sided and corrected for all comparisons under the same condition (Holm); `better`
-    names the model whose lead survives that at the level 0.05.
+    The 95 % interval is that of this difference alone.
     """
 
     a: str
@@ -121,11 +135,25 @@ class Comparison:
     condition: dict[str, str]
     metric: str
     difference: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     n: int
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer to the question of a declared contrast under a condition.
+
+    The interval of `compared` is simultaneous: with 95 % all those of the declared contrasts under
+    the condition hold at once. `p` is two-sided and corrected for them (Holm). `margin` is the
+    difference below which both are `the same`, in the unit of the metric.
+    """
+
+    question: str
+    compared: Comparison
     p: float
-    better: str | None
+    margin: float
+    answer: str
 
 
 @dataclass(frozen=True)
@@ -172,8 +200,8 @@ class Profile:
 class Result:
     """Everything that a run found, and the files of the run that its report uses.
 
-    A comparison has models and comparisons, a throughput run measurements and profiles. `details`
-    are what else a task found, in a form of its own.
+    A comparison has models, comparisons and verdicts, a throughput run measurements and profiles.
+    `details` are what else a task found, in a form of its own.
     """
 
     task: str
@@ -183,6 +211,7 @@ class Result:
     seeds: list[int] = field(default_factory=list)
     models: list[Model] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
     measurements: list[Measurement] = field(default_factory=list)
     profiles: list[Profile] = field(default_factory=list)
     files: dict[str, Any] = field(default_factory=dict)
@@ -218,7 +247,9 @@ def parse_result(path: Path) -> Result:
         version = content["schema_version"]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a result ({error!r})") from None
-    if version != SCHEMA_VERSION:
+    if version == SCHEMA_VERSION - 1:
+        content = _of_version_4(content)
+    elif version != SCHEMA_VERSION:
         commit = str((content.get("environment") or {}).get("commit") or "that made it")
         raise InputError(
             f"{path}: schema_version {version}, this program reads {SCHEMA_VERSION}: repeat the "
@@ -267,6 +298,19 @@ def typed(kind: Any, content: Any) -> Any:
     if get_origin(kind) is UnionType and content is not None:
         return typed(get_args(kind)[0], content)
     return content
+
+
+def _of_version_4(content: dict[str, Any]) -> dict[str, Any]:
+    """A result whose comparisons had p-values of one family for all of a condition: no verdicts."""
+    comparisons = content.get("comparisons") or []
+    kept = [{n: v for n, v in c.items() if n not in ("p", "better")} for c in comparisons]
+    details = dict(content.get("details") or {})
+    if "differences" in details:
+        details["differences"] = [
+            {n: v for n, v in d.items() if n not in ("p", "better")} for d in details["differences"]
+        ]
+    changes = {"comparisons": kept, "details": details, "schema_version": SCHEMA_VERSION}
+    return content | changes
 
 
 def _commit() -> str | None:

@@ -29,11 +29,6 @@ BRIEF_COST_HEADER = ["passes", "equivalents", "latency ms"]
 HONESTY = ("calibration", "error_rank", "error_rank_patches", "sparsification_error")
 HONESTY_HEADER = ["energy / error", "rank, across samples", "rank, across patches", "AUSE"]
 
-CORRECTED = (
-    "A difference counts where its p-value stays below 0.05 after Holm's correction for all "
-    "comparisons under the same condition."
-)
-
 ENERGY_AND_ERROR = (
     "The energy of a candidate stands for half its squared error in scaled embeddings. Mean energy "
     "over mean error is 1 where it is honest; Spearman's rank correlation says whether it finds "
@@ -134,7 +129,7 @@ def settings_table(
             rows.append(
                 [
                     model.name,
-                    row.setting.label + (" (selected)" if row.selected else ""),
+                    row.setting.label + _selection(row),
                     *(interval(row.metrics.get(metric), digits) for _, metric, digits in columns),
                     *(
                         interval(other.metrics[quality.metric] if other else None, quality.digits)
@@ -145,6 +140,14 @@ def settings_table(
                 ]
             )
     return header, rows
+
+
+def _selection(row: Row) -> str:
+    """Whether a setting is selected, and in how many resamples of validation it would be."""
+    share = "" if row.selected_share is None else f"{row.selected_share:.0%}"
+    if row.selected:
+        return f" (selected{f', in {share}' if share else ''})"
+    return f" ({share})" if row.selected_share else ""
 
 
 def energy_table(result: Result, conditions: Sequence[tuple[str, Condition]]) -> Table:
@@ -208,17 +211,16 @@ def difference(result: Result, a: str, b: str, condition: Condition, brief: bool
     found = find_comparison(result, a, b, condition)
     if found is None:
         return "–"
-    if brief:
-        sure = "*" if found.better else ""
-        return f"{found.difference:+.{_digits(found)}f}{sure}"
-    return difference_text(found)
+    return f"{found.difference:+.{_digits(found)}f}" if brief else difference_text(found)
 
 
 def difference_text(found: Comparison) -> str:
-    """A difference with its interval."""
-    numbers = (found.difference, found.low, found.high)
-    middle, low, high = (f"{value:+.{_digits(found)}f}" for value in numbers)
-    return f"{middle} [{low}, {high}]"
+    """A difference with its interval, where it has one."""
+    digits = _digits(found)
+    middle = f"{found.difference:+.{digits}f}"
+    if found.low is None or found.high is None:
+        return middle
+    return f"{middle} [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
 
 
 def _digits(found: Comparison) -> int:
@@ -293,9 +295,11 @@ def markdown(table: Table) -> list[str]:
 
 
 def interval(metric: Metric | None, digits: int) -> str:
-    """A mean with its interval, or a dash where it is not known."""
+    """A mean with its interval where it has one, or a dash where it is not known."""
     if metric is None:
         return "–"
+    if metric.low is None or metric.high is None:
+        return f"{metric.mean:.{digits}f}"
     return f"{metric.mean:.{digits}f} [{metric.low:.{digits}f}, {metric.high:.{digits}f}]"
 
 

@@ -59,7 +59,7 @@ class ImaginedClips(EmbeddingClips):
         keys, clips = zip(*samples, strict=True)
         batch = torch.stack(clips)
         if batch.shape[1] == 2:
-            return NoisyImages(batch, list(keys), step=99, signal=0.95)
+            return NoisyImages(batch, list(keys), step=99, signal=0.95, clip=torch.Tensor.clone)
         return Clips(batch, list(keys))
 
 

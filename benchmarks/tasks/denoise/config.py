@@ -23,7 +23,7 @@ class DenoiseEvaluationConfig(EvaluationConfig):
 
     counts: list[int] = field(default_factory=lambda: [1, 2, 3, 5, 10, 20, 50, 100])
     few: list[int] = field(default_factory=lambda: [1, 10])
-    validation_images: int = 16
+    validation_images: int = 64
     max_images: int | None = 128
     slow_images: int = 48
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from data_prep.synthetic.dead_leaves import prepare_dead_leaves
 from data_prep.verify import require_whole
 from denoise.config import TRAINED_LEVEL, CorruptionConfig, step_of
 from denoise.corruption import Corruption, corruptions
-from denoise.data import CleanImages, NoisyImages, NoisyPairs
+from denoise.data import CleanImages, NoisyImages, NoisyPairs, clip_pixels
 
 # The photographs that scikit-image carries; its drawings, test patterns and scans are left out.
 PHOTOGRAPHS = (
@@ -146,7 +146,13 @@ class DenoiseData:
     def validation(self) -> NoisyPairs:
         """Validation images with noise of the trained level."""
         step = step_of(TRAINED_LEVEL)
-        return NoisyPairs(self.embeddings, "validation", step, self.corruption.seed)
+        return NoisyPairs(
+            self.embeddings,
+            "validation",
+            step,
+            self.corruption.seed,
+            partial(clip_pixels, self.encoder) if self.encoder.decodable else None,
+        )
 
     @cached_property
     def validation_set(self) -> ImageSet:

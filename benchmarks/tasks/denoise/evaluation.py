@@ -20,11 +20,10 @@ from benchmarks.measure.pictures import spread, thinking_pictures, to_bytes, wri
 from benchmarks.measure.scores import (
     Scores,
     Values,
-    compare,
     mean_by_source,
     metric,
-    thinking_pair,
 )
+from benchmarks.measure.verdicts import compare
 from benchmarks.reporting.results import Comparison, Metric
 from benchmarks.tasks.denoise.conditions import VALIDATION, ImageCondition
 from benchmarks.tasks.denoise.config import DenoiseEvaluationConfig
@@ -65,6 +64,20 @@ class ImageJudge(Judge[ImageCondition]):
     def trained_condition(self) -> ImageCondition:
         """The first test set under the noise that models are trained for."""
         return ImageCondition(self.first_set, self.data.trained_corruption.name)
+
+    @property
+    def contrasted(self) -> list[ImageCondition]:
+        """Where the declared contrasts are judged: at the trained level, and at the strongest one.
+
+        Both on the first test set, among the levels at which every setting is judged.
+        """
+        strongest = max(self.data.corruption.swept_levels)
+        found = [c for c in self.swept_conditions.values() if c == self.trained_condition]
+        return found + [
+            condition
+            for condition in self.swept_conditions.values()
+            if condition not in found and self.corruptions[condition.corruption].level == strongest
+        ]
 
     @property
     def swept_conditions(self) -> dict[str, ImageCondition]:
@@ -129,7 +142,10 @@ class ImageJudge(Judge[ImageCondition]):
     def cost_call(
         self, predictor: Predictor, setting: Setting, condition: ImageCondition
     ) -> CostCall:
-        """Denoising of one image; the corruption changes no cost."""
+        """Denoising of one image; the noise changes the cost of a fixed protocol alone."""
+        if setting.fixed:
+            image = self.noisy(condition, self.sets[condition.images].at([0]))
+            return CostCall(self.told_step(condition), partial(predictor.predict, image, setting))
         return CostCall("predict", partial(predictor.predict, self._single_image(), setting))
 
     def noisy(self, condition: ImageCondition, images: ImageSet) -> NoisyImages:
@@ -239,7 +255,6 @@ def compare_all(scores: dict[str, ImageScores], judge: ImageJudge) -> list[Compa
         if first not in here:  # a slow one is not judged everywhere
             continue
         pairs = [((first, here[first]), (name, index)) for name, index in here.items()]
-        pairs += thinking_pair(scores, first, condition)
         for reference in ("dit", "direct"):
             if reference in here:
                 pairs += [(model, (reference, here[reference])) for model in here.items()]

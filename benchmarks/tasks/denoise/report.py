@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.measure.perception import perception_columns
+from benchmarks.reporting.answers import verdict_table
 from benchmarks.reporting.charts import compute_chart
 from benchmarks.reporting.html import Live
 from benchmarks.reporting.marks import MARKED
@@ -31,6 +32,7 @@ from benchmarks.reporting.tables import (
 )
 from benchmarks.tasks.denoise.figures import draw_figures
 from benchmarks.tasks.denoise.verdicts import (
+    contrasted,
     corruption_names,
     swept_corruptions,
     test_sets,
@@ -42,8 +44,9 @@ from benchmarks.tasks.denoise.viewers import make_viewers
 REFERENCES = ("dit", "direct")
 PUBLISHED = (
     "As in arXiv 2507.02092: pooled PSNR and pixel MSE on 0 to 255. `ebt_linear` is the published "
-    "EBT, shown at 1 and 3 steps. Published sampling of a DiT starts at t = 99 whatever the noise, "
-    "takes 100 DDIM passes, and again on its own output where it says 300."
+    "energy on this suite's backbone, shown at 1 and 3 steps. Published sampling of a DiT takes a "
+    "DDIM pass for every step from the image's own t down, its clean image clipped in each, and "
+    "runs again on its own output where it is recursed."
 )
 
 
@@ -53,6 +56,7 @@ def make_report(folder: Path, result: Result) -> Report:
     columns, references = _columns(result), _references(result)
     sections = [
         Section("What holds", [bullets(sentences)]),
+        Section("Declared contrasts", [verdict_table(result, contrasted(result))]),
         Section("Data", [_description(result), corruption_table(result)]),
     ]
     for name in test_sets(result):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from benchmarks.config import Inputs
+from benchmarks.contrasts import IMAGES
 from benchmarks.tasks.contract import Task
 from benchmarks.tasks.denoise.config import DenoiseConfig
 from benchmarks.tasks.denoise.models import MODELS
@@ -46,7 +47,8 @@ class Denoise(Task[DenoiseConfig, "DenoiseData"]):
         from benchmarks.measure.energies import PAIR
         from benchmarks.measure.evaluation import judge_models, selected_setting
         from benchmarks.measure.perception import Perception
-        from benchmarks.measure.scores import describe_places, write_values
+        from benchmarks.measure.scores import describe_places, write_selected_values, write_values
+        from benchmarks.measure.verdicts import judge_contrasts
         from benchmarks.reporting.results import Result, describe_environment
         from benchmarks.tasks.denoise.conditions import TOLD, VALIDATION
         from benchmarks.tasks.denoise.evaluation import ImageJudge, compare_all
@@ -75,6 +77,9 @@ class Denoise(Task[DenoiseConfig, "DenoiseData"]):
         shown = {m.name: (m.predictors[0], judged.scores[m.name]) for m in trained}
         tested = [c for c in judge.conditions if c.images != VALIDATION]
         places = [(f"{c.images}, {c.corruption}", c) for c in tested]
+        selecting = [
+            (f"validation, {c.corruption}", c) for c in judge.conditions if c.images == VALIDATION
+        ]
         described = {
             "corruptions": _describe_corruptions(judge),
             "skipped": skipped,
@@ -89,12 +94,17 @@ class Denoise(Task[DenoiseConfig, "DenoiseData"]):
             data=data.describe() | described,
             models=judged.models,
             comparisons=compare_all(judged.scores, judge),
+            verdicts=[
+                verdict
+                for condition in judge.contrasted
+                for verdict in judge_contrasts(IMAGES, judged.scores, condition)
+            ],
             files={
                 "pictures": judge.write_pictures(out, shown),
-                "energies": write_values(
+                "energies": write_selected_values(
                     out, "energies", judged.scores, judge.swept_conditions.items(), PAIR
                 ),
-                "values": write_values(out, "values", judged.scores, places, ("psnr", "ssim")),
+                "values": write_values(out, judged.scores, [*places, *selecting]),
                 "logs": training_logs(trained, config.seeds),
             },
         )

@@ -16,7 +16,6 @@ SELECTING = FrameCondition("validation", "teacher_forced")
 JUDGED = (FrameCondition("test", "teacher_forced"), FrameCondition("test", "rollout"))
 # Their names in the file of values per video, and the metrics there.
 PLACES = ("next frame", "rollout")
-METRICS = ("psnr", "ssim", "smooth_l1", "mse")
 FRECHET, FVD = "frechet_embedding", "fvd"  # of rollouts
 # As they stand in a result.
 TEACHER_FORCED, ROLLOUT = (asdict(condition) for condition in JUDGED)

@@ -20,12 +20,11 @@ from benchmarks.measure.pictures import spread, thinking_pictures, to_bytes, wri
 from benchmarks.measure.scores import (
     Scores,
     Values,
-    compare,
     mean_by_source,
     means,
     metric,
-    thinking_pair,
 )
+from benchmarks.measure.verdicts import compare
 from benchmarks.reporting.quality import EMBEDDINGS, PIXELS
 from benchmarks.reporting.results import Comparison, Metric
 from benchmarks.tasks.next_frame.conditions import JUDGED, SELECTING, FrameCondition
@@ -266,7 +265,6 @@ def compare_first(scores: dict[str, FrameScores]) -> list[Comparison]:
     for condition in JUDGED:
         chosen = [(name, scored.selected(condition)) for name, scored in scores.items()]
         pairs = [(chosen[0], other) for other in chosen[1:]]
-        pairs += thinking_pair(scores, chosen[0][0], condition)
         found += compare(scores, pairs, condition)
     return found
 

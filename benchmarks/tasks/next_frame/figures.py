@@ -94,12 +94,7 @@ def _horizon(result: Result) -> Figure:
         color, line = model_style(model, index)
         means = [p.mean for p in points]
         axis.plot(ahead, means, "o", ms=4, label=model.name, color=color, ls=line)
-        axis.fill_between(
-            ahead,
-            [p.low for p in points],
-            [p.high for p in points],
-            color=color,
-            alpha=0.1,
-        )
+        low, high = zip(*(p.ends for p in points), strict=True)
+        axis.fill_between(ahead, low, high, color=color, alpha=0.1)
     axis.set(xlabel="frames ahead", ylabel=quality.title)
     return finish(figure)

@@ -3,15 +3,20 @@
 from pathlib import Path
 
 from benchmarks.measure.perception import perception_columns
-from benchmarks.reporting.answers import answers
+from benchmarks.reporting.answers import (
+    answers,
+    best_floor,
+    few_sources,
+    reading,
+    verdict_table,
+)
 from benchmarks.reporting.charts import compute_chart
 from benchmarks.reporting.html import Live
 from benchmarks.reporting.marks import MARKED, mark_best
 from benchmarks.reporting.page import Report, Section, bullets
-from benchmarks.reporting.quality import PIXELS, Quality, quality_of
-from benchmarks.reporting.results import Result, Row
+from benchmarks.reporting.quality import PIXELS, quality_of
+from benchmarks.reporting.results import Result
 from benchmarks.reporting.tables import (
-    CORRECTED,
     ENERGY_AND_ERROR,
     SUMMARY_HEADER,
     Column,
@@ -59,6 +64,7 @@ def make_report(folder: Path, result: Result) -> Report:
     columns = IN_PIXELS if quality == PIXELS else IN_EMBEDDINGS
     sections = [
         Section("What holds", [bullets(sentences)]),
+        Section("Declared contrasts", [verdict_table(result, PROTOCOLS)]),
         Section("Data", [_description(result)]),
     ]
     for title, condition in PROTOCOLS:
@@ -114,48 +120,15 @@ def headline(result: Result) -> Table:
 
 
 def verdicts(result: Result) -> list[str]:
-    """What the run was made for, answered in words."""
+    """Answers to the declared questions, and what a reader has to know, in plain words."""
     sentences = [said for title, where in PROTOCOLS for said in answers(result, title, where)]
-    sentences += _floors(result)
-    sentences.append(
-        f"Intervals are 95 % intervals over {result.data['videos']['test']} test videos "
-        f"and rest on {seeds_text(result)}. {CORRECTED}"
-    )
-    return sentences
-
-
-def _floors(result: Result) -> list[str]:
-    """Which trained models stand clear of every floor, intervals not touching."""
-    sentences, quality = [], quality_of(result)
     for title, condition in PROTOCOLS:
-        best = ranked(result, condition)
-        floors = [_nearer(row, quality) for model, row in best if model.training is None]
-        trained: list[tuple[str, Row]] = [(m.name, row) for m, row in best if m.training]
-        if not floors or not trained:
-            continue
-        good = quality.best(floors)
-        failing = [name for name, row in trained if not _clear(row, good, quality)]
-        if failing:
-            sentences.append(
-                f"{title}: not clear of every floor ({quality.title} intervals touch or lie "
-                f"{'below' if quality.higher else 'above'}): "
-                f"{', '.join(failing)}."
-            )
-        else:
-            sentences.append(f"{title}: every trained model is clear of every floor.")
-    return sentences
-
-
-def _nearer(row: Row, quality: Quality) -> float:
-    """The end of a floor's interval that is better."""
-    found = row.metrics[quality.metric]
-    return found.high if quality.higher else found.low
-
-
-def _clear(row: Row, floor: float, quality: Quality) -> bool:
-    """Whether the worse end of a row's interval is better than a floor."""
-    found = row.metrics[quality.metric]
-    return found.low > floor if quality.higher else found.high < floor
+        floor = best_floor(result, condition)
+        if floor is not None:
+            sentences.append(f"{title}: {floor}.")
+    count = result.data["videos"]["test"]
+    sentences.append(f"Intervals are over {count} test videos and rest on {seeds_text(result)}.")
+    return [*sentences, reading(result), *few_sources({"the test split": count}, "videos")]
 
 
 def _description(result: Result) -> str:

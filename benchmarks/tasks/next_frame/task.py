@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.config import Inputs
+from benchmarks.contrasts import VIDEO
 from benchmarks.tasks.contract import Task
 from benchmarks.tasks.next_frame.config import NextFrameConfig
 from benchmarks.tasks.next_frame.models import MODELS
@@ -47,9 +48,10 @@ class NextFrame(Task[NextFrameConfig, "NextFrameData"]):
         from benchmarks.measure.energies import PAIR
         from benchmarks.measure.evaluation import judge_models, selected_setting
         from benchmarks.measure.perception import Perception
-        from benchmarks.measure.scores import describe_places, write_values
+        from benchmarks.measure.scores import describe_places, write_selected_values, write_values
+        from benchmarks.measure.verdicts import judge_contrasts
         from benchmarks.reporting.results import Result, describe_environment
-        from benchmarks.tasks.next_frame.conditions import JUDGED, METRICS, PLACES
+        from benchmarks.tasks.next_frame.conditions import JUDGED, PLACES, SELECTING
         from benchmarks.tasks.next_frame.evaluation import (
             FrameJudge,
             compare_first,
@@ -96,10 +98,15 @@ class NextFrame(Task[NextFrameConfig, "NextFrameData"]):
             },
             models=judged.models,
             comparisons=compare_first(judged.scores),
+            verdicts=[
+                verdict
+                for condition in JUDGED
+                for verdict in judge_contrasts(VIDEO, judged.scores, condition)
+            ],
             files={
                 "pictures": judge.write_pictures(out, shown),
-                "energies": write_values(out, "energies", judged.scores, places[:1], PAIR),
-                "values": write_values(out, "values", judged.scores, places, METRICS),
+                "energies": write_selected_values(out, "energies", judged.scores, places[:1], PAIR),
+                "values": write_values(out, judged.scores, [*places, ("validation", SELECTING)]),
                 "logs": training_logs(trained, config.seeds),
             },
         )

@@ -45,11 +45,7 @@ class ProbedPlace:
 
 @dataclass(frozen=True)
 class Difference:
-    """Paired difference a - b of the score, each model at its selected place.
-
-    `p` is corrected by Holm's method for all comparisons of the same label; `better` names the
-    model whose lead survives that.
-    """
+    """Paired difference a - b of the score, each model at its selected place."""
 
     corpus: str
     label: str
@@ -57,8 +53,6 @@ class Difference:
     a: str
     b: str
     score: Metric
-    p: float
-    better: str | None
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from benchmarks.measure.intervals import LEVEL, Interval, difference, holm, mean, skill
+from benchmarks.measure.intervals import Interval, difference, mean, skill
 from benchmarks.measure.scores import mean_by_source, metric
+from benchmarks.measure.verdicts import not_told_apart
 from benchmarks.progress import tracked
 from benchmarks.tasks.probe.config import ProbeConfig
 from benchmarks.tasks.probe.features import Features, RawEmbeddings, Views, pooled, read_features
@@ -83,6 +84,7 @@ def probe_all(
     differences: list[Difference] = []
     for label in items.labels:
         differences += _compare(found, items.name, label, probed[0].name)
+        found = _mark_best(found, label)
     return [probe.place for probe in found], differences
 
 
@@ -183,7 +185,7 @@ def _judged(
         probe=probe,
         selected=selected,
         validation=_validation(said),
-        score=metric(replace(interval, high=min(interval.high, 1.0)), True),
+        score=metric(_at_most_one(interval), True),
         top5=top5,
         width=width,
         training_flops=probing.training_flops,
@@ -192,32 +194,50 @@ def _judged(
     return Probe(found, scores, reference)
 
 
+def _at_most_one(interval: Interval) -> Interval:
+    """The interval of a share or an R², which ends at 1."""
+    return interval if interval.high is None else replace(interval, high=min(interval.high, 1.0))
+
+
 def _compare(probes: Sequence[Probe], corpus: str, label: Label, first: str) -> list[Difference]:
-    """The first model against every other, at selected places; a family for each label."""
-    found: list[tuple[Difference, Interval]] = []
+    """The first model against every other, at selected places."""
+    found = []
     for kind in (LINEAR, ATTENTIVE):
-        own = {
-            p.place.model: p
-            for p in probes
-            if (p.place.label, p.place.probe) == (label.name, kind) and p.place.selected
-        }
+        own = _selected(probes, label, kind)
         for name, other in own.items():
-            if first not in own or name == first:
-                continue
-            paired = difference(*_same_seeds(own[first].scores, other.scores))
-            said = Difference(
-                corpus, label.name, kind, first, name, metric(paired, True), paired.p, None
-            )
-            found.append((said, paired))
-    corrected = holm([interval.p for _, interval in found]) if found else []
+            if first in own and name != first:
+                paired = difference(*_same_seeds(own[first].scores, other.scores))
+                found.append(
+                    Difference(corpus, label.name, kind, first, name, metric(paired, True))
+                )
+    return found
+
+
+def _mark_best(probes: list[Probe], label: Label) -> list[Probe]:
+    """The probes; of a label the best at selected places is marked, with all not told apart."""
+    best = set()
+    for kind in (LINEAR, ATTENTIVE):
+        own = _selected(probes, label, kind)
+        seeds = max((len(probe.scores) for probe in own.values()), default=1)
+        values = {n: np.resize(p.scores, (seeds, p.scores.shape[1])) for n, p in own.items()}
+        best |= {(name, kind) for name in (not_told_apart(values, True) if values else [])}
     return [
-        replace(
-            said,
-            p=p,
-            better=None if p >= 1 - LEVEL else (said.a if said.score.mean > 0 else said.b),
-        )
-        for (said, _), p in zip(found, corrected, strict=True)
+        replace(probe, place=replace(place, score=replace(place.score, best=True)))
+        if (place := probe.place).selected
+        and place.label == label.name
+        and (place.model, place.probe) in best
+        else probe
+        for probe in probes
     ]
+
+
+def _selected(probes: Sequence[Probe], label: Label, kind: str) -> dict[str, Probe]:
+    """The probes of a label at selected places, by model."""
+    return {
+        p.place.model: p
+        for p in probes
+        if (p.place.label, p.place.probe) == (label.name, kind) and p.place.selected
+    }
 
 
 def _same_seeds(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

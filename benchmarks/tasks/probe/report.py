@@ -4,7 +4,7 @@ from pathlib import Path
 
 from benchmarks.reporting.marks import mark_best
 from benchmarks.reporting.page import Report, Section, bullets
-from benchmarks.reporting.results import Result, typed
+from benchmarks.reporting.results import Metric, Result, typed
 from benchmarks.reporting.tables import Table, environment_lines, interval, number, seeds_text
 from benchmarks.tasks.probe.found import ATTENTIVE, LINEAR, Difference, Found, ProbedPlace
 
@@ -63,7 +63,7 @@ def headline(result: Result) -> Table:
 
 
 def verdicts(result: Result, found: Found) -> list[str]:
-    """How the first model does against every other, label by label."""
+    """The first model beside every other, label by label."""
     sentences = []
     for corpus, label in _labels(found):
         for probe in (LINEAR, ATTENTIVE):
@@ -76,25 +76,15 @@ def verdicts(result: Result, found: Found) -> list[str]:
                 sentences.append(_sentence(found, own))
     sentences.append(
         "Scores are top-1 accuracy for classes and R² for numbers, with 95 % intervals over test "
-        f"sources; they rest on {seeds_text(result)}. A difference counts where its p-value stays "
-        "below 0.05 after Holm's correction for all comparisons of the same label."
+        f"sources; they rest on {seeds_text(result)}. No contrast was declared for probes, so "
+        "there are no verdicts: each interval is that of its difference alone."
     )
     return sentences
 
 
 def _sentence(found: Found, own: list[Difference]) -> str:
     first = own[0]
-    outcomes: dict[str, list[str]] = {
-        "beats": [],
-        "loses to": [],
-        "does not surely differ from": [],
-    }
-    for one in own:
-        verb = "does not surely differ from"
-        if one.better is not None:
-            verb = "beats" if one.better == one.a else "loses to"
-        outcomes[verb].append(f"{one.b} ({one.score.mean:+.3f})")
-    said = "; ".join(f"{verb} {', '.join(names)}" for verb, names in outcomes.items() if names)
+    said = "; ".join(f"{one.b} {_signed(one.score)}" for one in own)
     place = next(
         p
         for p in found.places
@@ -104,8 +94,16 @@ def _sentence(found: Found, own: list[Difference]) -> str:
     )
     kind = "R²" if place.classes is None else "accuracy"
     return (
-        f"{_title(place)}, {first.probe} probe: {first.a} ({kind} {place.score.mean:.3f}) {said}."
+        f"{_title(place)}, {first.probe} probe: {first.a} has {kind} {place.score.mean:.3f}. Its "
+        f"difference to each other: {said}."
     )
+
+
+def _signed(score: Metric) -> str:
+    """A difference with its interval, where it has one."""
+    if score.low is None or score.high is None:
+        return f"{score.mean:+.3f}"
+    return f"{score.mean:+.3f} [{score.low:+.3f}, {score.high:+.3f}]"
 
 
 def _places(found: Found) -> Table:

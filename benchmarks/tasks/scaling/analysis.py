@@ -16,7 +16,7 @@ LEAST_CHANGE = 1.5  # of the same; an x that changes less is left out
 LEAST_RANGE = 4.0  # of the largest x over the smallest
 WIDEST = 3.0  # upper end of the exponent's interval over the lower one, of a fit with a floor
 SIGNIFICANT = 0.05
-REJECTED = 0.001  # p-value of the lack of fit below which a law with a floor is refused
+REJECTED = 0.001  # p-value of the lack of fit below which a law is refused
 ENDS = (2.5, 97.5)
 
 Key = tuple[str, str]  # variant and model
@@ -170,14 +170,15 @@ def _refused(
     if x.max() / x.min() < LEAST_RANGE:
         span = x.max() / x.min()
         return f"x spans a factor of {span:.1f}, and at least {LEAST_RANGE:.0f} is needed"
-    if exponent.low <= 0:
+    low, high = exponent.ends
+    if low <= 0:
         return "the loss does not surely fall: the interval of the exponent reaches 0"
-    if form == WITH_FLOOR and lack_of_fit is not None and lack_of_fit < REJECTED:
+    if lack_of_fit is not None and lack_of_fit < REJECTED:
         return f"the points do not follow the curve (lack of fit, p = {lack_of_fit:.2g})"
-    if form == WITH_FLOOR and exponent.high / exponent.low > WIDEST:
+    if form == WITH_FLOOR and high / low > WIDEST:
         return (
             "the points do not determine a floor: the exponent lies anywhere between "
-            f"{exponent.low:.2f} and {exponent.high:.2f}"
+            f"{low:.2f} and {high:.2f}"
         )
     if form == WITH_FLOOR and floor.mean <= 0:
         return "the best floor is 0: it is the law without one"

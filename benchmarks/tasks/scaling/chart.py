@@ -16,8 +16,8 @@ def loss_chart(found: Found) -> Chart:
         {
             "model": f"{point.model}, {point.variant}" if point.variant else point.model,
             "loss": point.loss.mean,
-            "low": max(point.loss.low, LEAST * point.loss.mean),
-            "high": point.loss.high,
+            "low": max(point.loss.ends[0], LEAST * point.loss.mean),
+            "high": point.loss.ends[1],
             "seeds": point.seed_losses,
             **{field: point.x[name] for field, name in zip(fields, names, strict=True)},
         }

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.numpy
 
 from benchmarks.measure.intervals import mean
 from benchmarks.measure.scores import metric
 from benchmarks.reporting.page import Report, Section, bullets
 from benchmarks.reporting.results import Result, read_result, typed
 from benchmarks.reporting.tables import Table
+from benchmarks.reporting.values import read_values, selected_values
 from benchmarks.tasks.next_frame.conditions import PLACES
 from benchmarks.tasks.scaling.fitting import fit_points
 from benchmarks.tasks.scaling.found import Found, Point
@@ -103,8 +103,10 @@ def _read(name: str, folder: Path, result: Result) -> Swept:
     for point in typed(Found, result.details).points:
         run = folder / point.folder
         of_run = read_result(run)
-        values = safetensors.numpy.load_file(run / of_run.files["values"])
-        losses = values[f"{PLACES[0]}/{point.model}/{LOSS}"]
+        values = read_values(run, of_run)
+        losses = selected_values(of_run, values, PLACES[0], point.model, LOSS)
+        if losses is None:
+            raise InputError(f"{run}: holds no {LOSS} of {point.model}; repeat the sweep")
         # Figures of the comparison find the loss curves there.
         points.append(MeasuredPoint(replace(point, folder=str(run.resolve())), losses))
         judged.add(str(of_run.data["places"][PLACES[0]]["identity"]))

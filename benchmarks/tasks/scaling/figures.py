@@ -72,7 +72,7 @@ def _draw(axis: Axes, found: Found, variant: str, name: str) -> None:
         color = f"C{index}"
         x = [point.x[name] for point in own]
         means = np.array([point.loss.mean for point in own])
-        ends = np.array([[point.loss.low, point.loss.high] for point in own]).T
+        ends = np.array([point.loss.ends for point in own]).T
         spread = np.abs(ends - means)
         axis.errorbar(x, means, spread, fmt="o", ms=4, lw=1, color=color, label=model)
         for fit in found.fits:

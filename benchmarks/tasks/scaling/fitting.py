@@ -14,6 +14,7 @@ from benchmarks.tasks.scaling.analysis import (
 from benchmarks.tasks.scaling.axes import RULE, SEARCHED
 from benchmarks.tasks.scaling.config import Axis, ScalingConfig
 from benchmarks.tasks.scaling.found import PURE, WITH_FLOOR, Contrast, Fit, Found, Ratio
+from benchmarks.tasks.scaling.omissions import with_omissions
 from benchmarks.tasks.scaling.points import (
     FLOPS,
     IN_BLOCKS,
@@ -55,13 +56,15 @@ def fit_points(
         ratios += compare_exponents(fitted, curves)
         if x == main:
             contrasts += contrast(fitted)
-    return Found(
-        axis=axis,
-        rule=rule,
-        replicates=REPLICATES,
-        points=[point.point for point in measured],
-        fits=fits,
-        ratios=ratios,
-        contrasts=contrasts,
-        failed=failed,
+    return with_omissions(
+        Found(
+            axis=axis,
+            rule=rule,
+            replicates=REPLICATES,
+            points=[point.point for point in measured],
+            fits=fits,
+            ratios=ratios,
+            contrasts=contrasts,
+            failed=failed,
+        )
     )

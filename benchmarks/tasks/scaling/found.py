@@ -43,7 +43,8 @@ class Point:
 class Fit:
     """A power law through the points of one model.
 
-    `exponent`, `scale` and `floor` have bootstrap intervals. `refused` says why the points do not
+    `exponent`, `scale` and `floor` have bootstrap intervals; `without` holds the exponent with each
+    value of the axis left out. `refused` says why the points do not
     support the fit, and `doubts` what speaks against it; both are for readers.
     """
 
@@ -59,6 +60,7 @@ class Fit:
     lack_of_fit: float | None
     refused: str | None = None
     doubts: list[str] = field(default_factory=list)
+    without: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class Ratio:
     """Exponent of model `a` over that of `b`, and where their curves cross.
 
     `crossing` is None where they surely do not, or not surely anywhere; it is an extrapolation
-    where it lies outside `lowest` to `highest`.
+    where it lies outside `lowest` to `highest`. `without` holds the ratio with each value of the
+    axis left out.
     """
 
     variant: str
@@ -79,6 +82,7 @@ class Ratio:
     lowest: float
     highest: float
     crossing: Metric | None = None
+    without: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import safetensors.numpy
 import yaml
 
 from benchmarks.measure.intervals import mean
 from benchmarks.measure.scores import metric
 from benchmarks.reporting.results import Model, Result, read_result
 from benchmarks.reporting.tables import selected_row
+from benchmarks.reporting.values import read_values, selected_values
 from benchmarks.tasks.next_frame.conditions import PLACES, TEACHER_FORCED
 from benchmarks.tasks.scaling.config import Axis
 from benchmarks.tasks.scaling.found import Point
@@ -37,12 +37,13 @@ def read_points(places: Sequence[Place], axis: Axis, root: Path) -> list[Measure
     found = []
     for place in places:
         result = read_result(place.folder)
-        values = safetensors.numpy.load_file(place.folder / result.files["values"])
+        values = read_values(place.folder, result)
         options = yaml.safe_load((place.folder / BEGUN).read_text())
         for model in result.models:
             if model.training is None:
                 continue
-            losses = values[f"{PLACES[0]}/{model.name}/{LOSS}"]
+            losses = selected_values(result, values, PLACES[0], model.name, LOSS)
+            assert losses is not None
             found.append(_point(place, axis, root, result, model, losses, options))
     return found
 

@@ -44,7 +44,7 @@ def headline(result: Result) -> Table:
     rows = []
     for ratio in found.ratios:
         a, b = (found.fit_of(ratio, model) for model in (ratio.a, ratio.b))
-        said = interval(ratio.ratio, 2) if ratio.ratio else "refused"
+        said = interval(ratio.ratio, 2) if ratio.ratio else "none"
         cells = [ratio.variant] if several else []
         cells += [ratio.axis, ratio.form, f"`{a.model}`", interval(a.exponent, 3)]
         rows.append([*cells, f"`{b.model}`", interval(b.exponent, 3), said])
@@ -61,7 +61,19 @@ _FITS = (
 def _fits(found: Found) -> Table:
     several = len({fit.variant for fit in found.fits}) > 1
     header = ["sweep"] if several else []
-    header += ["model", "x", "law", "b", "a", "c", "R²", "RMS", "lack of fit", "refused"]
+    header += [
+        "model",
+        "x",
+        "law",
+        "b",
+        "a",
+        "c",
+        "R²",
+        "RMS",
+        "lack of fit",
+        "one left out",
+        "refused",
+    ]
     rows = []
     for fit in found.fits:
         rows.append(
@@ -76,6 +88,7 @@ def _fits(found: Found) -> Table:
                 number(fit.r_squared, 3),
                 f"{fit.rms:.1%}",
                 number(fit.lack_of_fit, 3),
+                f"{min(out):.3f} to {max(out):.3f}" if (out := fit.without.values()) else "–",
                 fit.refused or "–",
             ]
         )

@@ -1,16 +1,15 @@
 """What a sweep says, in words."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from benchmarks.measure.power_law import fit_power_law
 from benchmarks.reporting.results import Metric, Result
 from benchmarks.reporting.tables import interval, seeds_text
-from benchmarks.tasks.scaling.found import PURE, Contrast, Fit, Found, Ratio
-from benchmarks.tasks.scaling.points import PARAMETERS, unreachable_loss
+from benchmarks.tasks.scaling.found import Contrast, Fit, Found, Ratio
+from benchmarks.tasks.scaling.points import unreachable_loss
 
-# Exponent of the EBT over that of Transformer++, against width and against parameters
-# (arXiv 2507.02092, section 4.2); one training seed, no interval.
-PUBLISHED = {"width": 1.34, PARAMETERS: 1.34}
 FARTHEST = 1000  # times the measured range, beyond which no crossing is named
 # Widths of its sizes, and numbers of a frame, whose candidate starts as noise.
 PUBLISHED_WIDTHS, PUBLISHED_NUMBERS = (128, 256, 384, 768, 1024, 1536, 2048), 3136
@@ -25,8 +24,6 @@ def verdicts(result: Result, found: Found) -> list[str]:
             sentences += _ratio_sentences(ratio, found)
     for contrast in found.contrasts:
         sentences.append(_contrast_sentence(contrast))
-        if contrast.form == PURE and main in PUBLISHED:
-            sentences.append(_explained(contrast, found, main))
     sentences += _loss_sentences(found)
     sentences += _unreachable_sentences(found)
     sentences += [f"{name} is missing: {reason}." for name, reason in found.failed.items()]
@@ -43,50 +40,42 @@ def _fit_sentence(fit: Fit) -> str:
     law = f"L = {fit.form} against {fit.axis}"
     if fit.refused:
         return f"{where}{law} is refused for {fit.model}: {fit.refused}."
-    return f"{where}{law}: the exponent of {fit.model} is {interval(fit.exponent, 3)}."
+    said = f"{where}{law}: the exponent of {fit.model} is {interval(fit.exponent, 3)}."
+    return said + _left_out(fit.without)
 
 
 def _ratio_sentences(ratio: Ratio, found: Found) -> list[str]:
     where = f"{ratio.variant}: " if ratio.variant else ""
     law = f"L = {ratio.form} against {ratio.axis}"
+    left_out = _left_out(ratio.without)
     if ratio.ratio is None:
-        return [f"{where}{law} is refused. {ratio.refused}."]
+        return [f"{where}{law}: no ratio of exponents ({ratio.refused}).{left_out}"]
     a, b = (found.fit_of(ratio, model) for model in (ratio.a, ratio.b))
     said = (
         f"{where}{law}: the exponent of {ratio.a} is {interval(a.exponent, 3)}, that of {ratio.b} "
-        f"{interval(b.exponent, 3)}. {_faster(ratio)}"
+        f"{interval(b.exponent, 3)}. Their ratio is {interval(ratio.ratio, 2)}, which "
+        f"{_side(ratio.ratio)}.{left_out}"
     )
-    if ratio.axis in PUBLISHED:
-        said += f" {_beside_published(ratio.ratio, PUBLISHED[ratio.axis])}"
     sentences = [said, *(f"{where}{f.model}: {doubt}." for f in (a, b) for doubt in f.doubts)]
     if ratio.crossing is not None:
         sentences.append(where + _crossing(ratio, ratio.crossing))
     return sentences
 
 
-def _faster(ratio: Ratio) -> str:
-    found = ratio.ratio
-    assert found is not None
-    said = f"Their ratio is {interval(found, 2)}: the loss of {ratio.a} falls"
-    if found.low > 1:
-        return f"{said} surely faster."
-    return (
-        f"{said} surely more slowly." if found.high < 1 else f"{said} not surely at another rate."
-    )
-
-
-def _beside_published(found: Metric, published: float) -> str:
-    if found.low <= published <= found.high:
-        return f"The published ratio, {published}, lies within the interval."
-    side = "above" if published > found.high else "below"
-    return f"The published ratio, {published}, lies {side} it."
+def _left_out(without: Mapping[str, float]) -> str:
+    """What leaving out each value in turn does."""
+    if not without:
+        return ""
+    ends = [pick(without, key=lambda value: without[value]) for pick in (min, max)]
+    low, high = (f"{without[value]:.2f} (without {value})" for value in ends)
+    return f" With one value left out it is {low} to {high}."
 
 
 def _crossing(ratio: Ratio, place: Metric) -> str:
     outside = not ratio.lowest <= place.mean <= ratio.highest
     said = (
         f"the curves of {ratio.a} and {ratio.b} cross at {ratio.axis} {place.mean:.3g} "
-        f"[{place.low:.3g}, {place.high:.3g}]"
+        f"[{place.ends[0]:.3g}, {place.ends[1]:.3g}]"
     )
     factor = max(place.mean / ratio.highest, ratio.lowest / place.mean)
     if factor > FARTHEST:
@@ -103,47 +92,19 @@ def _crossing(ratio: Ratio, place: Metric) -> str:
 
 
 def _contrast_sentence(one: Contrast) -> str:
-    """Whether one variant changes the ratio of exponents against another."""
-    said = (
-        f"L = {one.form}: the ratio of the exponents of {one.a} and {one.b} in {one.first} is "
-        f"{interval(one.ratio, 2)} times that in {one.second}"
-    )
-    if one.ratio.low > 1:
-        return f"{said}: {one.first} surely raises it."
-    if one.ratio.high < 1:
-        return f"{said}: {one.first} surely lowers it."
-    return f"{said}: it does not surely change it."
-
-
-def _explained(contrast: Contrast, found: Found, main: str) -> str:
-    """Whether the first variant, and not the second, shows the published ratio."""
-    published = PUBLISHED[main]
-    ratios = {
-        ratio.variant: ratio.ratio
-        for ratio in found.ratios
-        if (ratio.a, ratio.b, ratio.form, ratio.axis) == (contrast.a, contrast.b, PURE, main)
-    }
-    first, second = ratios[contrast.first], ratios[contrast.second]
-    assert first is not None
-    assert second is not None
-    said = (
-        f"in {contrast.first} the ratio is {interval(first, 2)}, in {contrast.second} "
-        f"{interval(second, 2)}"
-    )
-    shown = first.low <= published <= first.high
-    if shown and second.high < published and contrast.ratio.low > 1:
-        answer = f"Yes: only {contrast.first} shows it"
-    elif contrast.ratio.low > 1:
-        answer = (
-            f"In part: {contrast.first} raises the ratio, but the intervals do not settle whether "
-            "it alone reaches the published one"
-        )
-    else:
-        answer = f"No: {contrast.first} does not surely raise the ratio"
+    """The ratio of exponents of one variant over that of another."""
     return (
-        f"Is the published ratio of {published} explained by what sets {contrast.first} apart? "
-        f"{answer}; {said}."
+        f"L = {one.form}: the ratio of the exponents of {one.a} and {one.b} in {one.first} is "
+        f"{interval(one.ratio, 2)} times that in {one.second}; this interval {_side(one.ratio)}."
     )
+
+
+def _side(found: Metric) -> str:
+    """Where an interval lies beside 1."""
+    low, high = found.ends
+    if low > 1:
+        return "lies above 1"
+    return "lies below 1" if high < 1 else "holds 1"
 
 
 def _loss_sentences(found: Found) -> list[str]:

@@ -20,7 +20,8 @@ from benchmarks.measure.energies import (
 from benchmarks.measure.evaluation import CostCall, Judge
 from benchmarks.measure.intervals import rank_correlation, ratio
 from benchmarks.measure.metrics import embedding_errors, frame_psnr, frame_quality
-from benchmarks.measure.scores import Scores, Values, compare, mean_by_source, metric, thinking_pair
+from benchmarks.measure.scores import Scores, Values, mean_by_source, metric
+from benchmarks.measure.verdicts import compare
 from benchmarks.reporting.results import Comparison, Metric
 from benchmarks.tasks.thinking.conditions import IN_DISTRIBUTION, VALIDATION, ThinkingCondition
 from benchmarks.tasks.thinking.config import ThinkingEvaluationConfig
@@ -120,14 +121,14 @@ class ThinkingJudge(Judge[ThinkingCondition]):
 
 
 def compare_all(scores: dict[str, ThinkingScores], judge: ThinkingJudge) -> list[Comparison]:
-    """PSNR of the first model against each other, and against its own first step, on every set."""
-    found, first = [], next(iter(scores))
+    """PSNR of the first model against each other, on every set."""
+    found = []
     for condition in judge.conditions:
         if condition == SELECTING:
             continue
         chosen = [(name, scored.selected(condition)) for name, scored in scores.items()]
         pairs = [(chosen[0], other) for other in chosen[1:]]
-        found += compare(scores, pairs + thinking_pair(scores, first, condition), condition)
+        found += compare(scores, pairs, condition)
     return found
 
 

@@ -114,7 +114,7 @@ def _draw_ladder(
         known = [metric for metric in metrics if metric is not None]
         if len(known) == len(rungs):
             axis.plot(degrees, [m.mean for m in known], "-o", ms=4, color=color, label=model.name)
-            lows, highs = [m.low for m in known], [m.high for m in known]
+            lows, highs = zip(*(m.ends for m in known), strict=True)
             axis.fill_between(degrees, lows, highs, alpha=0.12, color=color)
 
 

@@ -3,17 +3,17 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.reporting.answers import answers
+from benchmarks.reporting.answers import answers, few_sources, reading, verdict_table
 from benchmarks.reporting.charts import compute_chart
 from benchmarks.reporting.html import Live
 from benchmarks.reporting.marks import MARKED
 from benchmarks.reporting.page import Report, Section, bullets
 from benchmarks.reporting.results import Model, Result, Row
 from benchmarks.reporting.tables import (
-    CORRECTED,
     ENERGY_AND_ERROR,
     HONESTY_HEADER,
     Column,
+    Condition,
     Table,
     cost_table,
     energy_table,
@@ -91,6 +91,7 @@ def make_report(folder: Path, result: Result) -> Report:
     conditions = [(name, under(name)) for name in names]
     sections = [
         Section("What thinking buys here", [bullets(sentences)]),
+        Section("Declared contrasts", [verdict_table(result, _contrasted(result))]),
         Section("Data", [_description(result)]),
         Section(
             f"Prediction: {IN_DISTRIBUTION}",
@@ -162,7 +163,11 @@ def headline(result: Result, part: str | None = None) -> Table:
 
 def verdicts(result: Result) -> list[str]:
     """What thinking buys, made from the numbers."""
-    sentences = answers(result, IN_DISTRIBUTION, under(IN_DISTRIBUTION))
+    sentences = [
+        said
+        for where, condition in _contrasted(result)
+        for said in answers(result, where, condition)
+    ]
     sentences += [_along(result, what) for what in result.data["ladders"]]
     first = result.models[0]
     for model, name, row in of_kind(result, "stop"):
@@ -171,10 +176,15 @@ def verdicts(result: Result) -> list[str]:
     sentences += _choosing(result, first, IN_DISTRIBUTION)
     sizes = ", ".join(f"{count} ({name})" for name, count in result.data["sets"].items())
     sentences.append(
-        f"Intervals are 95 % intervals over videos or images, {sizes}, and rest on "
-        f"{seeds_text(result)}. {CORRECTED}"
+        f"Intervals are over videos or images, {sizes}, and rest on {seeds_text(result)}."
     )
-    return sentences
+    return [*sentences, reading(result), *few_sources(result.data["sets"], "samples")]
+
+
+def _contrasted(result: Result) -> list[tuple[str, Condition]]:
+    """Where the declared contrasts were judged: name and condition."""
+    names = dict.fromkeys(v.compared.condition["samples"] for v in result.verdicts)
+    return [(name, under(name)) for name in names or (IN_DISTRIBUTION,)]
 
 
 def _ladders(result: Result) -> list[Table]:
@@ -210,13 +220,10 @@ def _along(result: Result, what: str) -> str:
 
 def _stopping(result: Result, model: Model, name: str, row: Row) -> str:
     gain, rule = row.metrics["gain"], row.setting.options["stop"]
-    worth = "brings nothing sure" if gain.low <= 0 <= gain.high else "is worth"
-    if gain.high < 0:
-        worth = "costs"
     steps = row.metrics["mean_steps"].mean
     return (
         f"{scope(result, name)}: {model.name} that stops by its {rule} thinks {steps:.2f} "
-        f"steps on average; against a fixed number of steps of the same cost this {worth}: "
+        f"steps on average; the difference to a fixed number of steps of the same cost is "
         f"{interval(gain, 2)} dB."
     )
 

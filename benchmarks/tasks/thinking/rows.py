@@ -38,9 +38,9 @@ def with_gains(model: Model, scores: ThinkingScores) -> Model:
         ]
         few, most = min(judged), max(judged)
         if few < most:
-            values = [scores.values[index, condition]["psnr"] for index in (most, few)]
+            longest, shortest = (scores.values[i, condition]["psnr"] for i in (most, few))
             key = (scores.settings[most].label, condition.samples)
-            gains[key] = metric(difference(*values), True)
+            gains[key] = metric(difference(longest, shortest), True)
     rows = []
     for row in model.rows:
         gain = gains.get((row.setting.label, row.condition["samples"]))

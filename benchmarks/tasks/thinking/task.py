@@ -2,10 +2,12 @@
 
 import dataclasses
 from abc import abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from benchmarks.config import ComparisonConfig, Inputs
+from benchmarks.contrasts import IMAGES, VIDEO, Contrast
 from benchmarks.tasks.contract import Task
 from benchmarks.tasks.thinking.config import (
     DenoiseThinkingConfig,
@@ -29,6 +31,7 @@ class ThinkingTask(Task[Config, "ThinkingData"], Generic[Config]):
     """A part of thinking; it says what its data and its plain baseline are."""
 
     name: str
+    contrasts: Sequence[Contrast]
 
     @abstractmethod
     def plain(self, config: Config, data: "ThinkingData") -> "Predictor":
@@ -48,7 +51,8 @@ class ThinkingTask(Task[Config, "ThinkingData"], Generic[Config]):
         """Train, judge and compare all models."""
         from benchmarks.measure.energies import PAIR
         from benchmarks.measure.evaluation import judge_models, selected_setting
-        from benchmarks.measure.scores import write_values
+        from benchmarks.measure.scores import write_selected_values, write_values
+        from benchmarks.measure.verdicts import judge_contrasts
         from benchmarks.progress import tracked
         from benchmarks.reporting.results import Result, describe_environment
         from benchmarks.tasks.thinking.conditions import IN_DISTRIBUTION, ThinkingCondition
@@ -85,9 +89,19 @@ class ThinkingTask(Task[Config, "ThinkingData"], Generic[Config]):
             data=data.describe(),
             models=models,
             comparisons=compare_all(judged.scores, judge),
+            verdicts=[
+                verdict
+                for condition in places.values()
+                for verdict in judge_contrasts(self.contrasts, judged.scores, condition)
+            ],
             files={
                 "thinking": write_thinking(out, trained, judge),
-                "energies": write_values(out, "energies", judged.scores, places.items(), PAIR),
+                "energies": write_selected_values(
+                    out, "energies", judged.scores, places.items(), PAIR
+                ),
+                "values": write_values(
+                    out, judged.scores, [(c.samples, c) for c in judge.conditions]
+                ),
                 "logs": training_logs(trained, config.seeds),
             },
         )
@@ -115,6 +129,7 @@ class NextFrameThinking(ThinkingTask[NextFrameThinkingConfig]):
     """Think longer, choose, and know the error, where the future is open."""
 
     name = "thinking"
+    contrasts = VIDEO
     config = NextFrameThinkingConfig
     declared = (*NEXT_FRAME, *ABLATION)
     takes = "predictor"
@@ -142,6 +157,7 @@ class DenoiseThinking(ThinkingTask[DenoiseThinkingConfig]):
     """Think longer, choose, and know the error, under noise of every strength and kind."""
 
     name = "thinking/denoise"
+    contrasts = IMAGES
     config = DenoiseThinkingConfig
     declared = DENOISE
     takes = "denoiser"

@@ -1,0 +1,37 @@
+"""Values per video or image of a run: what its rows are means of."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+
+from benchmarks.measure.scores import value_name
+from benchmarks.reporting.results import Result
+from benchmarks.reporting.tables import selected_row
+from data_prep.errors import InputError
+
+
+def read_values(folder: Path, result: Result) -> dict[str, np.ndarray]:
+    """The values `[seeds, sources]` of a run by name, such as `next frame/ebt/1 step/psnr`.
+
+    Raises:
+        InputError: the run holds none.
+    """
+    if "places" not in result.data or "values" not in result.files:
+        raise InputError(
+            f"{folder}: holds no values of single videos or images: a run of the task "
+            f"{result.task}, or of an earlier version; repeat it"
+        )
+    found: dict[str, np.ndarray] = safetensors.numpy.load_file(folder / result.files["values"])
+    return {name: values.astype(np.float64) for name, values in found.items()}
+
+
+def selected_values(
+    result: Result, values: Mapping[str, np.ndarray], place: str, model: str, metric: str
+) -> np.ndarray | None:
+    """Values `[seeds, sources]` of a model at its selected setting; None where it has none."""
+    where = result.data["places"].get(place)
+    found = next((m for m in result.models if m.name == model), None)
+    row = selected_row(found, where["condition"]) if where and found else None
+    return None if row is None else values.get(value_name(place, model, row.setting.label, metric))
