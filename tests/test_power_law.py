@@ -255,9 +255,9 @@ def test_a_ratio_that_lasts_is_said_with_what_leaving_one_out_does() -> None:
 
 
 def test_a_fit_that_one_value_decides_does_not_speak() -> None:
-    bent = curve(PowerLaw(4.0, 0.4), 1, noise=0.05)
+    bent = curve(PowerLaw(4.0, 0.4), 1, seeds=1)  # one seed: no test of the lack of fit
     bent.losses[-1] *= 0.8  # the widest alone makes it steep
-    curves = {("", "ebt"): bent, ("", "transformer_pp"): curve(PowerLaw(2.0, 0.4), 2, noise=0.05)}
+    curves = {("", "ebt"): bent, ("", "transformer_pp"): curve(PowerLaw(2.0, 0.4), 2, seeds=1)}
     (ratio,) = swept(curves).ratios
     assert ratio.ratio is None
     assert ratio.refused is not None
