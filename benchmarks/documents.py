@@ -1,20 +1,26 @@
-"""Keep the tables of README.md and docs/ equal to the committed results of runs.
+"""Keep the tables and numbers of README.md and docs/ equal to the committed results of runs.
 
-python -m benchmarks.documents keep RUN_FOLDER NAME   # keep the result of a run, made small
+python -m benchmarks.documents keep RUN_FOLDER NAME   # keep the result of a run, with its values
 python -m benchmarks.documents tables                 # write all tables again
+python -m benchmarks.documents check                  # recompute every number
 """
 
 import argparse
 import dataclasses
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.reporting.results import Model, Result, Row, parse_result, read_result
-from benchmarks.reporting.tables import HONESTY, Condition, find_comparison, markdown
+import numpy as np
+import safetensors.numpy
+
+from benchmarks.citations import faults
+from benchmarks.measure.intervals import mean
+from benchmarks.reporting.results import Metric, Result, parse_result, read_result
+from benchmarks.reporting.tables import markdown
 from benchmarks.tasks.registry import load_task
 from data_prep.errors import InputError
 from data_prep.options import run_command
@@ -28,8 +34,9 @@ TABLE = re.compile(
     r"(<!-- table: (?P<name>[\w-]+)(, (?P<part>[\w. ]+))? -->\n)(?:.*?)(<!-- end of table -->)",
     re.DOTALL,
 )
-FUTURE = ("calibration_to_expected", "expected_rank", "spread_rank")  # of an open future
-METRICS = ("psnr", "ssim", "energy", "error", *HONESTY, *FUTURE)
+# Values per video or image that are kept; all rows are.
+VALUES = ("psnr", "ssim", "smooth_l1", "mse", "energy", "error", "expected_error", "true_spread")
+TOLERANCE = 2e-4  # of a mean that is recomputed from values in float32, relative to its size
 
 
 def main(arguments: list[str]) -> int:
@@ -41,12 +48,16 @@ def main(arguments: list[str]) -> int:
     keep.add_argument("run", type=Path, help="folder of the run")
     keep.add_argument("name", help="name of the result in documents, such as next_frame_balls")
     commands.add_parser("tables", help="write the tables of README.md and docs/ again")
+    commands.add_parser("check", help="recompute every number of README.md and docs/")
     options = parser.parse_args(arguments)
 
     def command() -> int:
+        if options.command == "check":
+            found = list(check())
+            print("\n".join(found) or "every number comes from a kept result")
+            return 1 if found else 0
         if options.command == "keep":
-            kept = dataclasses.asdict(smaller(read_result(options.run)))
-            write_json(KEPT / f"{options.name}.json", _rounded(kept))
+            keep_result(options.run, options.name)
         for path in DOCUMENTS:
             text = with_tables(path.read_text(encoding="utf-8"))
             with atomic_file(path) as file:
@@ -56,21 +67,62 @@ def main(arguments: list[str]) -> int:
     return run_command(command)
 
 
-def smaller(result: Result) -> Result:
-    """What of a result stands in documents: selected settings, few conditions and metrics."""
-    conditions = load_task(result.task).documented(result)
-    return replace(
-        result,
-        models=[_smaller_model(model, conditions) for model in result.models],
-        comparisons=[
-            found
-            for found in result.comparisons
-            if found.condition in conditions
-            and found is find_comparison(result, found.a, found.b, found.condition)
-        ],
-        data=result.data | {"rejected": []},
-        files={},
-    )
+def keep_result(run: Path, name: str) -> None:
+    """Keep everything that a run found, and its values per video or image beside it.
+
+    Raises:
+        InputError: the folder holds no finished run, or no values.
+    """
+    result = read_result(run)
+    values = load_task(result.task).kept_values(run, result)
+    small = {
+        key: of.astype(np.float32)
+        for key, of in values.items()
+        if key.rpartition("/")[2] in VALUES or not result.models
+    }
+    with atomic_file(KEPT / f"{name}.safetensors") as file:
+        file.write(safetensors.numpy.save(small))
+    kept = replace(result, data=result.data | {"rejected": []}, files={})
+    write_json(KEPT / f"{name}.json", _rounded(dataclasses.asdict(kept)))
+
+
+def check() -> Iterator[str]:
+    """What in README.md and docs/ does not come from the kept results, a line each.
+
+    Tables and numbers in sentences against the results, and the results against their values. Of a
+    result that was kept without values, rows alone are at hand.
+    """
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        if with_tables(text) != text:
+            yield f"{path.name}: a table is not that of its result; run the command tables"
+        for fault in faults(text, kept_result):
+            yield f"{path.name}: {fault}"
+    for path in sorted(KEPT.glob("*.safetensors")):
+        yield from (f"{path.stem}: {fault}" for fault in _wrong_means(path))
+
+
+def _wrong_means(path: Path) -> Iterator[str]:
+    """Means and intervals of a kept result that its values do not give."""
+    result, values = kept_result(path.stem), safetensors.numpy.load_file(path)
+    checked = 0
+    for name, said in load_task(result.task).valued(result):
+        if name not in values:
+            continue
+        checked += 1
+        found = mean(values[name].astype(np.float64))
+        for key in ("mean", "low", "high"):
+            a, b = getattr(said, key), getattr(found, key)
+            if key == "high" and a == 1.0 and b is not None:
+                b = min(b, 1.0)  # where a share ends
+            if (a is None) != (b is None) or (a is not None and not _close(a, b, said)):
+                yield f"{name}: {key} is {a}, its values give {b}"
+    if not checked:
+        yield "none of its values belongs to a row"
+
+
+def _close(a: float, b: float, said: Metric) -> bool:
+    return abs(a - b) <= TOLERANCE * max(abs(said.mean), 1e-3)
 
 
 def with_tables(document: str) -> str:
@@ -83,7 +135,9 @@ def with_tables(document: str) -> str:
     def table(match: re.Match[str]) -> str:
         result = kept_result(match["name"])
         lines = markdown(load_task(result.task).headline(result, match["part"]))
-        return "\n".join([match[1], *lines, "", _source(result), "", match[5]])
+        note = result.environment.get("note")
+        first = [f"**{note}**", ""] if note else []
+        return "\n".join([match[1], *first, *lines, "", _source(result), "", match[5]])
 
     return TABLE.sub(table, document)
 
@@ -109,11 +163,6 @@ def _source(result: Result) -> str:
     )
 
 
-def _smaller_model(model: Model, conditions: Sequence[Condition]) -> Model:
-    kept = [row for row in model.rows if row.selected and row.condition in conditions]
-    return replace(model, rows=[_smaller_row(row) for row in kept])
-
-
 def _rounded(content: Any) -> Any:
     """JSON values with numbers of six digits, more than any table shows."""
     if isinstance(content, dict):
@@ -121,10 +170,6 @@ def _rounded(content: Any) -> Any:
     if isinstance(content, list):
         return [_rounded(value) for value in content]
     return float(f"{content:.6g}") if isinstance(content, float) else content
-
-
-def _smaller_row(row: Row) -> Row:
-    return replace(row, metrics={n: row.metrics[n] for n in METRICS if n in row.metrics})
 
 
 if __name__ == "__main__":

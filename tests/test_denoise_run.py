@@ -102,7 +102,7 @@ def test_passes_are_swept_where_asked_and_never_beyond_the_noise(finished: Path)
     ten = {"x0, 1 pass", "ddim, 10 passes", "dpm_solver++, 10 passes"}
     hundred = {"ddim, 100 passes", "dpm_solver++, 100 passes"}
     assert settings("dit", "my pictures", "level 0.1") == ten | hundred
-    published = {"published, 100 passes", "published, 300 passes"}
+    published = {"published, once", "published, recursed 2 times"}
     assert settings("dit_published", "my pictures", "level 0.1") == ten | hundred | published
     assert settings("dit", "validation", "level 0.2") == ten | hundred
     assert "ddim, 100 passes" not in settings("dit", "my pictures", "level 0.05")
@@ -192,10 +192,8 @@ def test_the_report_says_in_words_what_holds_and_is_remade_from_the_result(
     assert (finished / "report.md").read_text() == before
     assert sorted(path.name for path in (finished / "figures").iterdir()) == figures
     for words in (
-        "dit at x0, 1 pass",
-        "dit at ddim, 100 passes",
-        "dit_published at published, 100 passes",
-        "Out of distribution",
+        "Is the published energy better than the published DiT at its best sampler?",
+        "published, recursed 2 times",
         "photographs (9 crops of 9 images, chosen at random from 14 crops)",
         "`text.jpg` (no readable image",
         "Told how strong the noise is: dit,",

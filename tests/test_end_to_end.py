@@ -2,7 +2,6 @@ import csv
 import dataclasses
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -19,14 +18,14 @@ from playwright.sync_api import Browser
 from safetensors.numpy import load_file, save_file
 
 from benchmarks.command_line import main
-from benchmarks.documents import smaller
-from benchmarks.models import Equal
+from benchmarks.contrasts import VIDEO
+from benchmarks.documents import check, keep_result, kept_result
 from benchmarks.options import parse, to_config
 from benchmarks.reporting.figures import COST_AXES, compute_figure, thinking_figure
 from benchmarks.reporting.html import PAGE
 from benchmarks.reporting.results import read_result
 from benchmarks.reporting.tables import rows_under
-from benchmarks.tasks.next_frame.conditions import TEACHER_FORCED
+from benchmarks.tasks.next_frame.conditions import ROLLOUT, TEACHER_FORCED
 from benchmarks.tasks.next_frame.report import verdicts
 from benchmarks.tasks.next_frame.task import NextFrame
 
@@ -108,11 +107,8 @@ def test_a_run_writes_everything_it_promises(finished: Path) -> None:
     (equal,) = rows_of(models["transformer_pp_equal_inference"], "test", "teacher_forced")
     assert equal["cost"]["flops"] == pytest.approx(selected["cost"]["flops"], rel=0.03)
     compared = {(c["a"], c["b"]) for c in result["comparisons"]}
-    # Itself at its selected number of steps and at one, where these differ.
-    assert compared - {("ebt", "ebt")} == {("ebt", other) for other in list(models)[1:]}
+    assert compared == {("ebt", other) for other in list(models)[1:]}
     for comparison in result["comparisons"]:
-        if comparison["b"] == "ebt":
-            continue
         means = [
             next(r for r in rows_of(models[name], **comparison["condition"]) if r["selected"])
             for name in (comparison["a"], comparison["b"])
@@ -124,34 +120,52 @@ def test_a_run_writes_everything_it_promises(finished: Path) -> None:
         assert (finished / name).is_file()
 
 
-def test_the_first_screen_answers_the_questions_in_words(finished: Path) -> None:
+def test_the_first_screen_answers_the_declared_questions_in_words(finished: Path) -> None:
     result = read_result(finished)
     page = (finished / "report.md").read_text()
     first_section = page.split("## ")[1]
     assert first_section.startswith("What holds")
-    questions = [f"at equal {shared}" for shared in Equal]
-    questions += ["does the energy matter?", "does thinking help?"]
-    for title in ("Next frame, teacher-forced", "Rollout"):
-        for question in questions:
-            assert f"- {title}, {question}" in first_section
-    ahead = {c.b: c for c in result.comparisons if c.condition == TEACHER_FORCED}
-    rival = ahead["transformer_pp_equal_training"]
-    verb = {"ebt": "beats", None: "does not surely differ from"}.get(rival.better, "loses to")
-    (said,) = [line for line in first_section.splitlines() if "forced, at equal training" in line]
-    assert re.search(rf"{verb} [^;]*transformer_pp_equal_training \({rival.difference:+.2f} ", said)
+    names = {model.name for model in result.models}
+    declared = [c for c in VIDEO if {c.a, c.b} <= names]
+    for title, condition in (("Next frame, teacher-forced", TEACHER_FORCED), ("Rollout", ROLLOUT)):
+        found = [v for v in result.verdicts if v.compared.condition == condition]
+        assert {v.question for v in found} == {contrast.question for contrast in declared}
+        for verdict in found:
+            one = verdict.compared
+            shown = f"{one.difference:+.2f} [{one.low:+.2f}, {one.high:+.2f}] dB"
+            (said,) = [
+                line
+                for line in first_section.splitlines()
+                if line.startswith(f"- {title}: {verdict.question}") and f"{one.b}" in line
+            ]
+            assert shown in said
+            assert verdict.answer in said.lower()
+    for word in ("beats", "loses", "surely"):  # verdict words of nothing declared
+        assert word not in first_section
     assert "these trained models" not in first_section
     with_one_seed = verdicts(dataclasses.replace(result, seeds=[0]))
-    assert sum("these trained models" in said for said in with_one_seed) >= 2 * len(questions)
-    assert not any("is better" in said for said in with_one_seed)
+    assert sum("these trained models" in said for said in with_one_seed) >= 2 * len(declared)
 
 
-def test_what_documents_keep_of_a_result_gives_the_same_table(finished: Path) -> None:
-    result = read_result(finished)
-    kept = smaller(result)
+def test_what_documents_keep_of_a_result_gives_the_same_table_and_means(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.documents.KEPT", tmp_path)
+    monkeypatch.setattr("benchmarks.documents.DOCUMENTS", ())
+    keep_result(finished, "mine")
+    result, kept = read_result(finished), kept_result("mine")
     assert NextFrame().headline(kept) == NextFrame().headline(result)
-    assert (
-        len(json.dumps(dataclasses.asdict(kept))) < len(json.dumps(dataclasses.asdict(result))) / 2
-    )
+    assert [len(m.rows) for m in kept.models] == [len(m.rows) for m in result.models]
+    values = load_file(tmp_path / "mine.safetensors")
+    assert values["next frame/ebt/1 step/psnr"].shape[0] == len(result.seeds)
+    assert any(name.startswith("validation/") for name in values)
+    assert list(check()) == []
+    content = json.loads((tmp_path / "mine.json").read_text())
+    row = next(row for row in content["models"][0]["rows"] if row["condition"]["split"] == "test")
+    row["metrics"]["psnr"]["high"] += 0.1
+    (tmp_path / "mine.json").write_text(json.dumps(content))
+    (fault,) = check()
+    assert "psnr: high is" in fault
     assert result.environment["command"].startswith("python benchmarks/run.py --task next_frame")
     assert "--out" not in result.environment["command"]
 

@@ -90,7 +90,7 @@ def test_a_run_says_what_thinking_buys(run: tuple[Path, Path]) -> None:
     assert speeds == [["in distribution", 1.0], ["speed x2", 2.0]]
     assert gravities == [["in distribution", 0.0], ["gravity 1", 1.0]]
     assert "Along gravity (widths/s²), ebt: 0: best at" in text
-    assert "does thinking help?" in text
+    assert "Does it gain from thinking longer than one step?" in text
     assert "does the energy know the error?" in text
     assert "ebt that stops by its update" in text
     row = next(r for r in rows_of(result, "in distribution", "steps") if r.selected)

@@ -94,7 +94,7 @@ def write_selected_values(
         for model, of_model in scores.items():
             values = of_model.values.get((of_model.selected(condition), condition), {})
             found |= {f"{place}/{model}/{m}": values[m] for m in metrics if m in values}
-    return _write(out, name, found)
+    return write_arrays(out, name, found)
 
 
 def write_values(
@@ -108,7 +108,7 @@ def write_values(
     left out.
     """
     named = {condition: place for place, condition in places}
-    return _write(
+    return write_arrays(
         out,
         "values",
         {
@@ -127,7 +127,8 @@ def value_name(place: str, model: str, setting: str, metric_name: str) -> str:
     return f"{place}/{model}/{setting}/{metric_name}"
 
 
-def _write(out: Path, name: str, found: Values) -> str:
+def write_arrays(out: Path, name: str, found: Values) -> str:
+    """Write values in float32 to a file of that name; gives the file's name."""
     small = {key: values.astype(np.float32) for key, values in found.items()}
     with atomic_file(out / f"{name}.safetensors") as file:
         file.write(safetensors.numpy.save(small))

@@ -1,14 +1,14 @@
 """Values per video or image of a run: what its rows are means of."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import safetensors.numpy
 
 from benchmarks.measure.scores import value_name
-from benchmarks.reporting.results import Result
-from benchmarks.reporting.tables import selected_row
+from benchmarks.reporting.results import Metric, Result
+from benchmarks.reporting.tables import rows_under, selected_row
 from data_prep.errors import InputError
 
 
@@ -18,11 +18,22 @@ def read_values(folder: Path, result: Result) -> dict[str, np.ndarray]:
     Raises:
         InputError: the run holds none.
     """
-    if "places" not in result.data or "values" not in result.files:
+    if "places" not in result.data:
         raise InputError(
             f"{folder}: holds no values of single videos or images: a run of the task "
             f"{result.task}, or of an earlier version; repeat it"
         )
+    return load_values(folder, result)
+
+
+def load_values(folder: Path, result: Result) -> dict[str, np.ndarray]:
+    """The values `[seeds, sources]` of a run by name, whatever its task.
+
+    Raises:
+        InputError: the run holds none.
+    """
+    if "values" not in result.files:
+        raise InputError(f"{folder}: holds no values of single videos or images; repeat the run")
     found: dict[str, np.ndarray] = safetensors.numpy.load_file(folder / result.files["values"])
     return {name: values.astype(np.float64) for name, values in found.items()}
 
@@ -35,3 +46,13 @@ def selected_values(
     found = next((m for m in result.models if m.name == model), None)
     row = selected_row(found, where["condition"]) if where and found else None
     return None if row is None else values.get(value_name(place, model, row.setting.label, metric))
+
+
+def row_values(result: Result) -> Iterator[tuple[str, Metric]]:
+    """Every metric of a row that is a mean of values, with their name."""
+    places = [(place, where["condition"]) for place, where in result.data["places"].items()]
+    for model in result.models:
+        for place, condition in places:
+            for row in rows_under(model, condition):
+                for name, metric in row.metrics.items():
+                    yield value_name(place, model.name, row.setting.label, name), metric

@@ -1,7 +1,7 @@
 """What a task offers to the command line, the search and the report, and nothing else."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
@@ -10,9 +10,11 @@ from benchmarks.config import Inputs
 from benchmarks.models import ModelSpec, added_models
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from benchmarks.reporting.page import Report
-    from benchmarks.reporting.results import Result
-    from benchmarks.reporting.tables import Condition, Table
+    from benchmarks.reporting.results import Metric, Result
+    from benchmarks.reporting.tables import Table
     from benchmarks.training.plan import PlannedModel
     from data_prep.encoders.base import Encoder
     from worldmodel.data import EmbeddingClips
@@ -114,9 +116,17 @@ class Task(ABC, Generic[Config, Data]):
         """The table that sums the result up, for documents, or a part of it that it names."""
         raise NotImplementedError
 
-    def documented(self, result: "Result") -> "list[Condition]":
-        """The conditions that `headline` reads, which are kept of a result for documents."""
-        raise NotImplementedError
+    def kept_values(self, folder: Path, result: "Result") -> "dict[str, np.ndarray]":
+        """The values `[seeds, sources]` of a run by name, for the results that are committed."""
+        from benchmarks.reporting.values import read_values
+
+        return read_values(folder, result)
+
+    def valued(self, result: "Result") -> "Iterator[tuple[str, Metric]]":
+        """What in a result is the mean of values, with their names."""
+        from benchmarks.reporting.values import row_values
+
+        return row_values(result)
 
     def compare(self, runs: "Sequence[tuple[str, Path, Result]]", folder: Path) -> "Report | None":
         """The report of several runs, by name and folder; None where models are compared alike.

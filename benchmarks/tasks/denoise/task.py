@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from benchmarks.measure.perception import Perception
     from benchmarks.reporting.page import Report
     from benchmarks.reporting.results import Result
-    from benchmarks.reporting.tables import Condition, Table
+    from benchmarks.reporting.tables import Table
     from benchmarks.tasks.denoise.data import DenoiseData
     from benchmarks.tasks.denoise.evaluation import ImageJudge
     from benchmarks.training.plan import PlannedModel
@@ -115,13 +115,6 @@ class Denoise(Task[DenoiseConfig, "DenoiseData"]):
         from benchmarks.tasks.denoise.verdicts import TRAINED
 
         return headline(result, part or TRAINED)
-
-    def documented(self, result: "Result") -> "list[Condition]":
-        """The swept levels on every test set."""
-        from benchmarks.tasks.denoise.verdicts import swept_corruptions, test_sets, under
-
-        names, corruptions = test_sets(result), swept_corruptions(result)
-        return [under(name, corruption) for name in names for corruption in corruptions]
 
     def report(self, folder: Path, result: "Result") -> "Report":
         """Tables, figures and sentences."""

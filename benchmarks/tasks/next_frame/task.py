@@ -14,7 +14,7 @@ from benchmarks.tasks.next_frame.models import MODELS
 if TYPE_CHECKING:
     from benchmarks.reporting.page import Report
     from benchmarks.reporting.results import Result
-    from benchmarks.reporting.tables import Condition, Table
+    from benchmarks.reporting.tables import Table
     from benchmarks.tasks.next_frame.data import NextFrameData
     from benchmarks.training.plan import PlannedModel
 
@@ -116,12 +116,6 @@ class NextFrame(Task[NextFrameConfig, "NextFrameData"]):
         from benchmarks.tasks.next_frame.report import headline
 
         return headline(result)
-
-    def documented(self, result: "Result") -> "list[Condition]":
-        """Both protocols on test."""
-        from benchmarks.tasks.next_frame.conditions import ROLLOUT, TEACHER_FORCED
-
-        return [TEACHER_FORCED, ROLLOUT]
 
     def report(self, folder: Path, result: "Result") -> "Report":
         """Tables, figures and sentences."""

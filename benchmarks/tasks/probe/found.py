@@ -42,6 +42,11 @@ class ProbedPlace:
     training_flops: int | None
     equal: list[str]
 
+    @property
+    def name(self) -> str:
+        """The name of its values among those of the run."""
+        return f"{self.corpus}/{self.label}/{self.probe}/{self.model}/{self.place}"
+
 
 @dataclass(frozen=True)
 class Difference:

@@ -74,7 +74,7 @@ def has_features(predictor: Predictor) -> bool:
 
 def probe_all(
     probed: Sequence[Probing], items: Items, views: Views, config: ProbeConfig, device: str
-) -> tuple[list[ProbedPlace], list[Difference]]:
+) -> tuple[list[Probe], list[Difference]]:
     """Every probe of one corpus, and how the first model does against each other."""
     found: list[Probe] = []
     for probing in tracked(probed, f"probes, {items.name}"):
@@ -85,7 +85,7 @@ def probe_all(
     for label in items.labels:
         differences += _compare(found, items.name, label, probed[0].name)
         found = _mark_best(found, label)
-    return [probe.place for probe in found], differences
+    return found, differences
 
 
 def _probe_model(

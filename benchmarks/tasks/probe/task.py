@@ -13,9 +13,13 @@ from benchmarks.tasks.next_frame.models import MODELS as PREDICTORS
 from benchmarks.tasks.probe.config import ImageProbeConfig, ProbeConfig, VideoProbeConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy as np
+
     from benchmarks.reporting.page import Report
-    from benchmarks.reporting.results import Result
-    from benchmarks.reporting.tables import Condition, Table
+    from benchmarks.reporting.results import Metric, Result
+    from benchmarks.reporting.tables import Table
     from benchmarks.tasks.probe.features import Views
     from benchmarks.tasks.probe.items import Items
     from benchmarks.training.plan import PlannedModel
@@ -74,6 +78,7 @@ class ProbeTask(Task[Config, ProbeData], Generic[Config]):
         import torch
 
         from benchmarks.checkpoints import source_of
+        from benchmarks.measure.scores import Values, write_arrays
         from benchmarks.reporting.results import Result, describe_environment
         from benchmarks.tasks.probe.found import Found
         from benchmarks.tasks.probe.measuring import has_features, probe_all, probings
@@ -114,10 +119,12 @@ class ProbeTask(Task[Config, ProbeData], Generic[Config]):
             untrained.append(self.untrained(used, seen).eval().to(device))
         probed = probings(models, untrained)
         places, differences = [], []
+        values: Values = {}
         for items in corpora:
-            rows, compared = probe_all(probed, items, self.views(probe), probe, device)
-            places += rows
+            found, compared = probe_all(probed, items, self.views(probe), probe, device)
+            places += [one.place for one in found]
             differences += compared
+            values |= {one.place.name: one.scores for one in found}
         counts = {items.name: {s: len(c) for s, c in items.clips.items()} for items in corpora}
         return Result(
             task=self.name,
@@ -126,17 +133,28 @@ class ProbeTask(Task[Config, ProbeData], Generic[Config]):
             environment=describe_environment(device),
             data=seen.describe(),
             details=dataclasses.asdict(Found(counts, places, differences, run)),
+            files={"values": write_arrays(out, "values", values)},
         )
+
+    def kept_values(self, folder: Path, result: "Result") -> "dict[str, np.ndarray]":
+        """The scores of single videos or images of every probe."""
+        from benchmarks.reporting.values import load_values
+
+        return load_values(folder, result)
+
+    def valued(self, result: "Result") -> "Iterator[tuple[str, Metric]]":
+        """The scores of classes; those of numbers have an interval of a ratio."""
+        from benchmarks.reporting.results import typed
+        from benchmarks.tasks.probe.found import Found
+
+        places = typed(Found, result.details).places
+        return ((place.name, place.score) for place in places if place.classes is not None)
 
     def headline(self, result: "Result", part: str | None = None) -> "Table":
         """The scores of every model for every label."""
         from benchmarks.tasks.probe.report import headline
 
         return headline(result)
-
-    def documented(self, result: "Result") -> "list[Condition]":
-        """None: the whole result is small."""
-        return []
 
     def report(self, folder: Path, result: "Result") -> "Report":
         """Sentences and tables."""

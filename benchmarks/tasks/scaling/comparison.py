@@ -13,11 +13,10 @@ from benchmarks.measure.scores import metric
 from benchmarks.reporting.page import Report, Section, bullets
 from benchmarks.reporting.results import Result, read_result, typed
 from benchmarks.reporting.tables import Table
-from benchmarks.reporting.values import read_values, selected_values
 from benchmarks.tasks.next_frame.conditions import PLACES
 from benchmarks.tasks.scaling.fitting import fit_points
 from benchmarks.tasks.scaling.found import Found, Point
-from benchmarks.tasks.scaling.points import LOSS, MeasuredPoint
+from benchmarks.tasks.scaling.points import MeasuredPoint, losses_of
 from benchmarks.tasks.scaling.report import make_report
 from benchmarks.training.fit import OTHER_OPTIONS
 from data_prep.errors import InputError
@@ -103,10 +102,7 @@ def _read(name: str, folder: Path, result: Result) -> Swept:
     for point in typed(Found, result.details).points:
         run = folder / point.folder
         of_run = read_result(run)
-        values = read_values(run, of_run)
-        losses = selected_values(of_run, values, PLACES[0], point.model, LOSS)
-        if losses is None:
-            raise InputError(f"{run}: holds no {LOSS} of {point.model}; repeat the sweep")
+        losses = losses_of(run, of_run, point.model)
         # Figures of the comparison find the loss curves there.
         points.append(MeasuredPoint(replace(point, folder=str(run.resolve())), losses))
         judged.add(str(of_run.data["places"][PLACES[0]]["identity"]))

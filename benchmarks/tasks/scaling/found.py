@@ -38,6 +38,11 @@ class Point:
     optimizer: str
     unreachable: float | None = None
 
+    @property
+    def name(self) -> str:
+        """The name of the values of its videos among those that are kept."""
+        return f"{self.variant}/{self.value}/{self.model}/smooth_l1"
+
 
 @dataclass(frozen=True)
 class Fit:

@@ -10,13 +10,14 @@ import yaml
 
 from benchmarks.measure.intervals import mean
 from benchmarks.measure.scores import metric
-from benchmarks.reporting.results import Model, Result, read_result
+from benchmarks.reporting.results import Model, Result, read_result, typed
 from benchmarks.reporting.tables import selected_row
 from benchmarks.reporting.values import read_values, selected_values
 from benchmarks.tasks.next_frame.conditions import PLACES, TEACHER_FORCED
 from benchmarks.tasks.scaling.config import Axis
-from benchmarks.tasks.scaling.found import Point
+from benchmarks.tasks.scaling.found import Found, Point
 from benchmarks.tasks.scaling.sweep import BEGUN, Place
+from data_prep.errors import InputError
 
 LOSS = "smooth_l1"
 PARAMETERS = "parameters"
@@ -37,15 +38,36 @@ def read_points(places: Sequence[Place], axis: Axis, root: Path) -> list[Measure
     found = []
     for place in places:
         result = read_result(place.folder)
-        values = read_values(place.folder, result)
         options = yaml.safe_load((place.folder / BEGUN).read_text())
         for model in result.models:
             if model.training is None:
                 continue
-            losses = selected_values(result, values, PLACES[0], model.name, LOSS)
-            assert losses is not None
+            losses = losses_of(place.folder, result, model.name)
             found.append(_point(place, axis, root, result, model, losses, options))
     return found
+
+
+def point_losses(folder: Path, result: Result) -> dict[str, np.ndarray]:
+    """Losses `[seeds, videos]` of all points of a sweep, by their names."""
+    points = typed(Found, result.details).points
+    return {
+        point.name: losses_of(
+            folder / point.folder, read_result(folder / point.folder), point.model
+        )
+        for point in points
+    }
+
+
+def losses_of(run: Path, result: Result, model: str) -> np.ndarray:
+    """Losses `[seeds, videos]` of a model of a point's run.
+
+    Raises:
+        InputError: the run holds none.
+    """
+    losses = selected_values(result, read_values(run, result), PLACES[0], model, LOSS)
+    if losses is None:
+        raise InputError(f"{run}: holds no {LOSS} of {model}; repeat the sweep")
+    return losses
 
 
 def unreachable_loss(

@@ -12,11 +12,13 @@ from benchmarks.tasks.next_frame.models import MODELS
 from benchmarks.tasks.scaling.config import ScalingConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    import numpy as np
 
     from benchmarks.reporting.page import Report
-    from benchmarks.reporting.results import Result
-    from benchmarks.reporting.tables import Condition, Table
+    from benchmarks.reporting.results import Metric, Result
+    from benchmarks.reporting.tables import Table
     from benchmarks.training.plan import PlannedModel
 
 
@@ -88,9 +90,18 @@ class Scaling(Task[ScalingConfig, ScalingData]):
 
         return headline(result)
 
-    def documented(self, result: "Result") -> "list[Condition]":
-        """None: the whole result is small."""
-        return []
+    def kept_values(self, folder: Path, result: "Result") -> "dict[str, np.ndarray]":
+        """The losses of single videos of every point."""
+        from benchmarks.tasks.scaling.points import point_losses
+
+        return point_losses(folder, result)
+
+    def valued(self, result: "Result") -> "Iterator[tuple[str, Metric]]":
+        """The losses of the points."""
+        from benchmarks.reporting.results import typed
+        from benchmarks.tasks.scaling.found import Found
+
+        return ((point.name, point.loss) for point in typed(Found, result.details).points)
 
     def compare(self, runs: "Sequence[tuple[str, Path, Result]]", folder: Path) -> "Report":
         """All sweeps in one report; those that differ in their seeds alone are pooled."""

@@ -19,7 +19,7 @@ from benchmarks.tasks.thinking.models import ABLATION, DENOISE, NEXT_FRAME
 if TYPE_CHECKING:
     from benchmarks.reporting.page import Report
     from benchmarks.reporting.results import Result
-    from benchmarks.reporting.tables import Condition, Table
+    from benchmarks.reporting.tables import Table
     from benchmarks.tasks.thinking.data import ThinkingData
     from benchmarks.training.plan import PlannedModel
     from worldmodel.predictor import Predictor
@@ -111,12 +111,6 @@ class ThinkingTask(Task[Config, "ThinkingData"], Generic[Config]):
         from benchmarks.tasks.thinking.report import headline
 
         return headline(result, part)
-
-    def documented(self, result: "Result") -> "list[Condition]":
-        """Every set but validation."""
-        from benchmarks.tasks.thinking.tables import judged_sets, under
-
-        return [under(name) for name in judged_sets(result)]
 
     def report(self, folder: Path, result: "Result") -> "Report":
         """Tables, figures and sentences."""
