@@ -68,9 +68,9 @@ def test_a_committed_result_is_small_and_says_how_it_was_made(name: str) -> None
 
 def test_another_number_changes_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = json.loads((KEPT / f"{NAMES[0]}.json").read_text())
-    text = f"before\n<!-- table: {NAMES[0]} -->\nold\n<!-- end of table -->\nafter\n"
+    text = f"before\n<!-- table: {NAMES[0]} -->\nstale\n<!-- end of table -->\nafter\n"
     first = with_tables(text)
-    assert "old" not in first
+    assert "stale" not in first
     assert first.startswith("before\n")
     assert first.endswith("after\n")
     content["models"][0]["parameters"] += 1

@@ -129,7 +129,9 @@ def test_the_first_screen_answers_the_declared_questions_in_words(finished: Path
     declared = [c for c in VIDEO if {c.a, c.b} <= names]
     for title, condition in (("Next frame, teacher-forced", TEACHER_FORCED), ("Rollout", ROLLOUT)):
         found = [v for v in result.verdicts if v.compared.condition == condition]
-        assert {v.question for v in found} == {contrast.question for contrast in declared}
+        # A rollout is run at the selected number of steps, and at that of training.
+        asked = {c.question for c in declared if not (c.longer and condition == ROLLOUT)}
+        assert asked <= {v.question for v in found} <= {c.question for c in declared}
         for verdict in found:
             one = verdict.compared
             shown = f"{one.difference:+.2f} [{one.low:+.2f}, {one.high:+.2f}] dB"
