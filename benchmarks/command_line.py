@@ -3,7 +3,6 @@
 import os
 import shlex
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -16,12 +15,13 @@ from jsonargparse import Namespace
 
 from benchmarks.checkpoints import absolute
 from benchmarks.config import Inputs
-from benchmarks.launching import ENDED, launch, launches
+from benchmarks.launching import launch, launches
 from benchmarks.options import parse, to_config
 from benchmarks.tasks.registry import TASKS, load_task
 from benchmarks.threads import let_threads_sleep
-from data_prep.errors import InputError, Terminated
+from data_prep.errors import InputError
 from data_prep.options import run_command
+from data_prep.stopping import end_with_parent, exit_code
 
 # Options that say what to do with a run, not what the run is.
 NOT_KEPT = (
@@ -49,16 +49,12 @@ COMMAND = "command.txt"  # in the folder of a run: how it was begun
 def main(arguments: list[str]) -> int:
     """Run the command line; gives the exit code."""
     let_threads_sleep()
-    signal.signal(signal.SIGTERM, _terminate)
+    end_with_parent()
     try:
         return run_command(lambda: _dispatch(parse(arguments), arguments))
     except FloatingPointError as error:
         print(f"error: {error}; lower the learning rate of this model", file=sys.stderr)
         return 1
-
-
-def _terminate(*_: Any) -> None:
-    raise Terminated
 
 
 def _dispatch(options: Namespace, arguments: list[str]) -> int:
@@ -105,7 +101,7 @@ def _whole_command(out: Path, added: list[str]) -> str:
     file = out / COMMAND
     begun = file.read_text().strip() if file.is_file() else "python benchmarks/run.py"
     command = " ".join([begun, *([shlex.join(added)] if added else [])])
-    file.write_text(f"{command}\n")
+    _write(file, f"{command}\n")
     return command
 
 
@@ -201,7 +197,7 @@ def _run_in(
     except KeyboardInterrupt as error:
         again = f"--resume {out}" if "resume" in options else f"--task {options.task}"
         print(f"\ninterrupted; continue with: python benchmarks/run.py {again}", file=sys.stderr)
-        return ENDED if isinstance(error, Terminated) else 130
+        return exit_code(error)
 
 
 def _run_task(config: Any, inputs: Inputs, out: Path, options: Namespace, command: str) -> int:
@@ -322,4 +318,11 @@ def _write_config(options: Namespace, out: Path) -> None:
         kept["test"] = [f"{name}={Path(folder).expanduser().resolve()}" for name, folder in pairs]
     if kept.get("checkpoint"):
         kept["checkpoint"] = [absolute(pair) for pair in kept["checkpoint"]]
-    (out / "config.yaml").write_text(yaml.safe_dump(kept, sort_keys=False))
+    _write(out / "config.yaml", yaml.safe_dump(kept, sort_keys=False))
+
+
+def _write(file: Path, text: str) -> None:
+    from data_prep.shards.storage import atomic_file
+
+    with atomic_file(file) as written:
+        written.write(text.encode())

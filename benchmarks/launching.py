@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from data_prep.stopping import LIFELINE, SIGNALS
+
 SCRIPT = Path(__file__).with_name("run.py")
-ENDED = 128 + signal.SIGTERM
 
 
 def launches(config: Any) -> bool:
@@ -29,15 +30,17 @@ def launch(devices: int, arguments: Sequence[str]) -> int:
     environment = {"OMP_NUM_THREADS": str(max(1, (os.cpu_count() or 1) // devices))}
     process = subprocess.Popen(
         [*launcher, f"--nproc-per-node={devices}", str(SCRIPT), *arguments],
-        env=environment | os.environ,
+        stdin=subprocess.PIPE,  # closed when this process is gone; never written to
+        env=environment | os.environ | {LIFELINE: "1"},
     )
     asked: list[int] = []
 
     def forward(number: int, _: Any) -> None:
+        if not asked:  # torchrun would not wait for its processes if it were told twice
+            process.send_signal(number)
         asked.append(number)
-        process.send_signal(number)
 
-    before = {s: signal.signal(s, forward) for s in (signal.SIGINT, signal.SIGTERM)}
+    before = {s: signal.signal(s, forward) for s in SIGNALS}
     try:
         code = process.wait()
     finally:

@@ -18,3 +18,7 @@ class DecodeError(Exception):
 
 class StorageError(Exception):
     """A disk or network that fails. The input is not wrong, and running again may help."""
+
+
+class LostWorkerError(Exception):
+    """A process that worked for this one was killed, or crashed; what is finished is kept."""

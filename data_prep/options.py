@@ -9,7 +9,8 @@ from typing import NoReturn
 
 from jsonargparse import ArgumentParser, set_parsing_settings
 
-from data_prep.errors import InputError, StorageError
+from data_prep.errors import InputError, LostWorkerError, StorageError
+from data_prep.stopping import exit_code, stoppable
 
 NEAR = 0.6  # likeness from which on a name is worth suggesting, as difflib has it
 
@@ -28,22 +29,36 @@ class Parser(ArgumentParser):
         raise InputError(message)
 
 
-def run_command(command: Callable[[], int]) -> int:
+def run_command(command: Callable[[], int], again: str = "") -> int:
     """Run a command and return its exit code.
 
-    An error is printed as one line; wrong input gives code 2, a failing disk or network code 1.
+    An error is printed as one line; wrong input gives code 2, a failing disk, network or worker
+    code 1. Stopped by a signal, it gives 130 or 143 and says how to go on `again`.
     """
+    with stoppable() as stopped:
+        try:
+            return _explained(command, stopped)
+        except KeyboardInterrupt as signal:
+            print(f"\ninterrupted{again and '; '}{again}", file=sys.stderr)
+            return exit_code(signal)
+
+
+def _explained(command: Callable[[], int], stopped: Callable[[], KeyboardInterrupt | None]) -> int:
     try:
         return command()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except (NotADirectoryError, IsADirectoryError, PermissionError) as error:
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
-        return 2
-    except (StorageError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    except Exception as error:
+        if (signal := stopped()) is not None:  # the error is what a library made of it
+            raise signal from error
+        if isinstance(error, InputError):
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        if isinstance(error, NotADirectoryError | IsADirectoryError | PermissionError):
+            print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+            return 2
+        if isinstance(error, StorageError | LostWorkerError | OSError):
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        raise
 
 
 def config_first(arguments: list[str]) -> list[str]:

@@ -21,6 +21,7 @@ from data_prep.options import (
     with_underscores,
 )
 from data_prep.sources.registry import LAYOUTS
+from data_prep.stopping import leave
 
 PROGRAM = "python -m data_prep.prepare"
 HELP = f"""\
@@ -50,11 +51,8 @@ def main(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(HELP, end="")
         return 0 if arguments else 2
-    try:
-        return run_command(lambda: _command(arguments[0], arguments[1:]))
-    except KeyboardInterrupt:
-        print("\ninterrupted; run the same command again to go on", file=sys.stderr)
-        return 130
+    again = "run the same command again to go on"
+    return run_command(lambda: _command(arguments[0], arguments[1:]), again)
 
 
 def build_parser(command: str) -> Parser:
@@ -272,4 +270,4 @@ _COMMANDS: dict[str, tuple[Callable[[Parser], None], Callable[[Namespace], int]]
 }
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave(main(sys.argv[1:]))

@@ -2,20 +2,24 @@
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
+from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.strategies import DDPStrategy
 
-from data_prep.errors import Terminated
+from data_prep.shards.storage import atomic_file
+from data_prep.stopping import SIGNALS, stop, stopping
 from worldmodel.processes import Processes
 
 Report = Callable[[int, float], None]
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+REPEAT = 1.0  # seconds
 
 
 class ReducedOnce(DDPStrategy):
@@ -32,40 +36,41 @@ class ReducedOnce(DDPStrategy):
 class StopBetweenSteps(L.Callback):
     """Ends a training between two steps when a signal asks for it, so that its checkpoint is whole.
 
-    A second signal ends it at once.
+    A second signal ends it at once. What comes within `REPEAT` is the first one, sent again by a
+    terminal, a launcher or a scheduler that tells a whole group of processes.
     """
 
     def __init__(self, processes: Processes):
         self.signal: int | None = None
+        self.whole = False  # whether a checkpoint written now could be resumed
         self._processes = processes
+        self._heard_at = 0.0
         self._before: dict[int, Any] = {}
 
-    def reason(self) -> KeyboardInterrupt:
-        """What the signal means."""
-        return Terminated() if self.signal == signal.SIGTERM else KeyboardInterrupt()
-
     def on_train_start(self, *_: Any) -> None:
+        self.whole = True
         if threading.current_thread() is threading.main_thread():
-            self._before = {
-                s: signal.signal(s, self._note) for s in (signal.SIGINT, signal.SIGTERM)
-            }
+            asked = [s for s in SIGNALS if signal.getsignal(s) != signal.SIG_IGN]
+            self._before = {s: signal.signal(s, self._note) for s in asked}
 
     def on_train_batch_start(self, *_: Any) -> None:
         heard = self._processes.largest(self.signal or 0)
         if heard:
-            self.signal = heard
-            raise KeyboardInterrupt
+            self.signal, self.whole = heard, True
+            raise stopping(heard)
 
     def on_train_end(self, *_: Any) -> None:
+        self.whole = False
         self._restore()
 
     def on_exception(self, *_: Any) -> None:
         self._restore()
 
     def _note(self, number: int, _: Any) -> None:
-        if self.signal is not None:
-            raise KeyboardInterrupt
-        self.signal = number
+        if self.signal is None:
+            self.signal, self.whole, self._heard_at = number, False, time.monotonic()
+        elif time.monotonic() - self._heard_at > REPEAT:
+            stop(number)
 
     def _restore(self) -> None:
         for number, handler in self._before.items():
@@ -73,14 +78,28 @@ class StopBetweenSteps(L.Callback):
         self._before = {}
 
 
+class WholeFiles(TorchCheckpointIO):
+    """Writes a checkpoint beside its place and renames it, so that none is ever half written.
+
+    Lightning writes it into the folder of temporary files, often on another disk, and copies it.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint."""
+        with atomic_file(Path(path)) as file:
+            torch.save(checkpoint, file)
+
+
 class ResumeCheckpoint(ModelCheckpoint):
     """What a training goes on from, written after each validation and when an exception ends it.
 
     Lightning would not repeat a validation that was cut off, so none is ever cut off in a
-    checkpoint.
+    checkpoint; neither is a step, nor the loading of what a training goes on from.
     """
 
-    def __init__(self, folder: Path, name: str):
+    def __init__(self, folder: Path, name: str, stop: StopBetweenSteps):
         super().__init__(
             folder,
             filename=name.removesuffix(".ckpt"),
@@ -88,9 +107,10 @@ class ResumeCheckpoint(ModelCheckpoint):
             enable_version_counter=False,
             save_on_exception=True,
         )
+        self._stop = stop
 
     def on_exception(self, trainer: L.Trainer, *others: Any) -> None:
-        if not trainer.validating:
+        if self._stop.whole and not trainer.validating:
             super().on_exception(trainer, *others)
 
 

@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader
 
 from data_prep.errors import InputError
 from data_prep.shards.storage import write_json
+from data_prep.stopping import stopping
 from worldmodel.compiling import compiled, is_to_compile, warm_up
 from worldmodel.config import TrainingConfig
 from worldmodel.data import EmbeddingClips, loader_workers, ordered_batches, training_batches
@@ -36,6 +37,7 @@ from worldmodel.running import (
     ResumeCheckpoint,
     StepReport,
     StopBetweenSteps,
+    WholeFiles,
 )
 from worldmodel.thinking import NonFiniteError
 
@@ -276,11 +278,12 @@ def train_predictor(
         logger=_loggers(folder),
         callbacks=[
             best,
-            ResumeCheckpoint(folder, CHECKPOINT),
+            ResumeCheckpoint(folder, CHECKPOINT, stop),
             stop,
             *([StepReport(report)] if report else []),
             *([average] if config.ema else []),
         ],
+        plugins=[WholeFiles()],
         enable_progress_bar=False,
         enable_model_summary=False,
     )
@@ -298,10 +301,14 @@ def train_predictor(
             )
             if config.steps % min(config.validate_every, config.steps):
                 trainer.validate(module, data, verbose=False)  # the last weights may be the best
-    except SystemExit:  # Lightning's answer to KeyboardInterrupt, after it wrote the checkpoint
-        raise stop.reason() from None
+    except SystemExit as error:  # Lightning's answer to a signal, after it wrote the checkpoint
+        raise error.__context__ or error from None
+    except Exception as error:
+        if stop.signal is not None:  # loaders of data were told as well, and are missed
+            raise stopping(stop.signal) from error
+        raise
     if stop.signal is not None:
-        raise stop.reason()
+        raise stopping(stop.signal)
     loss, kept = _load_best(module, best, config.steps)
     predictor.eval()
     record = TrainingRecord(config.steps, start_up + module.seconds, loss, kept, start_up)

@@ -1,11 +1,10 @@
 """What a run would train, cost and hold in memory, found out without data, time or memory."""
 
-import multiprocessing
+import functools
 import os
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -27,6 +26,7 @@ from data_prep.encoders.registry import build_encoder
 from data_prep.shards.format import MANIFEST, ShardSet
 from data_prep.sources.corpus import IMAGES, SPLITS, VIDEOS
 from data_prep.sources.layouts import list_corpus
+from data_prep.workers import Workers
 from denoise.data import NoisyImages
 from denoise.diffusion import cumulative_alphas
 from worldmodel.compiling import is_to_compile
@@ -135,12 +135,17 @@ def _outlines(
     models: dict[tuple[object, ...], PlannedModel], config: ComparisonConfig, data: ImaginedData
 ) -> dict[tuple[object, ...], Outline]:
     """What each model would cost; several are imagined at once, each in a process."""
-    context = multiprocessing.get_context("spawn")
     console = Console(stderr=True)
-    with ProcessPoolExecutor(min(len(models), os.cpu_count() or 1), context) as pool:
-        jobs = {key: pool.submit(_imagine, model, config, data) for key, model in models.items()}
-        shown = track(jobs.items(), "models", console=console, transient=True)
-        return {key: job.result() for key, job in shown}
+    imagine = functools.partial(_imagine, config=config, data=data)
+    with Workers(min(len(models), os.cpu_count() or 1)) as workers:
+        outlines = track(
+            workers.map(imagine, models.values()),
+            "models",
+            total=len(models),
+            console=console,
+            transient=True,
+        )
+        return dict(zip(models, outlines, strict=True))
 
 
 def _imagine(planned: PlannedModel, config: ComparisonConfig, data: ImaginedData) -> Outline:

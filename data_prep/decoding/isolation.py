@@ -24,6 +24,7 @@ import numpy as np
 from data_prep.decoding.clip import DecodedClip
 from data_prep.errors import DecodeError, StorageError
 from data_prep.sources.source import Source
+from data_prep.stopping import SIGNALS, end_with_parent, release_signals, signals_held
 
 Reader = Callable[[Path, Source], Iterator[DecodedClip]]
 ATTEMPTS = 2
@@ -122,8 +123,9 @@ class IsolatedReader:
                 args=(theirs, self._read, self._spool, self._memory_limit),
                 daemon=True,
             )
-            process.start()
-            self._process = process
+            with signals_held():
+                process.start()
+                self._process = process
             theirs.close()
             if self._interrupted:  # while it started, when there was none to kill yet
                 process.kill()
@@ -151,7 +153,16 @@ def _receive(pipe: Connection, limit: float) -> dict[str, Any]:
 
 def _serve(pipe: Connection, read: Reader, spool: Path, memory_limit: int) -> None:
     """Answer sources until the pipe closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # the parent decides when to stop
+    release_signals()
+
+    def clear() -> None:
+        with contextlib.suppress(OSError):
+            spool.unlink(missing_ok=True)
+            spool.parent.rmdir()
+
+    end_with_parent(clear)  # where a decoder hangs, the pipe is not read
     _limit_memory(memory_limit)
 
     def say(state: str, **content: Any) -> None:
@@ -185,9 +196,7 @@ def _serve(pipe: Connection, read: Reader, spool: Path, memory_limit: int) -> No
         while True:
             answer(*pipe.recv())
     except (EOFError, BrokenPipeError, ConnectionResetError):  # the parent is gone
-        with contextlib.suppress(OSError):
-            spool.unlink(missing_ok=True)
-            spool.parent.rmdir()
+        clear()
 
 
 def _limit_memory(memory_limit: int) -> None:

@@ -6,6 +6,7 @@ A job makes one shard and is safe to repeat, so a worker that dies costs its sha
 import errno
 import logging
 import os
+import signal
 import sys
 import threading
 import time
@@ -120,6 +121,7 @@ def _run_here(jobs: Sequence[ShardJob], config: ExecutorConfig, advance: Advance
 
 def _run_on_ray(jobs: Sequence[ShardJob], config: ExecutorConfig, advance: Advance) -> None:
     """One task per shard; Ray runs a task again when its node dies."""
+    on_signal = signal.getsignal(signal.SIGTERM)
     try:
         import ray
     except ImportError:
@@ -131,6 +133,8 @@ def _run_on_ray(jobs: Sequence[ShardJob], config: ExecutorConfig, advance: Advan
             ray.init(address=config.ray_address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, ValueError) as error:
             raise InputError(f"--ray_address {config.ray_address}: {error}") from None
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, on_signal)  # Ray has put its own in this place
     task = ray.remote(num_cpus=1, max_retries=5)(_make_alone)
     try:
         units = {task.remote(job): job.units for job in jobs}

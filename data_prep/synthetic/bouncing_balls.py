@@ -4,9 +4,7 @@ import csv
 import dataclasses
 import functools
 import json
-import multiprocessing
 import os
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import av
@@ -16,6 +14,7 @@ from rich.progress import track
 from data_prep.config import BouncingBallsConfig
 from data_prep.frames import TRUTH
 from data_prep.synthetic.balls import Balls, Motion, as_json
+from data_prep.workers import Workers
 
 
 def write_bouncing_balls(folder: Path, config: BouncingBallsConfig) -> Path:
@@ -37,8 +36,8 @@ def write_bouncing_balls(folder: Path, config: BouncingBallsConfig) -> Path:
     finished.unlink(missing_ok=True)
     make = functools.partial(_make_video, config=config)
     jobs = [(number, folder / name) for number, (name, _) in enumerate(names)]
-    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn")) as pool:
-        made = pool.map(make, jobs, chunksize=8)
+    with Workers(min(len(jobs), os.cpu_count() or 1)) as workers:
+        made = workers.map(make, jobs)
         for _ in track(made, "bouncing balls", total=len(jobs), transient=True):
             pass
     with (folder / "split.csv").open("w", newline="") as file:

@@ -6,10 +6,7 @@ edges and flat parts at all scales; textures of 1/f spectrum and shading fill th
 
 import dataclasses
 import functools
-import multiprocessing
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +27,7 @@ from data_prep.shards.format import (
 from data_prep.shards.plan import SetPlan, digest, make_set, versions_of
 from data_prep.shards.storage import Folder, absolute
 from data_prep.sources.corpus import SPLITS
+from data_prep.workers import Workers
 
 SUPERSAMPLING = 2
 LEAVES = 2000  # at most; by then next to nothing is left bare
@@ -134,18 +132,15 @@ class CanvasShard:
         """Canvases in the shard."""
         return len(self.canvases)
 
-    @contextmanager
-    def tools(self) -> Iterator[ProcessPoolExecutor]:
+    def tools(self) -> Workers:
         """Processes that render."""
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(self.processes, mp_context=context) as pool:
-            yield pool
+        return Workers(self.processes)
 
-    def make(self, tools: ProcessPoolExecutor, advance: Advance) -> None:
+    def make(self, tools: Workers, advance: Advance) -> None:
         """Render all canvases and crop them."""
         split = self.name.rsplit("-", 1)[0]
         render = functools.partial(render_dead_leaves, config=self.config)
-        rendered = tools.map(render, self.canvases, chunksize=4)
+        rendered = tools.map(render, self.canvases)
 
         def samples() -> Iterator[Sample]:
             for drawn, canvas in zip(self.canvases, rendered, strict=True):

@@ -23,6 +23,7 @@ from benchmarks.tasks.scaling.axes import Planned
 from benchmarks.tasks.scaling.config import ScalingConfig
 from data_prep.errors import InputError
 from data_prep.shards.storage import atomic_file
+from data_prep.stopping import LIFELINE
 
 OPTIONS, LOG, BEGUN = "point.yaml", "log.txt", "config.yaml"
 SEARCH = "search"
@@ -145,10 +146,10 @@ class Sweep:
                     return "interrupted"
                 process = subprocess.Popen(
                     [sys.executable, str(SCRIPT), *arguments, *own],
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.PIPE,  # closed when this process is gone; never written to
                     stdout=written,
                     stderr=subprocess.STDOUT,
-                    env=os.environ | environment,
+                    env=os.environ | environment | {LIFELINE: "1"},
                 )
                 self._running.add(process)
             code = process.wait()
