@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ending import Program
 from PIL import Image
 
 from data_prep.config import BouncingBallsConfig, CorpusConfig, ExecutorConfig
@@ -103,17 +104,38 @@ def test_killed_anywhere_and_run_again_gives_the_same_bytes(
     assert contents(out) == unbroken
 
 
-def test_ctrl_c_stops_and_says_how_to_go_on(videos: Path, tmp_path: Path) -> None:
-    out = tmp_path / "set"
-    line = command("shards", videos, out, *SMALL, "--workers", "1")
-    process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    while not list(out.glob(".*.partial")) and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert error.strip() == "interrupted; run the same command again to go on"
-    assert not list(out.glob(".*.partial"))
+STOPS = {
+    "interrupted": ([signal.SIGINT], False, 130),
+    "told": ([signal.SIGTERM], False, 143),
+    "all told twice": ([signal.SIGTERM, signal.SIGTERM], True, 143),
+    "killed": ([signal.SIGKILL], False, -signal.SIGKILL),
+}
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_a_stop_leaves_nothing_behind_and_says_how_to_go_on(
+    stop: str,
+    videos: Path,
+    unbroken: dict[str, bytes],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    numbers, group, code = STOPS[stop]
+    out, scratch = tmp_path / "set", tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    line = command("shards", videos, out, *SMALL)[1:]
+    program = Program(line, tmp_path / "log")
+    program.wait_for(lambda: list(out.glob(".*.partial")))
+    program.signal(*numbers, group=group)
+    assert program.ended() == code
+    assert not list(scratch.iterdir())
+    if stop != "killed":
+        said = program.log.read_text().strip()
+        assert said == "interrupted; run the same command again to go on"
+        assert not list(out.glob(".*.partial"))
+    assert main(["shards", str(videos), str(out), *SMALL]) == 0
+    assert contents(out) == unbroken
 
 
 def test_finished_shards_are_kept(videos: Path, unbroken: dict[str, bytes], copy: Path) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -141,9 +142,15 @@ def _loader(clips: EmbeddingClips, batches: Any, workers: int) -> DataLoader[Any
         batch_sampler=batches,
         collate_fn=clips.collate,
         num_workers=workers,
+        worker_init_fn=_ignore_interrupts,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=workers > 0,
     )
+
+
+def _ignore_interrupts(_: int) -> None:
+    """In a loader's process: Ctrl-C tells it too, but the training has a step to finish."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class StreamedClips(IterableDataset[tuple[str, Tensor]]):

@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.strategies import DDPStrategy
 
 from data_prep.shards.storage import atomic_file
-from data_prep.stopping import SIGNALS, stop, stopping
+from data_prep.stopping import SIGNALS, stopping
 from worldmodel.processes import Processes
 
 Report = Callable[[int, float], None]
@@ -69,8 +69,8 @@ class StopBetweenSteps(L.Callback):
     def _note(self, number: int, _: Any) -> None:
         if self.signal is None:
             self.signal, self.whole, self._heard_at = number, False, time.monotonic()
-        elif time.monotonic() - self._heard_at > REPEAT:
-            stop(number)
+        elif not self.whole and time.monotonic() - self._heard_at > REPEAT:
+            raise stopping(number)
 
     def _restore(self) -> None:
         for number, handler in self._before.items():
