@@ -23,7 +23,7 @@ from benchmarks.reporting.results import Metric, Result, parse_result, read_resu
 from benchmarks.reporting.tables import markdown
 from benchmarks.tasks.registry import load_task
 from data_prep.errors import InputError
-from data_prep.options import run_command
+from data_prep.options import PlainParser, run_command
 from data_prep.shards.storage import atomic_file, write_json
 
 ROOT = Path(__file__).parent.parent
@@ -41,7 +41,9 @@ TOLERANCE = 2e-4  # of a mean that is recomputed from values in float32, relativ
 
 def main(arguments: list[str]) -> int:
     """Run the command line; gives the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.documents", description=__doc__)
+    parser = PlainParser(
+        prog="python -m benchmarks.documents", description=__doc__, allow_abbrev=False
+    )
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     commands = parser.add_subparsers(dest="command", required=True)
     keep = commands.add_parser("keep", help="keep the result of a run in benchmarks/results")
@@ -49,9 +51,9 @@ def main(arguments: list[str]) -> int:
     keep.add_argument("name", help="name of the result in documents, such as next_frame_balls")
     commands.add_parser("tables", help="write the tables of README.md and docs/ again")
     commands.add_parser("check", help="recompute every number of README.md and docs/")
-    options = parser.parse_args(arguments)
 
     def command() -> int:
+        options = parser.parse_args(arguments)
         if options.command == "check":
             found = list(check())
             print("\n".join(found) or "every number comes from a kept result")

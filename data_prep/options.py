@@ -1,11 +1,13 @@
 """Command lines: errors are one line and suggest the option that may have been meant."""
 
+import argparse
 import difflib
 import itertools
 import re
 import sys
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, set_parsing_settings
 
@@ -18,7 +20,53 @@ set_parsing_settings(docstring_parse_attribute_docstrings=False)
 
 
 class Parser(ArgumentParser):
-    """An argument parser whose errors are InputErrors."""
+    """An argument parser whose errors are InputErrors, and that takes no option it does not have.
+
+    jsonargparse takes `--model.x 3` for a field of `--model`, even where it has none.
+    """
+
+    def parse_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, *others: Any, **named: Any
+    ) -> Any:
+        """As jsonargparse has it.
+
+        Raises:
+            InputError: an option, a key of a file, or a value is wrong.
+        """
+        given = sys.argv[1:] if args is None else list(args)
+        for argument, after in zip(given, [*given[1:], "--"], strict=False):
+            name = argument.partition("=")[0]
+            if name == "--":
+                break
+            if name.startswith("--") and not self._has(name):
+                value = "" if after.startswith("--") or "=" in argument else f" {after}"
+                self.error(f"unrecognized arguments: {argument}{value}")
+        for file in [*values_of(given, "--config"), *map(str, self.default_config_files)]:
+            for key, value in _content(file).items():
+                self._require_known(str(key), value)
+        return super().parse_args(args, *others, **named)
+
+    def _has(self, option: str) -> bool:
+        """Whether there is this option, or the option whose value, a mapping, has this field."""
+        strings = self._option_string_actions
+        return option in strings or _takes_fields(strings.get(option.partition(".")[0]))
+
+    def _require_known(self, key: str, value: Any) -> None:
+        """Raise for what jsonargparse lets pass in a file, of options that are no sections."""
+        name, _, field = key.partition(".")
+        strings = self._option_string_actions
+        action = strings.get(f"--{name}") or strings.get(f"--{name.replace('_', '-')}")
+        section = any(string.startswith(f"--{name}.") for string in strings)
+        if action is None or section or _takes_fields(action):
+            return
+        if isinstance(value, dict) and value:
+            field = next(iter(value))
+        if field:
+            self.error(f"unknown key '{name}.{field}'")
+        if action.nargs == 0 and not isinstance(value, bool):
+            self.error(f"--{name}: expected true or false. Got value: {value}")
+        if isinstance(action, argparse._AppendAction) and not isinstance(value, list | None):
+            self.error(f"--{name}: expected a list. Got value: {value}")
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise `message`.
@@ -27,6 +75,33 @@ class Parser(ArgumentParser):
             InputError: always.
         """
         raise InputError(message)
+
+
+def _takes_fields(action: argparse.Action | None) -> bool:
+    return str(getattr(action, "_typehint", "")).startswith("dict[")
+
+
+class PlainParser(argparse.ArgumentParser):
+    """A parser of few options whose errors are InputErrors."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise `message`.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(message)
+
+
+def _content(file: str) -> dict[str, Any]:
+    """What a file of options holds; broken ones are reported when they are parsed."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(Path(file).read_text())
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def run_command(command: Callable[[], int], again: str = "") -> int:
@@ -114,7 +189,7 @@ def explain(message: str, parser: ArgumentParser, arguments: list[str], files: l
     line = re.sub(r"--([\w.]+): .*NestedArg\(key='([\w.]+)'.*", r"unknown key '\1.\2'", line)
     if line.startswith("Problems parsing config"):
         return f"{', '.join(files)}: {line}"
-    key = re.search(r"(?:--|unknown key ')([\w.]+)", line)
+    key = re.search(r"(?:--|unknown key ')([\w.+-]+)", line)
     if key is None:
         return line
     name = f"--{key.group(1)}"

@@ -1,8 +1,15 @@
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from benchmarks.command_line import main as run
+from benchmarks.documents import main as documents
+from benchmarks.options import build_parser
+from benchmarks.tasks.registry import TASKS
+from data_prep import prepare
 from data_prep.errors import InputError, StorageError
 from data_prep.options import Parser, config_first, explain, nearest_option, run_command
 
@@ -98,6 +105,78 @@ def test_a_mistyped_key_of_a_file_is_understood_and_the_file_named(tmp_path: Pat
     line = explained(["--config", str(file)], [str(file)])
     assert line.startswith(f"{file}: ")
     assert line.endswith("(did you mean --backbone.width?)")
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_no_misspelt_option_of_a_task_is_taken(task: str) -> None:
+    made = build_parser(task, None)
+    known = [option for option in made._option_string_actions if option.startswith("--")]
+    mappings = {"--variants"}  # their keys are the user's
+    assert len(known) > 40
+    for option in known:
+        wrong = [f"{option}x", option[:-1]]
+        wrong += [] if option in mappings else [f"{option}.widht"]
+        for name in set(wrong) - set(known):
+            for arguments in ([name, "3"], [f"{name}=3"], [name]):
+                with pytest.raises(InputError, match=re.escape(name)):
+                    made.parse_args(arguments)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_no_option_takes_a_field_from_a_file(task: str, tmp_path: Path) -> None:
+    """Those of sections are checked by jsonargparse."""
+    made = build_parser(task, None)
+    file = tmp_path / "mine.yaml"
+    options = made._option_string_actions
+    plain = {
+        a.dest for a in made._actions if not any(o.startswith(f"--{a.dest}.") for o in options)
+    }
+    for name in plain - {"help", "variants", "print_config"}:
+        if "." not in name:
+            for text in (f"{name}:\n  widht: 3\n", f"{name}.widht: 3\n"):
+                file.write_text(text)
+                with pytest.raises(InputError, match=f"unknown key '{name}.widht'"):
+                    made.parse_args(["--config", str(file)])
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["model: 3", "quiet: 3", "backbone:\n  widht: 3", "zz: 3", "zz:\n  x: 3", "modell: [a:B]"],
+)
+def test_no_wrong_key_of_a_file_is_taken(text: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    assert run(["--task", "next_frame", "--config", str(tmp_path / "mine.yaml")]) == 2
+
+
+@pytest.mark.parametrize("command", ["shards", "embed", "verify", "inspect"])
+def test_no_misspelt_option_of_a_preparation_is_taken(command: str) -> None:
+    for option in prepare.build_parser(command)._option_string_actions:
+        if option.startswith("--"):
+            with pytest.raises(InputError, match="unrecognized arguments: --"):
+                prepare.parse_command(command, ["place", f"{option}.x", "3"])
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments", "said"),
+    [
+        (run, ["--task", "next_frame", "--model.widht", "3"], "(did you mean --backbone.width?)"),
+        (run, ["--task", "next_frame", "--dry-rn"], "(did you mean --dry-run?)"),
+        (run, ["--task", "probe", "--cache-di=x"], "(did you mean --cache-dir?)"),
+        (prepare.main, ["shards", "a", "b", "--frams", "3"], "(did you mean --frames?)"),
+        (documents, ["tables", "--kep"], "unrecognized arguments: --kep"),
+        (documents, ["tabels"], "invalid choice: 'tabels' (choose from 'keep', 'tables')"),
+    ],
+)
+def test_a_misspelt_option_is_one_line_and_code_2(
+    main: Callable[[list[str]], int],
+    arguments: list[str],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: ")
+    assert line.endswith(said)
 
 
 def test_files_come_before_the_options_that_overrule_them(tmp_path: Path) -> None:
