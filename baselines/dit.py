@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
+from diffusers.models.embeddings import LabelEmbedding
 from diffusers.models.transformers.dit_transformer_2d import DiTTransformer2DModel
 from diffusers.schedulers.scheduling_dpmsolver_multistep import DPMSolverMultistepScheduler
 from torch import Tensor, nn
@@ -101,6 +102,7 @@ class DiTDenoiser(TrainedDenoiser):
             patch_size=1,  # a patch embedding is one token
             num_embeds_ada_norm=1,  # no classes
         )
+        keep_labels(self.dit)
         zero_initialise(self.dit)
 
     @property
@@ -200,11 +202,16 @@ class DiTDenoiser(TrainedDenoiser):
             error = error * ratio.clamp_max(self.config.min_snr) / ratio
         yield error.mean()
 
-    def train(self, mode: bool = True) -> "DiTDenoiser":
-        """The DiT itself stays in eval mode: in train mode it would drop its class labels."""
-        super().train(mode)
-        self.dit.eval()
-        return self
+
+def keep_labels(dit: DiTTransformer2DModel) -> None:
+    """Never drop a label, as diffusers does with one in ten while it trains.
+
+    There is a single class, and what would stand for a dropped one would be drawn from torch's own
+    generator, which a resumed training does not go on with.
+    """
+    blocks: Any = dit.transformer_blocks
+    for block in blocks:
+        block.norm1.emb.class_embedder = LabelEmbedding(1, dit.inner_dim, dropout_prob=0.0)
 
 
 def zero_initialise(dit: DiTTransformer2DModel) -> None:

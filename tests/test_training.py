@@ -1,7 +1,6 @@
 import functools
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -17,8 +16,6 @@ from worldmodel.optimizers import block_matrices, make_optimizers
 from worldmodel.predictor import Clips, Predictor
 from worldmodel.thinking import NonFiniteError
 from worldmodel.training import (
-    CHECKPOINT,
-    RECORD,
     WEIGHTS,
     PredictorTraining,
     TrainingData,
@@ -53,48 +50,6 @@ def train(
 def same_weights(a: Predictor, b: Predictor) -> bool:
     pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
     return all(torch.equal(x, y) for x, y in pairs)
-
-
-@pytest.mark.parametrize(
-    ("name", "changes"),
-    [
-        ("transformer_pp", {}),
-        ("transformer_pp", {"ema": 0.5}),
-        ("linear", {"optimizer": "adamw"}),
-        ("linear", {}),
-    ],
-)
-@pytest.mark.parametrize("interrupted_at", [2, 4])
-def test_a_resumed_training_is_bit_identical(
-    name: str,
-    changes: dict[str, Any],
-    interrupted_at: int,
-    embedding_shards: ShardSet,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    config = replace(CONFIG, **changes)
-    unbroken = build(name)
-    train(unbroken, embedding_shards, tmp_path / "unbroken", config)
-    broken = build(name)
-    original, calls = type(broken).training_losses, []
-
-    def interrupt(self, batch, seed):  # type: ignore[no-untyped-def]
-        calls.append(seed)
-        if len(calls) > interrupted_at:
-            raise KeyboardInterrupt
-        yield from original(self, batch, seed)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(type(broken), "training_losses", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            train(broken, embedding_shards, tmp_path / "broken", config)
-    assert (tmp_path / "broken" / CHECKPOINT).is_file()
-    assert not (tmp_path / "broken" / RECORD).exists()
-    resumed = build(name)
-    torch.nn.init.zeros_(next(resumed.parameters()))
-    train(resumed, embedding_shards, tmp_path / "broken", config)
-    assert same_weights(resumed, unbroken)
 
 
 def test_a_finished_training_is_loaded_not_repeated(

@@ -26,7 +26,7 @@ from worldmodel.training import RECORD, TrainingData, TrainingRecord, train_pred
 # Options that do not change the weights: a run may be continued with other values.
 OTHER_OPTIONS = ("recursions", "processes", "workers")
 # Version of a training's folder; it changes when weights of earlier versions would not fit.
-FORMAT = 4
+FORMAT = 5
 
 
 @dataclass(frozen=True)
