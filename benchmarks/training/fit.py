@@ -16,7 +16,7 @@ from benchmarks.progress import Work
 from benchmarks.reporting.results import Training
 from benchmarks.training.plan import PlannedModel, plan_models, training_flops
 from benchmarks.training.processes import ALL, Job, run_in_processes, said_of
-from worldmodel.compiling import compiled
+from worldmodel.compiling import compiled, replaced
 from worldmodel.config import Precision
 from worldmodel.predictor import Predictor, Setting
 from worldmodel.processes import Processes
@@ -27,6 +27,8 @@ from worldmodel.training import RECORD, TrainingData, TrainingRecord, train_pred
 OTHER_OPTIONS = ("recursions", "processes", "workers")
 # Version of a training's folder; it changes when weights of earlier versions would not fit.
 FORMAT = 5
+# What runs the network of a predictor.
+CALLS = ("predict", "predict_all", "rollout", "features")
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,12 @@ class TrainedModel:
 
         They are compiled if that is asked for.
         """
-        device = next((p.device.type for p in self.predictors[0].parameters()), "cpu")
         lower = self.training is not None and self.precision == "bf16-mixed"
-        with torch.autocast(device, torch.bfloat16, enabled=lower), ExitStack() as stack:
+        with ExitStack() as stack:
             for predictor in self.predictors:
                 stack.enter_context(compiled(predictor, compile))
+                if lower:
+                    stack.enter_context(_in_bfloat16(predictor))
             yield
 
     @property
@@ -66,6 +69,21 @@ class TrainedModel:
         """Number of parameters of one predictor without embeddings and heads."""
         blocks = self.predictors[0].blocks
         return sum(p.numel() for p in blocks.parameters()) if blocks is not None else 0
+
+
+@contextmanager
+def _in_bfloat16(predictor: Predictor) -> Iterator[None]:
+    """Within the block, run the predictor in bfloat16, and nothing else.
+
+    Its clips are read as they are stored, in float16, which autocast does not take on a CPU, and
+    what it predicts is decoded and judged in float32.
+    """
+    device = next(predictor.parameters()).device.type
+    with ExitStack() as stack:
+        for name in CALLS:
+            lower = torch.autocast(device, torch.bfloat16)
+            stack.enter_context(replaced(predictor, name, lower(getattr(predictor, name))))
+        yield
 
 
 def train_models(
