@@ -29,7 +29,9 @@ from worldmodel.predictor import Clips, Thinking
 
 TINY = ["--task", "next_frame", "--preset", "smoke", "--device", "cpu", "--training.steps", "4"]
 TINY += ["--training.validate_every", "2", "--training.processes", "1"]
-TINY += ["--evaluation.latency_repeats", "1", "--models", "ebt,transformer_pp,copy_last"]
+SIZED = ["transformer_pp_looped", "transformer_pp_equal_inference"]  # by how the EBT runs best
+MODELS = ",".join(["ebt", "transformer_pp", *SIZED, "copy_last"])
+TINY += ["--evaluation.latency_repeats", "1", "--models", MODELS]
 TINY += ["--balls.train", "6", "--balls.validation", "2", "--balls.test", "3"]
 
 
@@ -146,6 +148,39 @@ def test_other_models_are_pushed_and_loaded_by_their_class(
     assert "none of its models" in capsys.readouterr().err
     assert main(["--push", str(tmp_path / "x"), "--run", str(run)]) == 2
     assert "give --run FOLDER and --model NAME" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", SIZED)
+def test_a_model_that_a_selection_sized_is_pushed_and_judged(
+    name: str, finished: tuple[Path, Path], tmp_path: Path
+) -> None:
+    run, cache = finished
+    place, judged = tmp_path / "pushed", tmp_path / "judged"
+    options = ["--cache-dir", str(cache)]
+    assert main(["--push", str(place), "--run", str(run), "--model", name, *options]) == 0
+    trained, ebt = (
+        load_run(run, "next_frame", [wanted], cache, "cpu").models[0] for wanted in (name, "ebt")
+    )
+    assert trained.planned.backbone != ebt.planned.backbone
+    state = trained.predictors[0].state_dict()
+    found = TransformerPP.from_pretrained(str(place)).state_dict()
+    assert found.keys() == state.keys()
+    assert all(torch.equal(state[key], value) for key, value in found.items())
+    few = ["--models", "copy_last", "--checkpoint", f"mine={place}", "--out", str(judged)]
+    assert main([*TINY, *few, *options]) == 0
+
+
+def test_a_run_that_kept_no_selection_says_so(
+    finished: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = shutil.copytree(finished[0], tmp_path / "old")
+    arguments = ["--push", str(tmp_path / "x"), "--run", str(old), "--cache-dir", str(finished[1])]
+    (old / "selected.json").write_text("[]")
+    assert main([*arguments, "--model", SIZED[0]]) == 2
+    assert "selected.json: is damaged" in capsys.readouterr().err
+    (old / "selected.json").unlink()
+    assert main([*arguments, "--model", SIZED[0]]) == 2
+    assert f"{SIZED[0]}: the run does not keep how ebt ran" in capsys.readouterr().err
 
 
 def test_a_repository_of_the_hub_gets_the_same_folder(

@@ -16,6 +16,7 @@ from benchmarks.progress import Work
 from benchmarks.reporting.results import Training
 from benchmarks.training.plan import PlannedModel, plan_models, training_flops
 from benchmarks.training.processes import ALL, Job, run_in_processes, said_of
+from benchmarks.training.selected import Selected
 from worldmodel.compiling import compiled, replaced
 from worldmodel.config import Precision
 from worldmodel.predictor import Predictor, Setting
@@ -97,7 +98,7 @@ def train_models(
     """Train the models that `config` names with every seed, each in its folder below `out`.
 
     Models whose size depends on how another one runs best come last: `select` gives the setting
-    that validation selects for that one.
+    that validation selects for that one, which is kept in `out`.
 
     Raises:
         InputError: a model that was trained before was so on other embeddings.
@@ -107,17 +108,25 @@ def train_models(
         if spec.name in config.models and isinstance(spec.build, Checkpoint):
             spec.build.require_same_embeddings(data)
             spec.build(None, config.backbone, data)  # or broken files would show after training
+    selected = Selected(out)
+    known = {*config.models, *selected.counts}
     waiting = [
         spec.name
         for spec in specs
-        if spec.name in config.models and spec.equal_inference_to in config.models
+        if spec.name in config.models and spec.equal_inference_to in known
     ]
+    trained: dict[str, TrainedModel] = {}
     early = [name for name in config.models if name not in waiting]
-    planned = plan_models(specs, replace(config, models=early), data)
-    trained = {m.name: m for m in _train_all(planned, config, data, out, device)}
+    if early:
+        planned = plan_models(specs, replace(config, models=early), data)
+        trained |= {m.name: m for m in _train_all(planned, config, data, out, device)}
     if waiting:
-        decisive = {spec.equal_inference_to for spec in specs if spec.name in waiting}
-        settings = {name: _agreed(trained[name], select) for name in trained if name in decisive}
+        for spec in specs:
+            name = spec.equal_inference_to
+            if spec.name in waiting and name is not None and name not in selected.counts:
+                selected.keep(name, _agreed(trained[name], select))
+        deciding = plan_models(specs, replace(config, models=list(selected.counts)), data)
+        settings = {model.name: selected.setting(model, data) for model in deciding}
         planned = plan_models(specs, replace(config, models=waiting), data, settings)
         trained |= {m.name: m for m in _train_all(planned, config, data, out, device)}
     if not Processes.current().first:
@@ -125,14 +134,12 @@ def train_models(
     return [trained[name] for name in config.models if name in trained]
 
 
-def _agreed(model: TrainedModel, select: Callable[[TrainedModel], Setting]) -> Setting:
-    """The setting that the first process selects; the others wait for it."""
+def _agreed(model: TrainedModel, select: Callable[[TrainedModel], Setting]) -> int:
+    """The steps or passes that the first process selects, 0 for none; the others wait for it."""
     processes = Processes.current()
     with model.running(compile=False):
         count = select(model).count if processes.first else None
-    said = processes.first_says(count or 0)
-    settings = model.predictors[0].settings([said] if said else [])
-    return next(setting for setting in settings if (setting.count or 0) == said)
+    return processes.first_says(count or 0)
 
 
 def _train_all(

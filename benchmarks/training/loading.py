@@ -10,6 +10,7 @@ from benchmarks.options import parse, to_config
 from benchmarks.reporting.results import RESULTS, read_result
 from benchmarks.tasks.registry import load_task
 from benchmarks.training.fit import TrainedModel, train_models, training_folder
+from benchmarks.training.selected import Selected
 from data_prep.errors import InputError
 from worldmodel.predictor import Setting
 from worldmodel.training import RECORD
@@ -42,13 +43,14 @@ def load_run(folder: Path, task: str, wanted: list[str], cache: Path, device: st
     config, declared = to_config(options), load_task(task).specs
     judged = {model.name for model in read_result(folder).models}
     specs = {spec.name: spec for spec in declared}
-    chosen, skipped = [], []
+    chosen, skipped, selected = [], [], Selected(folder).counts
     for name in config.models:
         spec = specs[name]
         if spec.config is None or name not in wanted or name not in judged:
             continue
-        if spec.equal_inference_to is not None:
-            skipped.append(f"{name}: its size depends on a selection that the run does not keep")
+        decisive = spec.equal_inference_to
+        if decisive in config.models and decisive not in selected:
+            skipped.append(f"{name}: the run does not keep how {decisive} ran, which set its size")
             continue
         missing = [
             seed
@@ -58,6 +60,8 @@ def load_run(folder: Path, task: str, wanted: list[str], cache: Path, device: st
         if missing:
             raise InputError(f"{folder}: the training of {name} with seed {missing[0]} is missing")
         chosen.append(name)
+    if not chosen and skipped:
+        raise InputError(f"{folder}: {skipped[0]}")
     if not chosen:
         raise InputError(f"{folder}: none of its models is among {', '.join(wanted)}")
     config = replace(config, models=chosen)
@@ -67,7 +71,7 @@ def load_run(folder: Path, task: str, wanted: list[str], cache: Path, device: st
 
 
 def _select(model: TrainedModel) -> Setting:
-    raise AssertionError("no model here depends on a selection")
+    raise AssertionError("what was selected is kept in the run")
 
 
 def _path(given: str | None) -> Path | None:
