@@ -83,6 +83,29 @@ def test_a_loaded_model_predicts_thinks_and_judges(pushed: Path) -> None:
         model.predict(frames[:, :, :16])
 
 
+def test_frames_are_bytes_or_numbers_from_0_to_1(pushed: Path) -> None:
+    model = load(pushed)
+    taken = torch.randint(256, (4, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+    frames = taken / 255
+    expected = model.predict(frames)
+    assert torch.allclose(model.predict(taken.byte()), expected, atol=1e-5)
+    assert torch.allclose(model.predict(frames.double()), expected, atol=1e-5)
+    assert torch.allclose(model.predict(frames * 1.04 - 0.02), expected, atol=0.1)
+    energies = model.energy(frames, taken[:2].byte()), model.energy(frames, frames[:2])
+    assert torch.allclose(*energies, rtol=1e-4)
+    for wrong, message in (
+        (taken, "int64"),
+        (taken.float(), "from 0 to 255"),
+        (frames * 2 - 1, "give uint8"),
+        (frames.log(), "-inf"),
+        (frames + torch.nan, "nan"),
+        (frames[:0], "no frames"),
+        (frames > 0.5, "bool"),
+    ):
+        with pytest.raises(InputError, match=message):
+            model.predict(wrong)
+
+
 def test_a_model_folder_has_a_card_and_results_in_the_format_of_the_hub(
     finished: tuple[Path, Path], pushed: Path
 ) -> None:

@@ -17,6 +17,7 @@ from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Clips, Thinking
 
 CONFIG = "config.json"
+OVERSHOOT = 0.05  # beyond [0, 1], as resizing leaves it
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,13 @@ class Thought:
 
 @dataclass(frozen=True)
 class VideoModel:
-    """A next-frame EBT on frames `[T, 3, height, width]` in [0, 1]; made by `load`."""
+    """A next-frame EBT on frames `[T, 3, height, width]`; made by `load`.
+
+    Frames are uint8, or floats in [0, 1].
+
+    Raises:
+        InputError: frames have another shape or other values.
+    """
 
     predictor: NextFrameEBT
     encoder: Encoder
@@ -71,11 +78,32 @@ class VideoModel:
         wanted = (3, self.size, self.size)
         if frames.ndim != 4 or frames.shape[1:] != wanted:
             raise InputError(f"frames of shape {tuple(frames.shape)}; give [T, {wanted}] in [0, 1]")
+        frames = in_unit_range(frames)
         return self.scaler.scale_embeddings(self.encoder.encode(frames))[None]
 
     def _frames(self, scaled: Tensor) -> Tensor:
         """Frames `[N, 3, height, width]` in [0, 1] of scaled embeddings `[N, P, D]`."""
         return self.encoder.decode(self.scaler.unscale(scaled)).clamp(0, 1)
+
+
+def in_unit_range(frames: Tensor) -> Tensor:
+    """Frames of bytes, or of numbers in [0, 1], as float32 in [0, 1].
+
+    What filters leave a little beyond is cut off.
+
+    Raises:
+        InputError: there are none, or their values are others.
+    """
+    if frames.dtype == torch.uint8:
+        return frames.float() / 255
+    if not frames.is_floating_point():
+        raise InputError(f"frames of {frames.dtype}; give uint8, or floats in [0, 1]")
+    if not frames.numel():
+        raise InputError("no frames; give at least one")
+    low, high = float(frames.min()), float(frames.max())
+    if not -OVERSHOOT <= low <= high <= 1 + OVERSHOOT:  # NaN is none of these
+        raise InputError(f"frames with values from {low:g} to {high:g}; give uint8, or [0, 1]")
+    return frames.float().clamp(0, 1)
 
 
 def load(place: str | Path, revision: str | None = None) -> VideoModel:
