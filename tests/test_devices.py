@@ -24,9 +24,10 @@ from benchmarks.options import preset_config
 from benchmarks.tasks.registry import load_task
 from benchmarks.training.fit import train_model
 from benchmarks.training.plan import PlannedModel
+from data_prep.errors import InputError
 from worldmodel.config import BackboneConfig
 from worldmodel.processes import LostProcessError, Processes, joined
-from worldmodel.training import RECORD, WEIGHTS, PredictorTraining
+from worldmodel.training import RECORD, WEIGHTS, PredictorTraining, TrainingData
 
 BACKBONE = BackboneConfig(layers=1, heads=2, width=64)
 CLIPS = 7  # no multiple of any batch
@@ -214,6 +215,18 @@ def test_more_processes_than_asked_for_are_refused(
     assert code == 2
     said = capsys.readouterr().err
     assert "training.devices 2 times training.nodes 1 is 2, but 4 processes were launched" in said
+
+
+def test_every_device_needs_a_validation_clip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Processes, "current", lambda: Processes(count=4))
+    config = preset_config("next_frame", "smoke")
+    data = RandomData.of(config, frames=3)  # three validation clips
+    with pytest.raises(InputError, match="3 validation clips for 4 devices; each needs one"):
+        TrainingData(data.train, data.validation, config.training, 0)
+    monkeypatch.setattr(Processes, "current", lambda: Processes(count=3))
+    TrainingData(data.train, data.validation, config.training, 0)
 
 
 def test_a_replay_buffer_needs_whole_batches(capsys: pytest.CaptureFixture[str]) -> None:

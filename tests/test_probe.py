@@ -1,5 +1,6 @@
 """Probes of frozen features, the labels that they look for, and models of a finished run."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -290,6 +291,28 @@ def test_models_of_a_run_are_probed_and_their_floors(
     images += ["--dead_leaves.test", "2", "--run", str(run), "--out", str(tmp_path / "no2")]
     assert main(images) == 2
     assert "a run of denoise is needed" in capsys.readouterr().err
+
+
+def test_what_has_no_labels_is_said_before_anything_is_trained(
+    balls: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = ["--cache-dir", str(tmp_path / "cache")]
+    run, plain, one = tmp_path / "run", tmp_path / "plain", tmp_path / "videos/only"
+    for folder in (plain, one):
+        folder.mkdir(parents=True)
+        for video in balls.rglob("*.mp4"):
+            shutil.copy(video, folder)
+    run.mkdir()
+    (run / "config.yaml").write_text(f"task: next_frame\ndata: {plain}\n")
+    (run / "results.json").write_text("{}")  # what it found is not needed for this
+    assert main([*PROBE, *cache, "--run", str(run), "--out", str(tmp_path / "probed")]) == 2
+    said = capsys.readouterr().err
+    assert "plain: no labels: give videos or images in a folder for each class" in said
+    assert "bouncing" not in said
+    out = tmp_path / "one"
+    assert main([*PROBE, *cache, "--data", str(one.parent), "--out", str(out)]) == 2
+    assert "its only class is only; a probe needs at least two" in capsys.readouterr().err
+    assert not (out / "models").exists()
 
 
 def test_denoisers_are_probed_on_leaves_and_digits(tmp_path: Path) -> None:

@@ -178,7 +178,11 @@ def with_context_noise(clips: Clips, largest: float, seed: int) -> Clips:
 
 
 class TrainingData(L.LightningDataModule):
-    """Batches that depend only on seed and step, so that resuming continues exactly."""
+    """Batches that depend only on seed and step, so that resuming continues exactly.
+
+    Raises:
+        InputError: there are fewer validation clips than devices.
+    """
 
     def __init__(
         self, train: EmbeddingClips, validation: EmbeddingClips, config: TrainingConfig, seed: int
@@ -187,6 +191,11 @@ class TrainingData(L.LightningDataModule):
         self.train, self.validation = train.some(config.clips), validation
         self.config, self.seed = config, seed
         self.processes = Processes.current()
+        if len(validation) < self.processes.count:
+            raise InputError(
+                f"training.devices: {len(validation)} validation clips for {self.processes.count} "
+                "devices; each needs one, so use fewer devices or more validation clips"
+            )
 
     def first_batch(self) -> Clips:
         """The clips of the first step, of all devices, as far as one takes them."""

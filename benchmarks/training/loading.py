@@ -26,8 +26,8 @@ class LoadedRun:
     skipped: list[str]
 
 
-def load_run(folder: Path, task: str, wanted: list[str], cache: Path, device: str) -> LoadedRun:
-    """The models of a finished run of a task, as far as they are among `wanted`.
+def of_run(folder: Path, task: str, cache: Path) -> tuple[Any, Inputs]:
+    """The configuration of a finished run of a task, and from what it made its data.
 
     Raises:
         InputError: the folder holds no such run, or one of another version.
@@ -40,7 +40,18 @@ def load_run(folder: Path, task: str, wanted: list[str], cache: Path, device: st
     options = parse(["--resume", str(folder), *given])
     if options.task != task:
         raise InputError(f"{folder}: a run of {options.task}; a run of {task} is needed")
-    config, declared = to_config(options), load_task(task).specs
+    data = Path(options.data) if options.data else None
+    return to_config(options), Inputs(data, {}, cache)
+
+
+def load_run(folder: Path, task: str, wanted: list[str], cache: Path, device: str) -> LoadedRun:
+    """The models of a finished run of a task, as far as they are among `wanted`.
+
+    Raises:
+        InputError: the folder holds no such run, or one of another version.
+    """
+    config, inputs = of_run(folder, task, cache)
+    declared = load_task(task).specs
     judged = {model.name for model in read_result(folder).models}
     specs = {spec.name: spec for spec in declared}
     chosen, skipped, selected = [], [], Selected(folder).counts
@@ -65,14 +76,10 @@ def load_run(folder: Path, task: str, wanted: list[str], cache: Path, device: st
     if not chosen:
         raise InputError(f"{folder}: none of its models is among {', '.join(wanted)}")
     config = replace(config, models=chosen)
-    data = load_task(task).prepare(config, Inputs(_path(options.data), {}, cache))
+    data = load_task(task).prepare(config, inputs)
     models = train_models(declared, config, data, folder, device, _select)
     return LoadedRun(config, data, models, skipped)
 
 
 def _select(model: TrainedModel) -> Setting:
     raise AssertionError("what was selected is kept in the run")
-
-
-def _path(given: str | None) -> Path | None:
-    return Path(given) if given else None

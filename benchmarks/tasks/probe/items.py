@@ -36,12 +36,16 @@ class Label:
 
 @dataclass(frozen=True)
 class Items:
-    """Clips or images of one corpus with their labels; sources are the independent samples."""
+    """Clips or images of one corpus with their labels; sources are the independent samples.
+
+    Without labels, `missing` says why there are none.
+    """
 
     name: str
     clips: dict[str, EmbeddingClips]
     sources: dict[str, list[str]]
     labels: list[Label]
+    missing: str | None = None
 
 
 class KnownClips(EmbeddingClips):
@@ -83,7 +87,20 @@ def labelled(
         _label(label, {s: [one[label] for one in known[s]] for s in SPLITS}) for label in shared
     ]
     sources = {split: [s.source for s in of_split.samples] for split, of_split in chosen.items()}
-    return Items(name, chosen, sources, [label for label in labels if label is not None])
+    found = [label for label in labels if label is not None]
+    classes = {one[LABEL] for of_split in known.values() for one in of_split if LABEL in one}
+    return Items(name, chosen, sources, found, None if found else _missing(classes))
+
+
+def _missing(classes: set[Any]) -> str:
+    """Why there is no label to find, where items are of these classes."""
+    if len(classes) == 1:
+        return f"its only class is {next(iter(classes))}; a probe needs at least two"
+    some = "only some of its items have labels" if classes else "no labels"
+    return (
+        f"{some}: give videos or images in a folder for each class, a list with a column label, or "
+        "an official layout"
+    )
 
 
 def digits(encoder: Encoder, size: int, most: int | None) -> Items:

@@ -11,6 +11,7 @@ from benchmarks.tasks.contract import BorrowedData, Task
 from benchmarks.tasks.denoise.models import MODELS as DENOISERS
 from benchmarks.tasks.next_frame.models import MODELS as PREDICTORS
 from benchmarks.tasks.probe.config import ImageProbeConfig, ProbeConfig, VideoProbeConfig
+from data_prep.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,10 +63,15 @@ class ProbeTask(Task[Config, ProbeData], Generic[Config]):
         """A network with fresh weights, as a floor."""
 
     def prepare(self, config: Config, inputs: Inputs) -> ProbeData:
-        """Make or reuse the shards that models are trained on."""
+        """Make or reuse the shards that models are trained on, or were in the given run."""
         from benchmarks.tasks.registry import load_task
+        from benchmarks.training.loading import of_run
 
-        return ProbeData(load_task(self.trained_by).prepare(config, inputs), inputs.cache)
+        used: Any = config
+        run = self.given_run(config)
+        if run is not None:
+            used, inputs = of_run(Path(run), self.trained_by, inputs.cache)
+        return ProbeData(load_task(self.trained_by).prepare(used, inputs), inputs.cache)
 
     def models(self, config: Config, data: ProbeData) -> "list[PlannedModel]":
         """The models that the configuration names."""
@@ -84,13 +90,13 @@ class ProbeTask(Task[Config, ProbeData], Generic[Config]):
         from benchmarks.tasks.probe.measuring import has_features, probe_all, probings
         from benchmarks.training.fit import TrainedModel, train_models
         from benchmarks.training.loading import load_run
-        from data_prep.errors import InputError
         from worldmodel.predictor import Setting
 
         def select(model: TrainedModel) -> Setting:
             return model.predictors[0].trained_setting()
 
         probe, used, seen = self.probe(config), config, data.base
+        corpora = _with_labels(self.items(probe, seen))
         run = self.given_run(config)
         if run is not None:
             loaded = load_run(Path(run), self.trained_by, config.models, data.cache, device)
@@ -102,12 +108,6 @@ class ProbeTask(Task[Config, ProbeData], Generic[Config]):
                 models += train_models(self.specs, wanted, seen, out, device, select)
             for reason in loaded.skipped:
                 print(f"skipped {reason}")
-        corpora = [items for items in self.items(probe, seen) if items.labels]
-        if not corpora:
-            raise InputError(
-                "no labels: give videos or images in a folder for each class, a list with a "
-                "column label, or an official layout"
-            )
         if run is None:
             models = train_models(self.specs, config, seen, out, device, select)
         for model in models:
@@ -161,6 +161,21 @@ class ProbeTask(Task[Config, ProbeData], Generic[Config]):
         from benchmarks.tasks.probe.report import make_report
 
         return make_report(folder, result)
+
+
+def _with_labels(corpora: "list[Items]") -> "list[Items]":
+    """The corpora that have a label to find.
+
+    Raises:
+        InputError: none has.
+    """
+    for items in corpora:
+        if items.missing is not None:
+            print(f"skipped {items.name}: {items.missing}")
+    found = [items for items in corpora if items.labels]
+    if not found:
+        raise InputError(f"{corpora[0].name}: {corpora[0].missing}")
+    return found
 
 
 class VideoProbe(ProbeTask[VideoProbeConfig]):
