@@ -202,7 +202,7 @@ class DeadLeavesConfig:
     """
 
     train: int = 800
-    validation: int = 32
+    validation: int = 64
     test: int = 64
     size: int = 192
     exponents: list[float] = field(default_factory=lambda: [1.0, 1.0])
