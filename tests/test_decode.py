@@ -202,7 +202,7 @@ def encode(
         ("hevc_open_gop.mp4", "libx265", "decord", {"x265-params": "keyint=10:log-level=none"}),
         ("vp9.webm", "libvpx-vp9", "decord", {"cpu-used": "8"}),
         ("vp8.webm", "libvpx", "decord", {}),
-        ("mpeg4.avi", "mpeg4", "decord", {"b": "4M"}),
+        ("mpeg4.avi", "mpeg4", "pyav", {"b": "4M"}),
         ("mpeg4_b_frames.avi", "mpeg4", "pyav", {"bf": "2", "b": "4M"}),
         ("h264_b_frames.avi", "libx264", "pyav", {"bf": "2"}),
         ("av1.mp4", "libsvtav1", "pyav", {"preset": "12"}),
