@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import PIL
-from PIL import Image, ImageOps
+from PIL import Image
 
 from data_prep.config import ImagesConfig
 from data_prep.decoding.clip import DecodedClip
+from data_prep.decoding.values import upright_rgb
 from data_prep.errors import DecodeError
 from data_prep.sources.source import Source
 
@@ -30,19 +31,16 @@ def read_crops(path: Path, source: Source, config: ImagesConfig) -> Iterator[Dec
 def read_image(path: Path, resize: int | None) -> np.ndarray:
     """An upright RGB image, uint8 `[height, width, 3]`.
 
-    Greyscale, palette, CMYK and 16-bit images are converted; transparency is dropped. With
-    `resize` the shorter side is resized to that many pixels.
+    Greyscale, palette, CMYK and 16-bit images are converted; what is transparent lies on white.
+    With `resize` the shorter side is resized to that many pixels.
 
     Raises:
-        DecodeError: the file is no image or is damaged.
+        DecodeError: the file is no image or damaged, or the range of its values is not known.
     """
     try:
         with warnings.catch_warnings(), Image.open(path) as file:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = ImageOps.exif_transpose(file)
-            if image.mode.startswith("I"):  # 16 bit greyscale, which convert() would clip
-                image = Image.fromarray((np.asarray(image) / 257 + 0.5).astype(np.uint8))
-            image = image.convert("RGB")
+            image = upright_rgb(file)
     except (
         OSError,
         ValueError,
