@@ -1,7 +1,6 @@
 """The typed result of a run: `results.json`, from which every report is made."""
 
 import dataclasses
-import importlib.metadata
 import json
 import os
 import platform
@@ -15,6 +14,7 @@ import torch
 
 from benchmarks.measure.costs import Cost
 from data_prep.errors import InputError
+from data_prep.shards.plan import versions_of
 from data_prep.shards.storage import write_json
 
 SCHEMA_VERSION = 5
@@ -278,7 +278,7 @@ def describe_environment(device: str) -> dict[str, Any]:
     return {
         "commit": _commit(),
         "python": platform.python_version(),
-        "packages": {package: importlib.metadata.version(package) for package in PACKAGES},
+        "packages": versions_of(*PACKAGES),
         "processor": _processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),

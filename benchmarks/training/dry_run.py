@@ -262,8 +262,10 @@ def _fits(outlines: list[Outline], config: ComparisonConfig, device: str) -> lis
     else:
         at_once = config.training.processes
         together = f" ({at_once} models at once)" if at_once > 1 else ""
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        places = {f"this machine's memory{together}": memory // at_once}
+        places = {}
+        if hasattr(os, "sysconf"):  # Windows does not say
+            memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+            places[f"this machine's memory{together}"] = memory // at_once
     places["a GPU of 80 GB"] = USUAL_GPU
     said = [
         f"{'fits' if peaks[most] < 0.9 * size else 'DOES NOT FIT'} {place}, {size / GIB:.0f} GiB"

@@ -11,7 +11,6 @@ import errno
 import json
 import multiprocessing
 import os
-import resource
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
@@ -25,6 +24,11 @@ from data_prep.decoding.clip import DecodedClip
 from data_prep.errors import DecodeError, StorageError
 from data_prep.sources.source import Source
 from data_prep.stopping import SIGNALS, end_with_parent, release_signals, signals_held
+
+try:
+    import resource
+except ImportError:  # Windows: memory is not limited there
+    resource = None  # type: ignore[assignment]
 
 Reader = Callable[[Path, Source], Iterator[DecodedClip]]
 ATTEMPTS = 2
@@ -200,7 +204,12 @@ def _serve(pipe: Connection, read: Reader, spool: Path, memory_limit: int) -> No
 
 
 def _limit_memory(memory_limit: int) -> None:
-    """Limit the address space to what is mapped now and `memory_limit` bytes more."""
+    """Limit the address space to what is mapped now and `memory_limit` bytes more.
+
+    Systems without a way to do so have no limit.
+    """
+    if resource is None:
+        return
     with contextlib.suppress(OSError, ValueError):  # no /proc, or a lower limit already
         with open("/proc/self/statm") as file:
             mapped = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")

@@ -5,6 +5,7 @@ are finished, `rejected.jsonl` and the manifest come last. A run keeps the shard
 and makes the others, so a run that is stopped, repeated or shared gives the same bytes.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
@@ -145,9 +146,13 @@ def digest(*content: object) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def versions_of(*packages: str) -> dict[str, str]:
-    """The installed versions of packages."""
-    return {package: importlib.metadata.version(package) for package in packages}
+def versions_of(*packages: str) -> dict[str, str | None]:
+    """The installed versions of packages; None for one that this system does not have."""
+    installed: dict[str, str | None] = dict.fromkeys(packages)
+    for package in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            installed[package] = importlib.metadata.version(package)
+    return installed
 
 
 def _begin(folder: Folder, plan: SetPlan) -> None:

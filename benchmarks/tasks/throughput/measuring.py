@@ -1,7 +1,6 @@
 """Repeated measurements, and what a piece of work costs with all its processes."""
 
 import os
-import resource
 import statistics
 import threading
 import time
@@ -11,6 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.reporting.results import Measurement
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 SAMPLED_EVERY = 0.1  # seconds between two looks at the memory
 
@@ -127,5 +131,7 @@ def _resident_bytes(process: str) -> int:
 
 
 def _cpu_seconds() -> float:
+    if resource is None:
+        return sum(os.times()[:4])
     usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
