@@ -8,11 +8,13 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from data_prep.config import CorpusConfig
 from data_prep.decoding.clip import DecodedClip
 from data_prep.decoding.video import read_clips
 from data_prep.errors import DecodeError
+from data_prep.sources.corpus import VIDEOS
 
 FPS = 30
 SIZE = 64
@@ -205,3 +207,22 @@ def test_time_stamps_that_wrap_around_are_refused(tmp_path: Path) -> None:
     write(tmp_path / "wrapped.flv", "h264", TICKS["plain"], start=-30)
     with pytest.raises(DecodeError, match="its time stamps jump by"):
         read(tmp_path / "wrapped.flv")
+
+
+def test_every_suffix_of_a_video_can_be_read(tmp_path: Path) -> None:
+    codecs = {".wmv": "mpeg4", ".ogv": "vp8", ".webm": "vp8"}
+    codecs |= dict.fromkeys((".mpg", ".mpeg"), "mpeg2 with B-frames")
+    for suffix in set(VIDEOS.suffixes) - {".gif"}:
+        path = tmp_path / f"a{suffix}"
+        write(path, codecs.get(suffix, "h264"), TICKS["plain"])
+        frames = [number_in(frame) for clip in read(path) for frame in clip.frames]
+        assert frames[:6] == [0, 3, 6, 3, 6, 9], suffix
+
+
+def test_an_animated_gif_is_a_video(tmp_path: Path) -> None:
+    pictures = [Image.fromarray(draw(number)) for number in range(1, 21)]
+    path = tmp_path / "a.gif"
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=100)
+    clips = read(path)
+    assert [number_in(frame) for frame in clips[0].frames] == [1, 2, 3]
+    assert clips[-1].times[-1] == pytest.approx(1.9)

@@ -32,8 +32,10 @@ class Media:
     suffixes: tuple[str, ...]
 
 
-VIDEOS = Media("video", (".mp4", ".mkv", ".webm", ".avi", ".mov"))
-IMAGES = Media("image", (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"))
+# A gif is a video, whether it moves or not.
+VIDEO_SUFFIXES = ".mp4 .m4v .mov .3gp .mkv .webm .avi .mpg .mpeg .ts .mts .m2ts .wmv .flv .ogv .gif"
+VIDEOS = Media("video", tuple(VIDEO_SUFFIXES.split()))
+IMAGES = Media("image", (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".avif", ".tif", ".tiff"))
 
 
 @dataclass(frozen=True)
