@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -26,12 +27,11 @@ from data_prep.shards.format import (
 from data_prep.shards.plan import SetPlan, digest, make_set, require_location, versions_of
 from data_prep.shards.storage import Folder, absolute, fetched, is_url
 from data_prep.sources.corpus import IMAGES, SPLITS, VIDEOS, Corpus
+from data_prep.sources.files import TRUTH
 from data_prep.sources.layouts import list_corpus
 from data_prep.sources.source import Source
 
 Config = CorpusConfig | ImagesConfig
-# What a generator knows of a video, a JSON file beside it; it is kept with the clips.
-TRUTH = ".truth.json"
 LOCAL = ExecutorConfig()
 
 
@@ -90,7 +90,7 @@ def plan_frames(corpus: Corpus, config: Config) -> SetPlan:
     shards = {}
     for split in SPLITS:
         of_split = [
-            dataclasses.asdict(dataclasses.replace(source, bytes=_size(root, source)))
+            dataclasses.replace(source, bytes=_size(root, source)).as_entry()
             for source in corpus.sources
             if source.split == split
         ]
@@ -130,7 +130,7 @@ def run_plan(folder: Folder, plan: SetPlan, executor: ExecutorConfig) -> ShardSe
             FrameShard(
                 name,
                 corpus,
-                tuple(Source(**entry) for entry in plan.shards[name]),
+                tuple(Source.of(entry) for entry in plan.shards[name]),
                 config,
                 absolute(folder.location),
             )
@@ -186,7 +186,7 @@ class FrameShard:
     def make(self, tools: IsolatedReader, advance: Advance) -> None:
         """Decode all sources; those that cannot be used are noted in the index."""
         rejected: list[dict[str, str]] = []
-        plan = [dataclasses.asdict(source) for source in self.sources]
+        plan = [source.as_entry() for source in self.sources]
         samples = self._samples(tools, advance, rejected)
         write_shard(Folder(self.out), self.name, plan, samples, lambda: {"rejected": rejected})
 
@@ -195,27 +195,31 @@ class FrameShard:
     ) -> Iterator[Sample]:
         count = 0
         for source in self.sources:
-            try:
-                truth = _truth(self.corpus, source)
-                with fetched(f"{self.corpus.rstrip('/')}/{source.path}") as path:
-                    for clip in read(path, source):
-                        key = f"{self.name}-{count:06d}"
-                        yield Sample(key, source.path, _members(clip, source, truth))
-                        count += 1
-            except DecodeError as error:
-                if not is_url(self.corpus) and not Path(self.corpus).is_dir():
-                    raise StorageError(
-                        f"{self.corpus}: is gone; bring it back and run the same command again"
-                    ) from None
-                rejected.append({"source": source.path, "reason": str(error)})
-            except (FileNotFoundError, PermissionError) as error:
-                rejected.append({"source": source.path, "reason": _missing(error)})
+            before = count
+            for file in source.files:  # a damaged one gives way to the next
+                try:
+                    truth = _truth(self.corpus, file)
+                    with fetched(f"{self.corpus.rstrip('/')}/{file}") as path:
+                        for clip in read(path, dataclasses.replace(source, path=file)):
+                            key = f"{self.name}-{count:06d}"
+                            yield Sample(key, file, _members(clip, file, source, truth))
+                            count += 1
+                except DecodeError as error:
+                    if not is_url(self.corpus) and not Path(self.corpus).is_dir():
+                        raise StorageError(
+                            f"{self.corpus}: is gone; bring it back and run the same command again"
+                        ) from None
+                    rejected.append({"source": file, "reason": str(error)})
+                except (FileNotFoundError, PermissionError) as error:
+                    rejected.append({"source": file, "reason": _missing(error)})
+                if count > before:
+                    break
             advance(1)
 
 
-def _members(clip: DecodedClip, source: Source, truth: object) -> dict[str, bytes]:
+def _members(clip: DecodedClip, file: str, source: Source, truth: object) -> dict[str, bytes]:
     metadata = {
-        "source": source.path,
+        "source": file,
         "label": source.label,
         "group": source.group,
         "times": clip.times,
@@ -227,9 +231,9 @@ def _members(clip: DecodedClip, source: Source, truth: object) -> dict[str, byte
     return {FRAMES: encode_frames(clip.frames), METADATA: encode_metadata(metadata)}
 
 
-def _truth(corpus: str, source: Source) -> object:
+def _truth(corpus: str, file: str) -> object:
     """What the generator of a video knows of it, or None; a corpus behind a URL has none."""
-    path = Path(corpus, source.path).with_suffix(TRUTH)
+    path = Path(corpus, file).with_suffix(TRUTH)
     return json.loads(path.read_text()) if not is_url(corpus) and path.is_file() else None
 
 
@@ -246,6 +250,8 @@ def _missing(error: OSError) -> str:
 
 
 def _prepare_cached(corpus: Corpus, cache: Path, config: Config) -> ShardSet:
+    for line in corpus.describe():
+        print(line, file=sys.stderr)
     plan = plan_frames(corpus, config)
     files = [Path(corpus.location(source)).stat() for source in corpus.sources]
     fingerprint = digest(
@@ -261,6 +267,6 @@ def _prepare_cached(corpus: Corpus, cache: Path, config: Config) -> ShardSet:
             )
             raise InputError(
                 f"{corpus.root}: nothing readable for the {split} split "
-                f"({len(rejected)} of {len(corpus.sources)} files rejected{first})"
+                f"({len(rejected)} of {corpus.size} files rejected{first})"
             )
     return shards

@@ -104,7 +104,6 @@ def _shards_options(parser: Parser) -> None:
 
 
 def _shards(options: Namespace) -> int:
-    from data_prep.frames import make_frames
     from data_prep.sources.corpus import VIDEOS
     from data_prep.sources.layouts import list_corpus
 
@@ -115,8 +114,12 @@ def _shards(options: Namespace) -> int:
         _require_default(videos)
         config = ImagesConfig(**vars(options.images))
         corpus = list_corpus(options.source, config, options.source, "folder", corpus.media)
+    from data_prep.frames import make_frames  # only now: a wrong corpus is told at once
+
+    for line in corpus.describe():
+        print(line)
     made = make_frames(corpus, options.out, config, _of(ExecutorConfig, options))
-    return _report(made, options) if made is None else _report_frames(made, len(corpus.sources))
+    return _report(made, options) if made is None else _report_frames(made, corpus.size)
 
 
 def _require_default(videos: CorpusConfig) -> None:
@@ -143,12 +146,12 @@ def _embed_options(parser: Parser) -> None:
 
 def _embed(options: Namespace) -> int:
     config = _of(EncoderConfig, options, name=options.encoder)
-    from data_prep.embed import make_embeddings
     from data_prep.shards.format import ShardSet
 
-    made = make_embeddings(
-        ShardSet(options.shards), options.out, config, _of(ExecutorConfig, options)
-    )
+    frames = ShardSet(options.shards)
+    from data_prep.embed import make_embeddings  # only now: a wrong set is told at once
+
+    made = make_embeddings(frames, options.out, config, _of(ExecutorConfig, options))
     return _report(made, options)
 
 
@@ -217,7 +220,7 @@ def _inspect(options: Namespace) -> int:
     return 0
 
 
-def _report_frames(made: Any, sources: int) -> int:
+def _report_frames(made: Any, files: int) -> int:
     """Print what became of every source.
 
     Raises:
@@ -230,9 +233,9 @@ def _report_frames(made: Any, sources: int) -> int:
         print(f"... {len(rejected) - SHOWN_REJECTIONS} more in {made.files}/rejected.jsonl")
     if not any(made.manifest["samples"].values()):
         raise InputError(
-            f"{made.files}: nothing readable in {sources} files; the reasons are in rejected.jsonl"
+            f"{made.files}: nothing readable in {files} files; the reasons are in rejected.jsonl"
         )
-    print(f"{made.files}: {_counts(made)}, {len(rejected)} of {sources} files rejected")
+    print(f"{made.files}: {_counts(made)}, {len(rejected)} of {files} files rejected")
     for split, count in made.manifest["samples"].items():
         if count == 0:
             print(f"note: the {split} split is empty", file=sys.stderr)

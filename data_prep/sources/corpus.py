@@ -1,15 +1,14 @@
 """A corpus: its files with split, group and label; no group is in two splits."""
 
 import hashlib
-import os
 import re
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from data_prep.config import CorpusConfig, ImagesConfig
 from data_prep.errors import InputError
-from data_prep.shards.storage import is_url, open_url, patiently
+from data_prep.sources.files import LeftOut
 from data_prep.sources.source import Source
 
 SPLITS = ("train", "validation", "test")
@@ -20,6 +19,7 @@ SPLIT_ALIASES = {
     "training": "train",
     "testing": "test",
 }
+DEALT = "dealing groups by their names"
 # UCF101 names its recordings: v_ApplyEyeMakeup_g08_c01.avi is clip 1 of group 8.
 UCF101_GROUP = re.compile(r"(.+_g\d+)_c\d+$")
 
@@ -40,17 +40,34 @@ IMAGES = Media("image", (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".avif", ".ti
 
 @dataclass(frozen=True)
 class Corpus:
-    """The sources below `root`, a folder or URL, and the listed files that cannot be used."""
+    """The sources below `root`, a folder or URL, and the listed files that cannot be used.
+
+    `rule` says what decided the splits; `left_out` is what was found but is no source.
+    """
 
     root: str
     media: Media
     sources: list[Source]
     rejected: list[dict[str, str]] = field(default_factory=list)
+    rule: str = "given"
+    left_out: LeftOut = field(default_factory=LeftOut)
 
     @property
     def name(self) -> str:
         """The name of the corpus: the last part of its root."""
         return self.root.rstrip("/").rsplit("/", 1)[-1]
+
+    @property
+    def size(self) -> int:
+        """The number of files that were found or listed, those that cannot be used included."""
+        return sum(len(source.files) for source in self.sources) + len(self.rejected)
+
+    def describe(self) -> list[str]:
+        """A line on the splits and, where something is left out, a line on that."""
+        counts = Counter(source.split for source in self.sources)
+        shown = ", ".join(f"{split} {counts[split]}" for split in SPLITS)
+        lines = [f"splits by {self.rule}: {shown} {self.media.noun}s"]
+        return [*lines, f"left out: {self.left_out}"] if self.left_out.names else lines
 
     def location(self, source: Source) -> str:
         """The path or URL of a source."""
@@ -66,33 +83,6 @@ class Corpus:
                 )
 
 
-def find_files(root: str, option: str) -> list[str]:
-    """All files below `root`, relative to it (posix), in name order.
-
-    Raises:
-        InputError: `root` is missing or no folder; names `option`.
-    """
-    if is_url(root):
-        files, folder = open_url(root)
-        found = patiently(lambda: files.find(folder), root)
-        return sorted(name[len(folder) :].lstrip("/") for name in found)
-    folder_here = Path(root).expanduser()
-    if not folder_here.exists():
-        raise InputError(f"{option}: no such file or folder")
-    if not folder_here.is_dir():
-        raise InputError(f"{option}: give a folder, a csv or jsonl list, or a shard set")
-    found, visited = [], set()
-    for parent, folders, names in os.walk(folder_here, followlinks=True):
-        place = os.stat(parent)
-        if (place.st_dev, place.st_ino) in visited:  # a link that leads back up
-            folders.clear()
-            continue
-        visited.add((place.st_dev, place.st_ino))
-        inside = Path(parent)
-        found += [inside / name for name in names if not name.startswith(".")]
-    return sorted(p.relative_to(folder_here).as_posix() for p in found if p.is_file())
-
-
 def of_media(files: list[str], media: Media, option: str) -> list[str]:
     """Those of `files` that are of `media`.
 
@@ -103,16 +93,6 @@ def of_media(files: list[str], media: Media, option: str) -> list[str]:
     if not found:
         raise InputError(f"{option}: no {media.noun} in this folder ({', '.join(media.suffixes)})")
     return found
-
-
-def list_test_sources(root: Path, media: Media, option: str) -> Corpus:
-    """All files of `media` below `root` in name order, for testing only.
-
-    Raises:
-        InputError: `root` is missing, no folder, or holds no such file.
-    """
-    files = of_media(find_files(str(root), option), media, option)
-    return Corpus(str(root), media, [Source(file, "test", group_of(file)) for file in files])
 
 
 def group_of(file: str) -> str:
@@ -133,17 +113,20 @@ def _unique(items: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(items))
 
 
-def hold_out_validation(sources: list[Source], config: CorpusConfig | ImagesConfig) -> list[Source]:
-    """The last `validation_fraction` of the training groups become validation, if there is none.
+def hold_out(
+    sources: list[Source], split: str, config: CorpusConfig | ImagesConfig
+) -> list[Source]:
+    """The last share of the training groups becomes `split`, validation or test, if that is empty.
 
     The last in the sources' order, because neighbours in it often show the same scene.
     """
-    if any(source.split == "validation" for source in sources):
+    if any(source.split == split for source in sources):
         return sources
+    fraction = config.validation_fraction if split == "validation" else config.test_fraction
     groups = _unique(source.group for source in sources if source.split == "train")
-    held_out = set(groups[len(groups) - round(len(groups) * config.validation_fraction) :])
+    held_out = set(groups[len(groups) - round(len(groups) * fraction) :])
     return [
-        replace(source, split="validation")
+        replace(source, split=split)
         if source.split == "train" and source.group in held_out
         else source
         for source in sources

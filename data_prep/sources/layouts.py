@@ -1,15 +1,19 @@
 """List a corpus, whatever its layout: a plain folder, a csv or jsonl list, an official corpus."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 from data_prep.config import CorpusConfig, ImagesConfig
 from data_prep.errors import InputError
-from data_prep.sources.corpus import IMAGES, VIDEOS, Corpus, Media, find_files
-from data_prep.sources.folder import list_folder
+from data_prep.sources.corpus import IMAGES, VIDEOS, Corpus, Media, group_of, of_media
+from data_prep.sources.equal import drop_equal
+from data_prep.sources.files import LeftOut, find_files
+from data_prep.sources.folder import SPLIT_FILES, list_folder
 from data_prep.sources.lists import LIST_SUFFIXES, list_from_file
 from data_prep.sources.official import list_official
 from data_prep.sources.registry import OFFICIAL, official_layout
+from data_prep.sources.source import Source
 
 Config = CorpusConfig | ImagesConfig
 
@@ -20,29 +24,74 @@ def list_corpus(
     """The sources of a corpus in name order, each with its split.
 
     `location` is a folder, a csv or a jsonl list, or the URL of one. `layout` is one of
-    `data_prep.sources.registry.LAYOUTS`; `auto` looks for the lists of an official corpus.
-    A folder's `split.csv` (or `config.splits`) decides its splits; without one, groups are dealt.
+    `data_prep.sources.registry.LAYOUTS`; `auto` looks for the lists of an official corpus, unless
+    `config.splits` is given. A folder's `split.csv` (or `config.splits`) decides its splits, and
+    without one its folders `train`, `val` and `test`; without these, groups are dealt.
     `media` None takes videos where there are any.
 
     Raises:
         InputError: nothing usable is there, or a list is wrong; names `option` or file and line.
     """
+    location = os.path.expanduser(location)
     if config.splits is not None and not Path(config.splits).is_file():
         raise InputError(f"splits {config.splits}: no such file")
     if location.lower().endswith(LIST_SUFFIXES):
         if config.splits is not None:
             raise InputError(f"splits {config.splits}: a list has a column split of its own")
         return list_from_file(location, config, media)
-    files, unnamed = _encodable(find_files(location, option))
+    left_out = LeftOut()
+    files, unnamed = _encodable(find_files(location, option, left_out))
+    found, read = _list_files(location, files, config, option, layout, media)
+    suffixes = found.media.suffixes
+    of_kind = [file for file in files if file.lower().endswith(suffixes)]
+    others = set(files).difference(of_kind, read)
+    left_out.add_others(sorted(others))
+    for kind, names in found.left_out.names.items():
+        left_out.add(kind, *names)
+    used = {path for source in found.sources for path in source.files}
+    used.update(entry["source"] for entry in found.rejected)
+    used.update(name for names in found.left_out.names.values() for name in names)
+    left_out.add("in no list", *(file for file in of_kind if file not in used))
+    return replace(found, rejected=unnamed + found.rejected, left_out=left_out)
+
+
+def list_test_sources(root: Path, media: Media, option: str) -> Corpus:
+    """All files of `media` below `root` in name order, for testing only.
+
+    Raises:
+        InputError: `root` is missing, no folder, or holds no such file.
+    """
+    left_out = LeftOut()
+    files = find_files(str(root), option, left_out)
+    found = of_media(files, media, option)
+    left_out.add_others(sorted(set(files).difference(found)))
+    listed = [Source(file, "test", group_of(file)) for file in found]
+    sources, again = drop_equal(listed, str(root))
+    left_out.add("further names of one file", *again)
+    return Corpus(str(root), media, sources, rule=option, left_out=left_out)
+
+
+def _list_files(
+    location: str,
+    files: list[str],
+    config: Config,
+    option: str,
+    layout: str,
+    media: Media | None,
+) -> tuple[Corpus, list[str]]:
+    """The corpus of a folder with these files, and the lists among them that were read."""
     if layout == "auto":
-        wanted = tuple(OFFICIAL) if media is None or media is VIDEOS else ()
+        automatic = config.splits is None and (media is None or media is VIDEOS)
+        wanted = tuple(OFFICIAL) if automatic else ()
     else:
         wanted = () if layout == "folder" else (layout,)
+    if config.splits is not None and wanted:
+        raise InputError(f"splits {config.splits}: the {layout} layout has lists of its own")
     for name in wanted:
         official = official_layout(name)
         if lists := official.find_lists(location, files):
             found = list_official(official, lists, location, files, config, media or VIDEOS, option)
-            return replace(found, rejected=unnamed + found.rejected)
+            return found, [file for file, _, _ in lists]
     if layout not in ("auto", "folder"):
         raise InputError(f"{option}: no list of the {layout} layout; give --layout folder")
     if media is None:
@@ -50,7 +99,8 @@ def list_corpus(
         media = next(
             (m for m in kinds if any(f.lower().endswith(m.suffixes) for f in files)), VIDEOS
         )
-    return Corpus(location, media, list_folder(location, files, config, media, option), unnamed)
+    found = list_folder(location, files, config, media, option)
+    return found, [file for file in files if file.lower() in SPLIT_FILES]
 
 
 def _encodable(files: list[str]) -> tuple[list[str], list[dict[str, str]]]:

@@ -1,16 +1,16 @@
 """Lists of clips as csv or jsonl files, with columns path, split, group and label."""
 
 import csv
-import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 from data_prep.config import CorpusConfig, ImagesConfig
 from data_prep.errors import InputError
 from data_prep.shards.storage import is_url
 from data_prep.sources.corpus import (
+    DEALT,
     IMAGES,
     SPLITS,
     VIDEOS,
@@ -18,13 +18,16 @@ from data_prep.sources.corpus import (
     Media,
     deal_splits,
     group_of,
-    hold_out_validation,
+    hold_out,
     split_named,
 )
-from data_prep.sources.rows import Row, read_text
+from data_prep.sources.equal import identities, plain
+from data_prep.sources.rows import Row, read_csv, read_text
 from data_prep.sources.source import Source
 
 LIST_SUFFIXES = (".csv", ".jsonl")
+COLUMNS = ("path", "split", "group", "label")
+_ALIASES = {"name": "path"}
 Entry = tuple[int, dict[str, Any]]  # a line's number and its fields
 
 
@@ -63,17 +66,22 @@ def list_from_file(
     if media is None:
         images = all(name.lower().endswith(IMAGES.suffixes) for name in names)
         media = IMAGES if images else VIDEOS
-    sources, missing = _existing(check_listed(listed, location), root)
+    sources, missing = _existing(check_listed(listed, location, root), root)
     if not sources:
         raise InputError(f"{location}: none of the {len(missing)} files that it lists is there")
-    sources = hold_out_validation(sources, config) if named else deal_splits(sources, config)
-    return Corpus(root, media, sources, missing)
+    list_name = location.rsplit("/", 1)[-1]
+    if named:
+        sources, rule = hold_out(sources, "validation", config), f"the column split of {list_name}"
+    else:
+        sources, rule = deal_splits(sources, config), f"{DEALT} ({list_name} has no column split)"
+    return Corpus(root, media, sources, missing, rule)
 
 
 def read_rows(location: str, required: tuple[str, ...]) -> Iterator[tuple[int, Row]]:
     """The lines of a csv or jsonl list with their numbers; `path` and `name` both name the file.
 
-    A csv must have the columns `required`.
+    A csv must have the columns `required`. Neither may have others than those of a row: an unknown
+    one may be a misspelt split.
 
     Raises:
         InputError: the list cannot be read, or a line of it is wrong.
@@ -84,19 +92,21 @@ def read_rows(location: str, required: tuple[str, ...]) -> Iterator[tuple[int, R
     else:
         entries = _csv_entries(text, location, required)
     for line, entry in entries:
-        file = entry.get("path") or entry.get("name")
-        if not isinstance(file, str):
+        file = entry.get("path")
+        if not isinstance(file, str) or not file:
             raise InputError(f"{location}:{line}: no path")
-        given = entry.get("split")
-        split = split_named(str(given)) if given else None
+        given = _text(entry.get("split"))
+        split = split_named(given) if given else None
         if given and split is None:
             raise InputError(f"{location}:{line}: split {given!r} is none of {', '.join(SPLITS)}")
-        yield line, Row(file, split, _text(entry.get("group")), _text(entry.get("label")))
+        name = file if is_url(file) else plain(file)
+        yield line, Row(name, split, _text(entry.get("group")), _text(entry.get("label")))
 
 
 def _jsonl_entries(text: str, location: str) -> list[Entry]:
     entries = []
-    for line, content in enumerate(text.splitlines(), start=1):
+    # Only a line feed ends a line: a label may hold other signs that part lines.
+    for line, content in enumerate(text.split("\n"), start=1):
         if content.strip():
             try:
                 entry = json.loads(content)
@@ -104,35 +114,64 @@ def _jsonl_entries(text: str, location: str) -> list[Entry]:
                 raise InputError(f"{location}:{line}: not valid JSON ({error})") from None
             if not isinstance(entry, dict):
                 raise InputError(f"{location}:{line}: not an object with a path")
-            entries.append((line, entry))
+            names = _columns([name.strip().lower() for name in entry], f"{location}:{line}")
+            entries.append((line, dict(zip(names, entry.values(), strict=True))))
     return entries
 
 
 def _csv_entries(text: str, location: str, required: tuple[str, ...]) -> list[Entry]:
-    reader = csv.DictReader(io.StringIO(text))
-    columns = set(reader.fieldnames or [])
-    if "name" in columns:
-        columns.add("path")
-    if missing := set(required) - columns:
-        raise InputError(f"{location}: no column {' or '.join(sorted(missing))} in the first line")
     try:
-        return list(enumerate(reader, start=2))
+        columns, lines = read_csv(text)
+        entries = list(lines)
     except csv.Error as error:
-        raise InputError(f"{location}:{reader.line_num}: {error}") from None
+        raise InputError(f"{location}:{error}") from None
+    there = {_ALIASES.get(name, name) for name in columns}
+    missing = [name for name in required if _ALIASES.get(name, name) not in there]
+    if missing:
+        raise InputError(
+            f"{location}: no column {' or '.join(sorted(missing))} in the first line "
+            f"({', '.join(columns)})"
+        )
+    _columns([name for name in columns if name], f"{location}:1")
+    return [
+        (line, {_ALIASES.get(name, name): value for name, value in entry.items()})
+        for line, entry in entries
+    ]
 
 
-def check_listed(listed: list[tuple[int, Source]], place: str) -> list[Source]:
+def _columns(names: list[str], place: str) -> list[str]:
+    """The columns of a row that names in a list mean.
+
+    Raises:
+        InputError: a name is unknown, or stands there twice.
+    """
+    columns = [_ALIASES.get(name, name) for name in names]
+    for name, column in zip(names, columns, strict=True):
+        if column not in COLUMNS:
+            raise InputError(
+                f"{place}: column {name!r} is unknown; rename it or take it out (known: "
+                f"{', '.join(COLUMNS)})"
+            )
+        if columns.count(column) > 1:
+            raise InputError(f"{place}: column {column} is there twice")
+    return columns
+
+
+def check_listed(listed: list[tuple[int, Source]], place: str, root: str) -> list[Source]:
     """The sources of a list, with their lines, in name order.
 
     Raises:
-        InputError: a name stands there twice, or a group in two splits.
+        InputError: a file of the corpus at `root` stands there twice, or a group in two splits.
     """
     of_group: dict[str, str] = {}
-    names = set()
-    for line, source in listed:
-        if source.path in names:
-            raise InputError(f"{place}:{line}: {source.path!r} is listed twice")
-        names.add(source.path)
+    first: dict[Hashable, tuple[int, str]] = {}
+    same = identities([source.path for _, source in listed], root)
+    for (line, source), identity in zip(listed, same, strict=True):
+        if identity in first:
+            before, path = first[identity]
+            other = "" if path == source.path else f": it is the file {path!r} of line {before}"
+            raise InputError(f"{place}:{line}: {source.path!r} is listed twice{other}")
+        first[identity] = (line, source.path)
         if of_group.setdefault(source.group, source.split) != source.split:
             raise InputError(
                 f"{place}:{line}: group {source.group!r} is in {of_group[source.group]} and in "
@@ -161,4 +200,4 @@ def _common_folder(names: list[str]) -> str:
 
 
 def _text(value: object) -> str | None:
-    return str(value) if value not in (None, "") else None
+    return (str(value).strip() or None) if value is not None else None

@@ -4,25 +4,30 @@ Where the same recording stands in training and in a held-out split, its trainin
 out and recorded.
 """
 
+import csv
+import os
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from data_prep.config import CorpusConfig, ImagesConfig
 from data_prep.errors import InputError
+from data_prep.shards.storage import is_url
 from data_prep.sources.corpus import (
     SPLITS,
     Corpus,
     Media,
     group_of,
-    hold_out_validation,
+    hold_out,
     of_media,
     split_named,
 )
 from data_prep.sources.rows import Row, read_text
 from data_prep.sources.source import Source
 
-BROKEN = (KeyError, TypeError, ValueError, AttributeError)  # what reading a wrong list raises
+# What reading a wrong list raises.
+BROKEN = (KeyError, TypeError, ValueError, AttributeError, csv.Error)
 
 
 @dataclass(frozen=True)
@@ -31,9 +36,11 @@ class OfficialLayout:
 
     Args:
         name: the layout's name, as the command line takes it.
-        lists: matches the path of a list; its first group is the split that the list is for.
+        lists: matches the path of a list; its first group is the split that the list is for, or
+            matches nothing where the rows have splits of their own.
         read: the text of a list to its rows, which name files without folder and suffix.
-        header: a word that the first line of a list must hold, where paths do not tell enough.
+        header: a word that the first line of a list must hold, whatever the case of its letters,
+            where paths do not tell enough.
     """
 
     name: str
@@ -41,7 +48,7 @@ class OfficialLayout:
     read: Callable[[str], Iterable[Row]]
     header: str = ""
 
-    def find_lists(self, location: str, files: list[str]) -> list[tuple[str, str, str]]:
+    def find_lists(self, location: str, files: list[str]) -> list[tuple[str, str | None, str]]:
         """Path, split and text of each list of this layout among `files`.
 
         Raises:
@@ -51,15 +58,14 @@ class OfficialLayout:
         for file in files:
             if match := self.lists.search(file):
                 text = read_text(f"{location}/{file}")
-                split = split_named(match.group(1))
-                if split is not None and self.header in text.split("\n", 1)[0]:
-                    found.append((file, split, text))
+                if self.header in text.split("\n", 1)[0].lower():
+                    found.append((file, split_named(match.group(1) or ""), text))
         return found
 
 
 def list_official(
     layout: OfficialLayout,
-    lists: list[tuple[str, str, str]],
+    lists: list[tuple[str, str | None, str]],
     location: str,
     files: list[str],
     config: CorpusConfig | ImagesConfig,
@@ -74,32 +80,62 @@ def list_official(
     rows = []
     for file, split, text in lists:
         try:
-            rows += [(split, row) for row in layout.read(text)]
+            rows += [(row.split or split, row) for row in layout.read(text)]
         except BROKEN as error:
             raise InputError(
                 f"{location}/{file}: not a list of the {layout.name} layout ({error!r})"
             ) from None
-    sources, missing = _match(rows, of_media(files, media, option))
-    kept, torn = _keep_groups_apart(sources)
-    return Corpus(location, media, hold_out_validation(kept, config), missing + torn)
+        if any(split is None for split, _ in rows):
+            raise InputError(
+                f"{location}/{file}: neither its name nor a column split tells the split"
+            )
+    named = [(split, row) for split, row in rows if split is not None]
+    sources, missing = _match(named, of_media(files, media, option), location)
+    kept, torn = keep_groups_apart(sources)
+    rule = f"the lists of {layout.name} ({', '.join(file for file, _, _ in lists)})"
+    corpus = Corpus(location, media, hold_out(kept, "validation", config), missing + torn, rule)
+    reserve = [file for source in kept for file in source.others]
+    corpus.left_out.add("in reserve for another file of their name", *reserve)
+    return corpus
 
 
 def _match(
-    rows: list[tuple[str, Row]], files: list[str]
+    rows: list[tuple[str, Row]], files: list[str], location: str
 ) -> tuple[list[Source], list[dict[str, str]]]:
-    """Rows to the files that bear their names; a row without one is recorded."""
-    by_stem = {file.rsplit("/", 1)[-1].rsplit(".", 1)[0]: file for file in files}
-    sources, missing = {}, []
-    for split, row in rows:
-        file = by_stem.get(row.name)
-        if file is None:
+    """Rows to the files that bear their names; a row without one is recorded.
+
+    A clip that stands in the lists of two splits is of the later one.
+    """
+    by_stem = defaultdict(list)
+    for file in files:
+        by_stem[file.rsplit("/", 1)[-1].rsplit(".", 1)[0]].append(file)
+    sources: dict[str, Source] = {}
+    missing = []
+    for split, row in sorted(rows, key=lambda named: SPLITS.index(named[0])):
+        if row.name not in by_stem:
             missing.append({"source": row.name, "reason": "listed, but not in the folder"})
-        else:
-            sources[file] = Source(file, split, row.group or group_of(file), row.label)
+            continue
+        first, *others = _best_first(by_stem[row.name], location)
+        group = row.group or group_of(first)
+        sources[row.name] = Source(first, split, group, row.label, others=tuple(others))
     return sorted(sources.values(), key=lambda source: source.path), missing
 
 
-def _keep_groups_apart(sources: list[Source]) -> tuple[list[Source], list[dict[str, str]]]:
+def _best_first(files: list[str], location: str) -> list[str]:
+    """Files of one clip, those first that are more likely whole.
+
+    Replacements of damaged files lie in folders of that name, and what broke off is smaller.
+    """
+    if len(files) == 1 or is_url(location):
+        return files
+
+    def doubt(file: str) -> tuple[bool, int, str]:
+        return "replacement" not in file.lower(), -os.path.getsize(f"{location}/{file}"), file
+
+    return sorted(files, key=doubt)
+
+
+def keep_groups_apart(sources: list[Source]) -> tuple[list[Source], list[dict[str, str]]]:
     """Leave out the clips of a group that stands in a later split too."""
     rank = {split: index for index, split in enumerate(SPLITS)}
     last: dict[str, int] = {}

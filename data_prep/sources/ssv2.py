@@ -21,6 +21,10 @@ def _read(text: str) -> Iterator[Row]:
 
 LAYOUT = OfficialLayout(
     "ssv2",
-    re.compile(r"(?:something-something-v2-|labels/)(train|validation|test)\.json$"),
+    re.compile(
+        r"(?:(?:something[-_]?something[-_]?v2|sthv2|ssv2)[-_]|(?:^|/)labels/)"
+        r"(train|validation|val|test)\.json$",
+        re.IGNORECASE,
+    ),
     _read,
 )

@@ -17,4 +17,6 @@ def _read(text: str) -> Iterator[Row]:
             yield Row(name.rsplit("/", 1)[-1], label=name.split("/")[0])
 
 
-LAYOUT = OfficialLayout("ucf101", re.compile(r"(?:^|/)(train|test)list01\.txt$"), _read)
+LAYOUT = OfficialLayout(
+    "ucf101", re.compile(r"(?:^|/)(train|test)list0?1\.txt$", re.IGNORECASE), _read
+)
