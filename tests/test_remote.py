@@ -3,7 +3,9 @@
 import functools
 import http.server
 import threading
+import urllib.parse
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import fsspec
@@ -15,29 +17,39 @@ from data_prep.errors import InputError, StorageError
 from data_prep.frames import make_frames
 from data_prep.prepare import main
 from data_prep.shards.format import ShardSet
-from data_prep.shards.storage import Folder
+from data_prep.shards.storage import Folder, fetched
 from data_prep.shards.stream import stream_clips
+from data_prep.sources.corpus import IMAGES
 from data_prep.sources.layouts import list_corpus
 from data_prep.verify import find_problems, repair
 
 CONFIG = CorpusConfig(sources_per_shard=4)
 
 
-@pytest.fixture
-def server(balls: Path) -> Iterator[str]:
-    """The corpus over HTTP."""
+@contextmanager
+def serving(folder: Path) -> Iterator[str]:
+    """The files of a folder over HTTP."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
             pass
 
-    handler = functools.partial(Quiet, directory=str(balls))
+    handler = functools.partial(Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{running.server_address[1]}"
-        running.shutdown()
-        thread.join()
+        try:
+            yield f"http://127.0.0.1:{running.server_address[1]}"
+        finally:
+            running.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def server(balls: Path) -> Iterator[str]:
+    """The corpus over HTTP."""
+    with serving(balls) as address:
+        yield address
 
 
 @pytest.fixture
@@ -73,6 +85,44 @@ def test_sources_over_http_give_the_same_set(
     for split in ("train", "validation", "test"):
         pairs = zip(far.samples(split), near.samples(split), strict=True)
         assert all((far.read_frames(a) == near.read_frames(b)).all() for a, b in pairs)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a#1.mp4", "a?1.mp4", "a?b.c.mp4", "a?.mp4", "#.mp4", "a%20b.mp4", "100%.mp4", "a b é.mp4"],
+)
+def test_names_of_any_signs_are_found_over_http(tmp_path: Path, name: str) -> None:
+    """As they stand and as URLs write them; one that is missing is missing."""
+    (tmp_path / "v").mkdir()
+    (tmp_path / "v" / name).write_bytes(b"right")
+    with serving(tmp_path) as address:
+        for written in (name, urllib.parse.quote(name), f"{urllib.parse.quote(name)}?key=1.5"):
+            with fetched(f"{address}/v/{written}") as path:
+                assert path.read_bytes() == b"right"
+        (tmp_path / "v" / name).unlink()
+        with pytest.raises(FileNotFoundError), fetched(f"{address}/v/{name}"):
+            pass
+
+
+def test_lists_over_http_name_files_as_they_are_called(balls: Path, tmp_path: Path) -> None:
+    names = ["a#1.mp4", "b?2.mp4", "c%20d.mp4", "e.mp4"]
+    for name in names:
+        (tmp_path / name).write_bytes((balls / "videos/train/00000.mp4").read_bytes())
+    lines = "".join(f"{name};train\n" for name in [*names, "gone#.mp4"])
+    (tmp_path / "list.csv").write_text(f"path;split\n{lines}")
+    with serving(tmp_path) as address:
+        line = ["shards", f"{address}/list.csv", str(tmp_path / "out"), "--workers", "1"]
+        assert main(line) == 0
+    made = ShardSet(tmp_path / "out")
+    used = {s.source for split in ("train", "validation") for s in made.samples(split)}
+    assert used == set(names)
+    assert made.manifest["rejected"] == [{"source": "gone#.mp4", "reason": "no such file"}]
+
+
+def test_images_behind_signed_urls_are_recognised(tmp_path: Path) -> None:
+    rows = "".join(f"https://host/{n}.png?signature=a{n}\n" for n in range(6))
+    (tmp_path / "list.csv").write_text("path\n" + rows)
+    assert list_corpus(str(tmp_path / "list.csv"), CONFIG, "").media == IMAGES
 
 
 def test_a_network_that_is_lost_is_not_blamed_on_the_sources(

@@ -268,8 +268,38 @@ def fetched(location: str) -> Iterator[Path]:
         # The name comes from outside: only its suffix is used.
         suffix = re.sub(r"[^A-Za-z0-9.]", "", Path(path).suffix)
         copy = Path(scratch) / f"file{suffix}"
-        patiently(lambda: files.get_file(path, str(copy)), location)
+        patiently(lambda: _copy(files, _readings(path), copy), location)
         yield copy
+
+
+def _copy(files: Any, urls: list[str], copy: Path) -> None:
+    """Copy the first of some URLs that is there."""
+    for url in urls:
+        try:
+            files.get_file(url, str(copy))
+            return
+        except FileNotFoundError:
+            if url == urls[-1]:
+                raise
+
+
+def _readings(path: str) -> list[str]:
+    """What a path may mean, the likeliest first: over HTTP it is a URL, or holds a plain file name.
+
+    In a URL `#` starts what is never sent, `?` a query, and `%20` is a space; a file's name may
+    hold them all.
+    """
+    if not path.startswith(("http://", "https://")):
+        return [path]
+    start, slashes, rest = path.partition("://")
+    host, slash, name = rest.partition("/")
+    plain = f"{start}{slashes}{host}{slash}" + name.replace("%", "%25").replace("?", "%3F").replace(
+        "#", "%23"
+    )
+    url = path.replace("#", "%23")
+    before, query, _ = name.partition("?")
+    readings = [plain, url] if query and not Path(before).suffix else [url, plain]
+    return list(dict.fromkeys(readings))
 
 
 def _plain(name: str) -> str:

@@ -64,7 +64,8 @@ def list_from_file(
         for name, (line, row) in zip(names, lines, strict=True)
     ]
     if media is None:
-        images = all(name.lower().endswith(IMAGES.suffixes) for name in names)
+        bare = [name.partition("?")[0] if is_url(root) else name for name in names]
+        images = all(name.lower().endswith(IMAGES.suffixes) for name in bare)
         media = IMAGES if images else VIDEOS
     sources, missing = _existing(check_listed(listed, location, root), root)
     if not sources:
