@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from worldmodel.predictor import Predictor
 
 HUB = "hf:"
+WEIGHTS = "model.safetensors"
 NEEDED = ("class", "grid", "dim", "encoder", "mean", "scale", "training")  # of config.json
 TRAINED_BEFORE = "one training, done before"  # what is special about such a model
 
@@ -147,4 +148,6 @@ def _about(pair: str, source: str) -> dict[str, Any]:
             f"--checkpoint {pair}: no config.json there; give a folder that --push has written, "
             "or hf:USER/NAME"
         ) from None
+    if not source.startswith(HUB) and not file.with_name(WEIGHTS).is_file():
+        raise InputError(f"--checkpoint {pair}: no {WEIGHTS} there; push the model again")
     return about

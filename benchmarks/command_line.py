@@ -17,6 +17,7 @@ from benchmarks.checkpoints import absolute
 from benchmarks.config import Inputs
 from benchmarks.launching import launch, launches
 from benchmarks.options import parse, to_config
+from benchmarks.places import require_places, require_run
 from benchmarks.tasks.registry import TASKS, load_task
 from benchmarks.threads import let_threads_sleep
 from data_prep.errors import InputError
@@ -69,6 +70,7 @@ def _dispatch(options: Namespace, arguments: list[str]) -> int:
             f"--task is missing: give --task {' or '.join(TASKS)} (or --report, --resume)"
         )
     config = to_config(options)
+    require_places(config, _inputs(options))
     if options.get("dry_run"):
         return _dry_run(options, config)
     if options.quiet:
@@ -106,6 +108,7 @@ def _whole_command(out: Path, added: list[str]) -> str:
 
 
 def _report(folder: Path, place: str | None) -> int:
+    require_run(folder)
     from benchmarks.reporting.results import read_result
 
     result = read_result(folder)
@@ -118,6 +121,8 @@ def _report(folder: Path, place: str | None) -> int:
 
 
 def _compare(folders: list[Path], out: str | None, place: str | None) -> int:
+    for each in folders:
+        require_run(each)
     from benchmarks.reporting.comparison import compare_runs
 
     folder = Path(out or time.strftime("runs/%Y%m%d-%H%M%S-comparison"))
@@ -135,6 +140,7 @@ def _compare(folders: list[Path], out: str | None, place: str | None) -> int:
 def _push(options: Namespace) -> int:
     if options.task is not None or not (options.run and options.model):
         raise InputError("--push: give --run FOLDER and --model NAME with it, and no --task")
+    require_run(Path(options.run))
     from benchmarks.sharing import push
 
     place = push(options.push, Path(options.run), options.model, _cache_folder(options))

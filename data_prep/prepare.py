@@ -203,9 +203,10 @@ def _inspect(options: Namespace) -> int:
     import yaml
 
     from data_prep.shards.format import ShardSet
-    from data_prep.shards.stream import describe_clip, open_shard, read_tar
 
     if options.set.endswith(".tar") or options.set.startswith("pipe:"):
+        from data_prep.shards.stream import describe_clip, open_shard, read_tar
+
         with open_shard(options.set, options.allow_pipe) as file:
             for key, members in read_tar(file, options.set):
                 sizes = {suffix: len(data) for suffix, data in members.items()}

@@ -56,7 +56,7 @@ def test_hidden_folders_behind_a_url_are_skipped_too(tmp_path: Path) -> None:
     left_out = LeftOut()
     assert find_files(f"file://{tmp_path}", "--data", left_out) == ["a.mp4"]
     assert str(left_out) == (
-        "1 hidden files (.e.mp4); 2 hidden or system folders (.hidden, x/@eaDir)"
+        "2 hidden or system folders (.hidden, x/@eaDir); 1 hidden files (.e.mp4)"
     )
 
 
@@ -82,6 +82,13 @@ def test_what_is_no_source_is_counted_and_named_in_one_line(tmp_path: Path) -> N
     assert "truth" not in line
     (tmp_path / "split.csv").write_text("name,split\na.mp4,train\n")
     assert "1 in no list (b.mp4)" in described(tmp_path)
+
+
+def test_the_line_stays_short_whatever_lies_in_the_folder(tmp_path: Path) -> None:
+    place(tmp_path, "a.mp4", *(f"{i}{j}.kind{i:02d}" for i in range(50) for j in range(5)))
+    line = described(tmp_path)
+    assert len(line) < 500
+    assert line.endswith("210 of other kinds")
 
 
 def test_nothing_is_said_where_nothing_is_left_out(tmp_path: Path) -> None:

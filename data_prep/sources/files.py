@@ -24,7 +24,7 @@ SYSTEM_FOLDERS = {
 }
 HIDDEN_FOLDERS, HIDDEN_FILES = "hidden or system folders", "hidden files"
 NOTHING, UNREADABLE = "links to nothing", "folders that may not be read"
-NAMED = 3  # of each kind of what is left out
+NAMED, KINDS = 3, 8  # names of each kind of what is left out, and kinds, that are shown
 
 
 @dataclass
@@ -46,10 +46,13 @@ class LeftOut:
 
     def __str__(self) -> str:
         parts = []
-        for kind, names in self.names.items():
+        most_first = sorted(self.names.items(), key=lambda kind: -len(kind[1]))
+        for kind, names in most_first[:KINDS]:
             shown = [_on_a_line(name) for name in names[:NAMED]]
             more = ["..."] if len(names) > NAMED else []
             parts.append(f"{len(names)} {kind} ({', '.join(shown + more)})")
+        if rest := sum(len(names) for _, names in most_first[KINDS:]):
+            parts.append(f"{rest} of other kinds")
         return "; ".join(parts)
 
 

@@ -1,0 +1,80 @@
+"""Wrong places are told before torch, Lightning and encoders are imported."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import sys
+from {module} import main
+code = main({arguments!r})
+heavy = {{'torch', 'lightning', 'timm', 'diffusers', 'decord', 'av'}}
+print('HEAVY', sorted(heavy & set(sys.modules)))
+sys.exit(code)
+"""
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("places")
+    for name in ("empty/", "other/notes.txt", "few/a.mp4", "few/a.png", "model/config.json"):
+        (root / name).parent.mkdir(exist_ok=True)
+        if not name.endswith("/"):
+            (root / name).write_text("{}")
+    (root / "empty").mkdir(exist_ok=True)
+    (root / "gone.csv").write_text("path,split\ngone.mp4,train\n")
+    (root / "wrong.csv").write_text("path,subset\na.mp4,train\n")
+    return root
+
+
+VIDEOS = ["--task", "next_frame"]
+IMAGES = ["--task", "denoise"]
+PREPARE, BENCHMARK = "data_prep.prepare", "benchmarks.command_line"
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "message"),
+    [
+        (BENCHMARK, [*VIDEOS, "--data", "{}/empty"], "no video in this folder"),
+        (BENCHMARK, [*VIDEOS, "--data", "{}/other"], "no video in this folder"),
+        (BENCHMARK, [*VIDEOS, "--data", "{}/missing"], "no such file or folder"),
+        (BENCHMARK, [*VIDEOS, "--data", "{}/few"], "leave the train split empty"),
+        (BENCHMARK, [*VIDEOS, "--data", "{}/gone.csv"], "none of the 1 files that it lists"),
+        (BENCHMARK, [*VIDEOS, "--data", "{}/wrong.csv", "--training.devices", "2"], "'subset'"),
+        (BENCHMARK, [*IMAGES, "--data", "{}/empty"], "no image in this folder"),
+        (BENCHMARK, [*IMAGES, "--test", "a={}/missing"], "no such file or folder"),
+        (BENCHMARK, [*IMAGES, "--test", "a={}/empty"], "no image in this folder"),
+        (BENCHMARK, [*IMAGES, "--dry-run", "--data", "{}/empty"], "no image in this folder"),
+        (BENCHMARK, ["--task", "thinking", "--data", "{}/empty"], "no video in this folder"),
+        (BENCHMARK, ["--task", "scaling", "--data", "{}/empty"], "no video in this folder"),
+        (BENCHMARK, ["--task", "throughput", "--data", "{}/empty"], "no video in this folder"),
+        (BENCHMARK, ["--task", "probe", "--run", "{}/empty"], "no finished run"),
+        (BENCHMARK, [*VIDEOS, "--checkpoint", "a={}/missing"], "no config.json there"),
+        (BENCHMARK, ["--report", "{}/missing"], "no results.json"),
+        (BENCHMARK, ["--compare", "{}/empty", "{}/other"], "no results.json"),
+        (BENCHMARK, ["--push", "{}/new", "--run", "{}/empty", "--model", "ebt"], "no results.json"),
+        (BENCHMARK, ["--resume", "{}/empty"], "{}/empty"),
+        (PREPARE, ["shards", "{}/empty", "{}/new"], "no video in this folder"),
+        (PREPARE, ["shards", "{}/missing", "{}/new"], "no such file or folder"),
+        (PREPARE, ["shards", "{}/gone.csv", "{}/new"], "none of the 1 files"),
+        (PREPARE, ["embed", "{}/empty", "{}/new"], "no manifest.json"),
+        (PREPARE, ["verify", "{}/missing"], "no manifest.json"),
+        (PREPARE, ["inspect", "{}/empty"], "no manifest.json"),
+    ],
+)
+def test_a_wrong_place_is_told_at_once(
+    places: Path, module: str, arguments: list[str], message: str
+) -> None:
+    given = [argument.replace("{}", str(places)) for argument in arguments]
+    program = PROGRAM.format(module=module, arguments=given)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=places, check=False
+    )
+    assert done.returncode == 2
+    assert message.replace("{}", str(places)) in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == "HEAVY []\n"
+    assert not (places / "new").exists()
+    assert not (places / "runs").exists()
