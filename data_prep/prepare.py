@@ -36,7 +36,7 @@ commands:
   inspect SET_OR_SHARD         show what a set or a single shard holds
 
 examples:
-  {PROGRAM} shards ~/ssv2 /data/ssv2 --frames 16 --size 128
+  {PROGRAM} shards ~/ssv2 /data/ssv2 --frames 16 --frame-interval 0.1
   {PROGRAM} shards list.csv s3://bucket/set --num-jobs 8 --job-index 3
   {PROGRAM} embed /data/ssv2 /data/ssv2-dino --encoder timm:vit_small_patch14_dinov2.lvd142m
   {PROGRAM} verify /data/ssv2 --repair
