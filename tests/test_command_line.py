@@ -69,6 +69,7 @@ def test_the_documented_commands_parse(tmp_path: Path) -> None:
     about = dict.fromkeys(NEEDED) | {"class": "NextFrameEBT"}
     (tmp_path / "shared").mkdir()
     (tmp_path / "shared" / "config.json").write_text(json.dumps(about))
+    (tmp_path / "shared" / "model.safetensors").touch()
     for arguments in commands:
         if "--checkpoint" in arguments:
             given = arguments.index("--checkpoint") + 1

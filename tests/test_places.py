@@ -52,6 +52,7 @@ PREPARE, BENCHMARK = "data_prep.prepare", "benchmarks.command_line"
         (BENCHMARK, ["--task", "throughput", "--data", "{}/empty"], "no video in this folder"),
         (BENCHMARK, ["--task", "probe", "--run", "{}/empty"], "no finished run"),
         (BENCHMARK, [*VIDEOS, "--checkpoint", "a={}/missing"], "no config.json there"),
+        (BENCHMARK, [*VIDEOS, "--checkpoint", "a={}/model"], "no model.safetensors there"),
         (BENCHMARK, ["--report", "{}/missing"], "no results.json"),
         (BENCHMARK, ["--compare", "{}/empty", "{}/other"], "no results.json"),
         (BENCHMARK, ["--push", "{}/new", "--run", "{}/empty", "--model", "ebt"], "no results.json"),
