@@ -179,3 +179,18 @@ def test_of_two_whole_files_of_a_name_one_is_used_and_the_other_named(
     corpus = list_corpus(str(tmp_path), CorpusConfig(), "--data")
     assert len(corpus.sources) == 1
     assert "1 in reserve for another file of their name (id_000000" in corpus.describe()[1]
+
+
+@pytest.mark.parametrize(
+    ("names", "kind"),
+    [
+        (["a.png", "b.gif"], "image"),
+        (["a.gif", "b.gif"], "video"),
+        (["a.png", "b.gif", "c.mp4"], "video"),
+    ],
+)
+def test_a_gif_among_images_makes_no_video_corpus(
+    tmp_path: Path, names: list[str], kind: str
+) -> None:
+    root = place(tmp_path / "corpus", *names, *(f"more{n}.{names[0][-3:]}" for n in range(8)))
+    assert list_corpus(str(root), CorpusConfig(), "--data").media.noun == kind

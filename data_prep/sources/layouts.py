@@ -96,9 +96,7 @@ def _list_files(
         raise InputError(f"{option}: no list of the {layout} layout; give --layout folder")
     if media is None:
         kinds = (VIDEOS, IMAGES)
-        media = next(
-            (m for m in kinds if any(f.lower().endswith(m.suffixes) for f in files)), VIDEOS
-        )
+        media = next((m for m in kinds if any(_tells(f, m) for f in files)), VIDEOS)
     found = list_folder(location, files, config, media, option)
     return found, [file for file in files if file.lower() in SPLIT_FILES]
 
@@ -113,3 +111,9 @@ def _encodable(files: list[str]) -> tuple[list[str], list[dict[str, str]]]:
         else:
             unnamed.append({"source": shown, "reason": "its name is not UTF-8"})
     return named, unnamed
+
+
+def _tells(file: str, media: Media) -> bool:
+    """Whether a file says that its folder holds this; a GIF among images makes no video corpus."""
+    name = file.lower()
+    return name.endswith(media.suffixes) and not name.endswith(".gif")
