@@ -28,7 +28,8 @@ CITED = re.compile(
 )
 # What stands in a document but is no sentence, and numbers that are names.
 NO_SENTENCE = re.compile(
-    r"<!-- table:.*?<!-- end of table -->|```.*?```|`[^`]*`|\]\([^)]*\)|arXiv [\d.]+|Python [\d.]+"
+    r"<!-- table:.*?<!-- end of table -->|```.*?```|`[^`\n]*`|\]\([^)]*\)|arXiv [\d.]+"
+    r"|Python [\d.]+"
     rf"|[Ll]evels? (?:up to )?(?:{NUMBER}(?:, | and | to )?)+|{NUMBER}(?: dB)?<!-- given -->",
     re.DOTALL,
 )
@@ -53,7 +54,10 @@ def faults(document: str, result_of: Callable[[str], Result]) -> Iterator[str]:
             continue
         pairs = [("mean", found.mean), ("low", found.low), ("high", found.high)]
         said = [match[key] for key, _ in pairs]
-        if not said[0].startswith(("+", "-")) and found.mean < 0:  # a loss by so much
+        difference = " - " in match["what"]
+        if (
+            difference and not said[0].startswith(("+", "-")) and found.mean < 0
+        ):  # a loss by so much
             ends = [None if end is None else -end for end in (found.high, found.low)]
             pairs = [("mean", -found.mean), ("low", ends[0]), ("high", ends[1])]
         for text, (key, value) in zip(said, pairs, strict=True):
@@ -123,6 +127,8 @@ def _of_sweep(result: Result, kind: str, model: str, where: str) -> Number:
         variant, _, value = where.partition(" without ")
         for ratio in found.ratios:
             if (ratio.variant, ratio.axis, ratio.form) == (variant, found.axis, PURE):
+                if value and value not in ratio.without:
+                    raise InputError(f"no value {value} in this sweep")
                 if value:
                     return Number(ratio.without[value])
                 fits = [found.fit_of(ratio, name).exponent.mean for name in (ratio.a, ratio.b)]

@@ -173,6 +173,7 @@ def _rows(
 ) -> list[Row]:
     """A row with intervals and costs for each setting and condition."""
     predictor, rows = model.predictors[0], []
+    shares = {where: scores.selected_shares(where) for _, where in scores.values}
     for (index, condition), values in scores.values.items():
         setting = scores.settings[index]
         prediction = judge.cost_call(predictor, setting, condition)
@@ -189,7 +190,7 @@ def _rows(
                 trained=setting == predictor.trained_setting(),
                 metrics=means(values) | judge.metrics(values, condition),
                 cost=costs[identity],
-                selected_share=scores.selected_shares(condition).get(index),
+                selected_share=shares[condition].get(index),
             )
         )
     return rows

@@ -79,7 +79,7 @@ def p_value(values: np.ndarray) -> float:
     It is the p at which the interval of level 1 - p just reaches zero, by bisection of log p.
     """
     distance = abs(float(values.mean()))
-    if values.shape[1] == 1 or distance == 0:
+    if values.shape[1] == 1 or distance == 0 or not np.isfinite(distance):
         return 1.0
     low, high = np.log(SMALLEST_P), 0.0
     for _ in range(50):

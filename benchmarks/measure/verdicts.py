@@ -77,10 +77,11 @@ def mark_best(
 def not_told_apart(values: Mapping[str, np.ndarray], higher: bool) -> list[str]:
     """The names of the best values `[seeds, sources]` and of all not told apart from them.
 
-    By paired 95 % intervals over the sources that both have; none with a single source.
+    The best is that over the sources which all have; pairs are those that both have. None with a
+    single source.
     """
-    sign = 1 if higher else -1
-    best = max(values, key=lambda name: sign * values[name].mean())
+    sign, shared = 1 if higher else -1, min(own.shape[1] for own in values.values())
+    best = max(values, key=lambda name: sign * values[name][:, :shared].mean())
     good = []
     for name, own in values.items():
         both = min(own.shape[1], values[best].shape[1])
@@ -127,7 +128,7 @@ def _verdict(
     quality = a.quality
     margin = quality.margin_at(_level_of_better(found, a, b))
     low, high, answer = found.low, found.high, Answer.UNDECIDED
-    if low is not None and high is not None:
+    if low is not None and high is not None and np.isfinite(found.difference):
         if -margin <= low and high <= margin:
             answer = Answer.SAME
         elif p < 1 - LEVEL:

@@ -299,13 +299,24 @@ def _best_marked(
         for entry, alike, found in zip(entries, same, metrics, strict=True)
         if alike and found is not None
     }
-    known = {key: of.mean(axis=0, keepdims=True) for key, of in values.items() if of is not None}
+    known = _alike({key: of for key, of in values.items() if of is not None})
     higher = name not in IN_EMBEDDINGS
     best = not_told_apart(known, higher) if len(known) > 1 else []
     return [
         found and replace(found, best=entry.name in best)
         for entry, found in zip(entries, metrics, strict=True)
     ]
+
+
+def _alike(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Values `[seeds, sources]` with as many seeds each: a floor's one stands beside each.
+
+    Where entries have other numbers of seeds, means over the seeds stand for them.
+    """
+    seeds = {len(of) for of in values.values()} - {1}
+    if len(seeds) > 1:
+        return {key: of.mean(axis=0, keepdims=True) for key, of in values.items()}
+    return {key: _grown(of, max(seeds, default=1)) for key, of in values.items()}
 
 
 def _shown(entry: Entry, first: Entry, place: str, name: str) -> Metric | None:

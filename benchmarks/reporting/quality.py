@@ -56,6 +56,8 @@ class Quality:
         Args:
             values: value of each setting `[..., settings]`.
         """
+        worst = -np.inf if self.higher else np.inf
+        values = np.where(np.isnan(values), worst, values)
         best = values.max(-1) if self.higher else values.min(-1)
         allowed = self.tolerance * (abs(best) if self.relative else 1.0)
         good = abs(values - best[..., None]) <= np.asarray(allowed)[..., None]

@@ -25,7 +25,10 @@ def with_omissions(found: Found) -> Found:
     fits = [_fit(fit, found.points) for fit in found.fits]
     whole = replace(found, fits=fits)
     ratios = [_ratio(ratio, whole) for ratio in found.ratios]
-    lasting = {(r.variant, r.a, r.b, r.form) for r in ratios if r.refused is None}
+    main = found.fits[0].axis if found.fits else found.axis  # contrasts are along it alone
+    lasting = {
+        (r.variant, r.a, r.b, r.form) for r in ratios if r.refused is None and r.axis == main
+    }
     contrasts = [
         contrast
         for contrast in found.contrasts
