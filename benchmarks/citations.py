@@ -17,8 +17,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from benchmarks.reporting.quality import quality_of
-from benchmarks.reporting.results import Metric, Model, Result, Row, typed
+from benchmarks.reporting.results import Metric, Model, Result, Row
 from benchmarks.reporting.tables import find_comparison, rows_under, selected_row
+from benchmarks.tasks.registry import load_task
 from data_prep.errors import InputError
 
 NUMBER = r"[-+]?\d[\d,]*(?:\.\d+)?"
@@ -79,10 +80,8 @@ def _same(text: str, value: float) -> bool:
 
 def _look_up(result: Result, what: str, where: str) -> Number:
     first, _, rest = what.partition(" ")
-    if result.task == "scaling":
-        return _of_sweep(result, first, rest, where)
-    if result.task.startswith("probe"):
-        return _of_probe(result, first, rest, where)
+    if not result.models:
+        return _of(load_task(result.task).cited(result, first, rest, where))
     condition = _condition(result, where)
     if " - " in what:
         a, b = what.split(" - ")
@@ -108,41 +107,6 @@ def _difference(result: Result, a: str, b: str, condition: dict[str, str]) -> Nu
     metric = quality_of(result).metric
     rows = [_row(_model(result, name), condition, "") for name in (a, b)]
     return Number(rows[0].metrics[metric].mean - rows[1].metrics[metric].mean)
-
-
-def _of_sweep(result: Result, kind: str, model: str, where: str) -> Number:
-    from benchmarks.tasks.scaling.found import PURE, Found
-
-    found = typed(Found, result.details)
-    variant, _, value = where.rpartition(", ") if kind == "loss" else (where, "", "")
-    if kind == "loss":
-        for point in found.points:
-            if (point.variant, point.value, point.model) == (variant, value, model):
-                return _of(point.loss)
-    if kind == "exponent":
-        for fit in found.fits:
-            if (fit.variant, fit.model, fit.axis, fit.form) == (variant, model, found.axis, PURE):
-                return _of(fit.exponent)
-    if kind == "ratio":
-        variant, _, value = where.partition(" without ")
-        for ratio in found.ratios:
-            if (ratio.variant, ratio.axis, ratio.form) == (variant, found.axis, PURE):
-                if value and value not in ratio.without:
-                    raise InputError(f"no value {value} in this sweep")
-                if value:
-                    return Number(ratio.without[value])
-                fits = [found.fit_of(ratio, name).exponent.mean for name in (ratio.a, ratio.b)]
-                return Number(fits[0] / fits[1])
-    raise InputError(f"no {kind} {model} {where!r} in this sweep")
-
-
-def _of_probe(result: Result, model: str, probe: str, label: str) -> Number:
-    from benchmarks.tasks.probe.found import Found
-
-    for place in typed(Found, result.details).places:
-        if (place.model, place.probe, place.label) == (model, probe, label) and place.selected:
-            return _of(place.score)
-    raise InputError(f"no {probe} probe of {label!r} of {model}")
 
 
 def _of(metric: Metric) -> Number:

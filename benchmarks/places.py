@@ -22,7 +22,11 @@ def require_places(config: Any, inputs: Inputs) -> None:
     run = getattr(config, "run", None)
     if run is not None:
         require_run(Path(run))
-    options: ImagesConfig | CorpusConfig = getattr(config, "images", None) or config.corpus
+    options: ImagesConfig | CorpusConfig | None = getattr(
+        config, "images", getattr(config, "corpus", None)
+    )
+    if options is None:  # a task from outside, whose data are its own matter
+        return
     media = IMAGES if isinstance(options, ImagesConfig) else VIDEOS
     if inputs.data is not None and not _is_set(inputs.data):
         option = f"--data {inputs.data}"

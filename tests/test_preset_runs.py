@@ -91,7 +91,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         patch.setattr(Figure, "tight_layout", lambda figure, **_: None)
         patch.setattr(Figure, "savefig", save)
         patch.setattr(fitting, "REPLICATES", 8)
-        started = SimpleNamespace(Popen=Process, DEVNULL=None, STDOUT=None)
+        started = SimpleNamespace(Popen=Process, DEVNULL=None, STDOUT=None, PIPE=None)
         patch.setattr(sweep, "subprocess", started)
         patch.setattr(signal, "signal", lambda *_: None)  # points run in a thread
         yield

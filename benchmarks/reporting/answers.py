@@ -1,5 +1,6 @@
 """The questions that a run was declared to answer, answered in words from its result."""
 
+from benchmarks.checkpoints import TRAINED_BEFORE
 from benchmarks.contrasts import Answer
 from benchmarks.measure.intervals import FEW_SOURCES
 from benchmarks.reporting.quality import quality_of
@@ -35,6 +36,9 @@ def answers(result: Result, where: str, condition: Condition) -> list[str]:
         for verdict in result.verdicts
         if verdict.compared.condition == condition
     ]
+    before = [model.name for model in result.models if TRAINED_BEFORE in model.traits]
+    if before:
+        sentences.append(f"{said}: trained before, elsewhere: {', '.join(before)}.")
     judged = [(model, selected_row(model, condition)) for model in result.models]
     known = [_calibration(m, row) for m, row in judged if row and "calibration" in row.metrics]
     if known:

@@ -33,7 +33,10 @@ def load_values(folder: Path, result: Result) -> dict[str, np.ndarray]:
         InputError: the run holds none.
     """
     if "values" not in result.files:
-        raise InputError(f"{folder}: holds no values of single videos or images; repeat the run")
+        raise InputError(
+            f"{folder}: holds no values of single videos or images: a run of an earlier version; "
+            "repeat it"
+        )
     found: dict[str, np.ndarray] = safetensors.numpy.load_file(folder / result.files["values"])
     return {name: values.astype(np.float64) for name, values in found.items()}
 

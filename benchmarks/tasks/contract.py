@@ -122,6 +122,14 @@ class Task(ABC, Generic[Config, Data]):
 
         return read_values(folder, result)
 
+    def cited(self, result: "Result", first: str, rest: str, where: str) -> "Metric":
+        """A number that a document cites of a result without models, by the words it uses.
+
+        Raises:
+            InputError: there is none.
+        """
+        raise NotImplementedError
+
     def valued(self, result: "Result") -> "Iterator[tuple[str, Metric]]":
         """What in a result is the mean of values, with their names."""
         from benchmarks.reporting.values import row_values

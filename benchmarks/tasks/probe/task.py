@@ -142,6 +142,17 @@ class ProbeTask(Task[Config, ProbeData], Generic[Config]):
 
         return load_values(folder, result)
 
+    def cited(self, result: "Result", first: str, rest: str, where: str) -> "Metric":
+        """The score of a model, a kind of probe and a label, at the selected place."""
+        from benchmarks.reporting.results import typed
+        from benchmarks.tasks.probe.found import Found
+        from data_prep.errors import InputError
+
+        for place in typed(Found, result.details).places:
+            if (place.model, place.probe, place.label) == (first, rest, where) and place.selected:
+                return place.score
+        raise InputError(f"no {rest} probe of {where!r} of {first}")
+
     def valued(self, result: "Result") -> "Iterator[tuple[str, Metric]]":
         """The scores of classes; those of numbers have an interval of a ratio."""
         from benchmarks.reporting.results import typed

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from benchmarks.reporting.results import Metric
+from data_prep.errors import InputError
 
 PURE, WITH_FLOOR = "a x^-b", "c + a x^-b"
 
@@ -119,3 +120,29 @@ class Found:
         """The fit of one of the two models of a ratio."""
         key = (ratio.variant, model, ratio.axis, ratio.form)
         return next(f for f in self.fits if (f.variant, f.model, f.axis, f.form) == key)
+
+
+def cited(found: Found, kind: str, model: str, where: str) -> Metric:
+    """`loss` of a point, `exponent` of a fit or `ratio` of two along the axis, for documents.
+
+    Raises:
+        InputError: the sweep has none.
+    """
+    if kind == "loss":
+        variant, _, value = where.rpartition(", ")
+        for point in found.points:
+            if (point.variant, point.value, point.model) == (variant, value, model):
+                return point.loss
+    if kind == "exponent":
+        for fit in found.fits:
+            if (fit.variant, fit.model, fit.axis, fit.form) == (where, model, found.axis, PURE):
+                return fit.exponent
+    if kind == "ratio":
+        variant, _, value = where.partition(" without ")
+        for ratio in found.ratios:
+            if (ratio.variant, ratio.axis, ratio.form) == (variant, found.axis, PURE):
+                a, b = (found.fit_of(ratio, name).exponent.mean for name in (ratio.a, ratio.b))
+                number = ratio.without.get(value) if value else a / b
+                if number is not None:
+                    return Metric(number, None, None, 0, None)
+    raise InputError(f"no {kind} {model} {where!r} in this sweep")

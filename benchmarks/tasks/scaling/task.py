@@ -96,6 +96,13 @@ class Scaling(Task[ScalingConfig, ScalingData]):
 
         return point_losses(folder, result)
 
+    def cited(self, result: "Result", first: str, rest: str, where: str) -> "Metric":
+        """The loss of a point, an exponent, or a ratio of two with a value left out or none."""
+        from benchmarks.reporting.results import typed
+        from benchmarks.tasks.scaling.found import Found, cited
+
+        return cited(typed(Found, result.details), first, rest, where)
+
     def valued(self, result: "Result") -> "Iterator[tuple[str, Metric]]":
         """The losses of the points."""
         from benchmarks.reporting.results import typed
