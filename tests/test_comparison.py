@@ -153,7 +153,7 @@ def test_folders_that_hold_nothing_to_compare_are_refused(
     with pytest.raises(InputError, match="different tasks"):
         compare_runs([one, other], one.parent / "drawn")
     assert main(["--compare", str(one), str(tmp_path / "none")]) == 2
-    assert "give the folder of a finished run" in capsys.readouterr().err
+    assert "so no finished run; give the folder of one" in capsys.readouterr().err
 
 
 def test_a_comparison_is_a_page_and_a_table(

@@ -129,6 +129,9 @@ def test_a_stop_leaves_nothing_behind_and_says_how_to_go_on(
     program.wait_for(lambda: list(out.glob(".*.partial")))
     program.signal(*numbers, group=group)
     assert program.ended() == code
+    until = time.monotonic() + 15  # what a killed program leaves its decoder removes
+    while list(scratch.iterdir()) and time.monotonic() < until:
+        time.sleep(0.1)
     assert not list(scratch.iterdir())
     if stop != "killed":
         said = program.log.read_text().strip()
