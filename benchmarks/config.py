@@ -1,16 +1,17 @@
 """What the configurations of all tasks share. Imports nothing heavy, so that help stays instant."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from benchmarks.models import ModelSpec
-from data_prep.config import EncoderConfig, require
+from data_prep.config import CorpusConfig, EncoderConfig, ImagesConfig, require
 from data_prep.errors import InputError
 from worldmodel.config import BackboneConfig, ModelConfig, TrainingConfig, require_counts
 
-Section = TypeVar("Section", bound=ModelConfig)
+if TYPE_CHECKING:
+    from data_prep.sources.corpus import Media
 
 
 @dataclass(frozen=True)
@@ -70,17 +71,46 @@ class PerceptionConfig:
     i3d: str | None = None
 
 
-@dataclass
-class ComparisonConfig:
-    """What every task that trains and compares models is configured by.
+class DomainConfig:
+    """What the data of a domain are; a domain's own configuration adds the options."""
 
-    `sections` holds the configuration of each declared model by the model's name; a task's own
-    configuration adds its data and says how it judges.
+    def sources(self) -> "tuple[CorpusConfig | ImagesConfig, Media]":
+        """How a folder of the user's is listed, and as what."""
+        raise NotImplementedError
+
+    def with_context(self, run: "RunConfig", context: int, most: int) -> "RunConfig":
+        """A run in which models observe `context` frames, of clips in which they could `most`.
+
+        Raises:
+            InputError: the domain has no such frames.
+        """
+        raise InputError("axis context: these data have no observed frames of which to vary one")
+
+    def require_consistent(self, run: "RunConfig") -> None:
+        """Raise InputError where the rest of a run does not go with these data."""
+
+
+class TaskConfig:
+    """What a task asks; a task's own configuration adds the options."""
+
+    def require_consistent(self, run: "RunConfig") -> None:
+        """Raise InputError where the rest of a run does not go with this task."""
+
+
+@dataclass
+class RunConfig:
+    """Everything that decides a run which trains and compares models.
+
+    On the command line, in files and in results all options stand side by side, those of `domain`
+    and `task` among them. `sections` holds the configuration of each declared model by the model's
+    name.
     """
 
     encoder: EncoderConfig
     backbone: BackboneConfig
     training: TrainingConfig
+    domain: Any
+    task: Any
     sections: dict[str, ModelConfig] = field(default_factory=dict)
     models: list[str] = field(default_factory=list)
     seeds: list[int] = field(default_factory=lambda: [0])
@@ -91,6 +121,8 @@ class ComparisonConfig:
         require(len(self.seeds) > 0, "--seeds: give at least one seed")
         require(len(set(self.seeds)) == len(self.seeds), "--seeds: a seed is given twice")
         self._require_whole_batches()
+        self.domain.require_consistent(self)
+        self.task.require_consistent(self)
 
     def _require_whole_batches(self) -> None:
         """Raise InputError where a model with a replay buffer would get its batches in parts."""
@@ -104,12 +136,6 @@ class ComparisonConfig:
                     "to 0, or training.devices, training.nodes and training.accumulate to 1"
                 )
 
-    def section(self, name: str, kind: type[Section]) -> Section:
-        """The configuration of a model, which is of `kind`."""
-        section = self.sections[name]
-        assert isinstance(section, kind)
-        return section
-
     def section_of(self, spec: ModelSpec) -> ModelConfig | None:
         """The configuration of a declared model; None for one that is not trained."""
         return self.sections.get(spec.name)
@@ -118,6 +144,20 @@ class ComparisonConfig:
         """The same with another configuration of one model."""
         return replace(self, sections=self.sections | {name: section})
 
+    @property
+    def evaluation(self) -> EvaluationConfig:
+        """How models are judged."""
+        found: EvaluationConfig = getattr(self.task, "evaluation", None) or EvaluationConfig()
+        return found
+
+
+def side_by_side(config: Any) -> dict[str, Any]:
+    """The options of a configuration as they stand in files and results, for JSON."""
+    if not isinstance(config, RunConfig):
+        return asdict(config)
+    options = asdict(config)
+    return {**options.pop("domain"), **options.pop("task"), **options}
+
 
 def require_models(names: Sequence[str], specs: Sequence[ModelSpec]) -> None:
     """Raise InputError unless every name is that of a declared model."""
@@ -125,3 +165,11 @@ def require_models(names: Sequence[str], specs: Sequence[ModelSpec]) -> None:
     for name in names:
         if name not in known:
             raise InputError(f"models: {name!r} is none of {', '.join(known)}")
+
+
+def require_degrees(values: list[float] | list[int], least: float, option: str) -> None:
+    """Raise InputError unless the degrees of a shift are different numbers above `least`."""
+    require(
+        all(value > least for value in values) and len(set(values)) == len(values),
+        f"{option} must be different numbers above {least}",
+    )

@@ -1,4 +1,4 @@
-"""What a task says of each of its models. Imports nothing heavy, so that help stays instant."""
+"""What a domain says of each of its models. Imports nothing heavy, so that help stays instant."""
 
 import importlib.metadata
 import importlib.util
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class RunData(Protocol):
-    """What the data of every task that trains models has."""
+    """What all data have on which models are trained."""
 
     @property
     def train(self) -> "EmbeddingClips":
@@ -100,7 +100,7 @@ class Untrained:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """A model of a task, declared once.
+    """A model of a domain, declared once for all tasks.
 
     Args:
         name: name of the model in options, tables and folders.
@@ -114,6 +114,7 @@ class ModelSpec:
         looped: whether its blocks are applied again, with the same weights, until it costs those
             FLOPs, instead of having more of them.
         package: package that must be installed, under an extra of the same name.
+        by_default: whether it runs where nobody says which models do.
     """
 
     name: str
@@ -124,6 +125,7 @@ class ModelSpec:
     equal_inference_to: str | None = None
     looped: bool = False
     package: str | None = None
+    by_default: bool = True
 
     @property
     def equal(self) -> list[Equal]:
@@ -139,18 +141,17 @@ class ModelSpec:
         return self.package is None or importlib.util.find_spec(self.package) is not None
 
 
-# Models from outside the repository: by kind of task, then by name. Their code is what the user
-# names on the command line, or what installed packages offer as entry points of these groups.
-GROUPS = {"predictor": "ebt_bench.predictors", "denoiser": "ebt_bench.denoisers"}
-_added: dict[str, dict[str, ModelSpec]] = {kind: {} for kind in GROUPS}
+# Models from outside the repository: by domain, then by name. Their code is what the user names on
+# the command line, or what installed packages offer as entry points.
+_added: dict[str, dict[str, ModelSpec]] = {}
 
 
-def added_models(kind: str | None) -> tuple[ModelSpec, ...]:
-    """The models that users have added to the tasks of a kind."""
-    return tuple(_added[kind].values()) if kind is not None else ()
+def added_models(domain: str) -> tuple[ModelSpec, ...]:
+    """The models that users have added to a domain."""
+    return tuple(_added.get(domain, {}).values())
 
 
-def add_models(kind: str, places: Sequence[str], taken: Sequence[str]) -> list[str]:
+def add_models(domain: str, places: Sequence[str], taken: Sequence[str]) -> list[str]:
     """Add the classes at `places`, such as `package.module:Class`; gives their names.
 
     Modules are also found in the working directory. The name of a model is its attribute `name`, or
@@ -164,21 +165,21 @@ def add_models(kind: str, places: Sequence[str], taken: Sequence[str]) -> list[s
     names = []
     for place in places:
         spec = _spec_of(place)
-        if spec.name in taken or not register(kind, spec):
+        if spec.name in taken or not register(domain, spec):
             raise InputError(f"--model {place}: the name {spec.name} is taken; give it a `name`")
         names.append(spec.name)
     return names
 
 
-def register(kind: str, spec: ModelSpec) -> bool:
-    """Add a model to the tasks of a kind; gives whether its name was free or its own already."""
-    known = _added[kind].setdefault(spec.name, spec)
+def register(domain: str, spec: ModelSpec) -> bool:
+    """Add a model to a domain; gives whether its name was free or its own already."""
+    known = _added.setdefault(domain, {}).setdefault(spec.name, spec)
     return known.build == spec.build
 
 
-def entry_points(kind: str) -> list[str]:
-    """The places of the models of a kind that installed packages offer."""
-    return [point.value for point in importlib.metadata.entry_points(group=GROUPS[kind])]
+def entry_points(group: str) -> list[str]:
+    """The places of the models that installed packages offer in a group."""
+    return [point.value for point in importlib.metadata.entry_points(group=group)]
 
 
 def place_of(spec: ModelSpec) -> str | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 if __name__ == "__main__":
-    from benchmarks.command_line import main
+    from benchmarks.cli.command_line import main
     from data_prep.stopping import leave
 
     leave(main(sys.argv[1:]))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from benchmarks.config import ComparisonConfig
+from benchmarks.config import RunConfig
 from data_prep.encoders.base import Encoder
 from data_prep.encoders.registry import build_encoder
 from denoise.data import NoisyImages
@@ -43,10 +43,10 @@ class RandomData:
     fingerprint: str = "random"
 
     @classmethod
-    def of(cls, config: ComparisonConfig, frames: int, number: int = 3) -> "RandomData":
+    def of(cls, config: RunConfig, frames: int, number: int = 3) -> "RandomData":
         """As the configuration of a task wants it."""
-        images = hasattr(config, "images")
-        encoder = build_encoder(config.encoder, (config.images if images else config.corpus).size)
+        images = hasattr(config.domain, "images")
+        encoder = build_encoder(config.encoder, config.domain.sources()[0].size)
         patches = encoder.grid[0] * encoder.grid[1]
         return cls(
             RandomClips(1 if images else frames, patches, encoder.dim, number),

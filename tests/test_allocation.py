@@ -6,7 +6,7 @@ import pytest
 
 STEPS = """
 import resource, torch
-from benchmarks.training.allocation import keep_freed_memory
+from benchmarks.training.malloc import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

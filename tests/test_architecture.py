@@ -6,11 +6,24 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.domains.registry import DOMAINS
 from benchmarks.tasks.registry import TASKS
 
 ROOT = Path(__file__).parent.parent
 # Each room may import what stands to its left, and itself.
 ROOMS = ("data_prep", "worldmodel", "denoise", "baselines", "benchmarks")
+# Inside benchmarks a module may import what stands before it or beside it.
+ORDER = [
+    ["config", "models", "progress"],
+    ["record"],
+    ["measure"],
+    ["reporting"],
+    ["training"],
+    ["domains"],
+    ["tasks"],
+    ["cli", "run"],
+]
+LAYERS = {name: layer for layer, names in enumerate(ORDER) for name in names}
 FILES = {
     path: ast.parse(path.read_text()) for room in ROOMS for path in (ROOT / room).rglob("*.py")
 }
@@ -20,8 +33,8 @@ def module_of(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-def imports_of(tree: ast.AST, only_at_import: bool = False) -> set[str]:
-    """Modules that a file imports; `only_at_import` without those that wait for a call."""
+def imports_of(tree: ast.AST) -> set[str]:
+    """Modules that a file imports, inside functions too; not those that only types are read from."""
     found: set[str] = set()
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Import):
@@ -30,10 +43,10 @@ def imports_of(tree: ast.AST, only_at_import: bool = False) -> set[str]:
             assert node.level == 0, "relative import"
             found.add(node.module or "")
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
-        elif only_at_import and isinstance(node, ast.FunctionDef | ast.If):
-            continue  # `if TYPE_CHECKING` is read by nobody who runs the program
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
         else:
-            found |= imports_of(node, only_at_import)
+            found |= imports_of(node)
     return found
 
 
@@ -45,8 +58,20 @@ def test_imports_run_one_way() -> None:
         assert not forbidden, f"{path} imports {forbidden}"
 
 
+def test_imports_inside_benchmarks_run_one_way() -> None:
+    for path, tree in FILES.items():
+        place = path.relative_to(ROOT).parts
+        if place[0] != "benchmarks" or path.name == "__init__.py":
+            continue
+        own = LAYERS[path.stem if len(place) == 2 else place[1]]
+        for name in imports_of(tree):
+            parts = name.split(".")
+            if parts[0] == "benchmarks" and len(parts) > 1:
+                assert LAYERS[parts[1]] <= own, f"{path} imports {name}"
+
+
 def test_no_files_import_one_another_in_a_circle() -> None:
-    modules = {module_of(path): imports_of(tree, True) for path, tree in FILES.items()}
+    modules = {module_of(path): imports_of(tree) for path, tree in FILES.items()}
     graph = {name: imported & set(modules) for name, imported in modules.items()}
     finished: set[str] = set()
 
@@ -61,19 +86,17 @@ def test_no_files_import_one_another_in_a_circle() -> None:
         visit(name, ())
 
 
-def test_no_task_is_named_outside_its_folder_and_the_registry() -> None:
+@pytest.mark.parametrize(("names", "room"), [(DOMAINS, "domains"), (TASKS, "tasks")])
+def test_none_is_imported_outside_its_folder_and_the_registry(names: list[str], room: str) -> None:
+    """Neither a domain by a task, nor a task by a domain, nor either by what serves them all."""
     for path, tree in FILES.items():
-        inside = "tasks" in path.parts and path.name != "contract.py"
-        if path.parts[-2] in TASKS or inside or "benchmarks" not in path.parts:
+        place = path.relative_to(ROOT).parts
+        if place[0] != "benchmarks" or path.name == "registry.py":
             continue
-        texts = {
-            node.value
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Constant) and isinstance(node.value, str)
-        }
-        for task in TASKS:
-            assert task not in texts, f"{path} names {task}"
-            imported = [name for name in imports_of(tree) if f"tasks.{task}" in name]
+        for name in names:
+            if place[1:3] == (room, name):
+                continue
+            imported = [found for found in imports_of(tree) if f"{room}.{name}" in found]
             assert not imported, f"{path} imports {imported}"
 
 

@@ -6,12 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from asking import ASKED, PRESETS
 
-from benchmarks.checkpoints import NEEDED
-from benchmarks.command_line import main
-from benchmarks.config import ComparisonConfig
-from benchmarks.options import parse, sections_of, to_config
-from benchmarks.tasks.registry import TASKS, load_task, preset_files
+from benchmarks.cli.command_line import main
+from benchmarks.cli.options import parse, to_config
+from benchmarks.config import RunConfig
+from benchmarks.tasks.configuring import sections_of_run
+from benchmarks.tasks.registry import load_task, task_names
+from benchmarks.training.pretrained import NEEDED
 from data_prep.prepare import parse_command
 from worldmodel.config import EBTConfig
 
@@ -19,10 +21,10 @@ ROOT = Path(__file__).parent.parent
 RUN = ROOT / "benchmarks" / "run.py"
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_help_imports_nothing_heavy(task: str) -> None:
+@pytest.mark.parametrize(("task", "domain"), ASKED)
+def test_help_imports_nothing_heavy(task: str, domain: str) -> None:
     code = (
-        f"import sys; sys.argv = ['run.py', '--task', {task!r}, '--help']\n"
+        f"import sys; sys.argv = ['run.py', '--task', {task!r}, '--domain', {domain!r}, '--help']\n"
         "import runpy\n"
         f"try: runpy.run_path({str(RUN)!r}, run_name='__main__')\n"
         "except SystemExit: pass\n"
@@ -31,7 +33,7 @@ def test_help_imports_nothing_heavy(task: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "HEAVY []" in done.stdout
-    assert f"--{next(iter(sections_of(task)))}." in done.stdout
+    assert f"--{next(iter(sections_of_run(load_task(task, domain))))}." in done.stdout
 
 
 def test_help_without_a_task_names_the_tasks(capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,15 +41,19 @@ def test_help_without_a_task_names_the_tasks(capsys: pytest.CaptureFixture[str])
         main(["--help"])
     assert stopped.value.code == 0
     shown = capsys.readouterr().out
-    assert all(task in shown for task in TASKS)
+    assert all(task in shown for task in task_names())
 
 
-@pytest.mark.parametrize(("task", "preset"), [(t, p) for t in TASKS for p in preset_files(t)])
-def test_every_preset_parses(task: str, preset: str) -> None:
-    config = to_config(parse(["--task", task, "--preset", preset]))
-    assert isinstance(config, load_task(task).config)
-    if isinstance(config, ComparisonConfig):
-        assert set(config.sections) == {s.name for s in load_task(task).specs if s.config}
+@pytest.mark.parametrize(("task", "domain", "preset"), PRESETS)
+def test_every_preset_parses(task: str, domain: str, preset: str) -> None:
+    config = to_config(parse(["--task", task, "--domain", domain, "--preset", preset]))
+    asked = load_task(task, domain)
+    if isinstance(config, RunConfig):
+        assert isinstance(config.task, asked.config)
+        assert isinstance(config.domain, asked.domain.config)
+        assert set(config.sections) == {s.name for s in asked.domain.specs if s.config}
+    else:
+        assert isinstance(config, asked.config)
 
 
 def documented_commands(program: str) -> list[list[str]]:
@@ -83,7 +89,9 @@ def test_the_documented_commands_parse(tmp_path: Path) -> None:
             arguments.remove("--print_config")  # prints and exits, as its own test shows
         options = parse(arguments)
         if not (options.report or options.compare or options.push):
-            assert isinstance(to_config(options), load_task(options.task).config)
+            config = to_config(options)
+            asked = getattr(config, "task", config)
+            assert isinstance(asked, load_task(options.task, options.domain).config)
 
 
 def test_the_documented_commands_of_preparation_parse() -> None:

@@ -9,7 +9,7 @@ from random_data import RandomData
 from baselines.config import TransformerPPConfig
 from baselines.transformer_pp import TransformerPP
 from benchmarks.measure.costs import count_flops
-from benchmarks.options import preset_config
+from benchmarks.tasks.configuring import preset_config
 from benchmarks.tasks.registry import load_task
 from benchmarks.training.plan import PlannedModel, plan_models, training_flops
 from worldmodel.config import BackboneConfig
@@ -78,11 +78,11 @@ def test_models_of_equal_cost_cost_the_same_within_three_percent(task: str, step
     """At the setting that validation selects, whatever it is, with the default preset's sizes."""
     config, found = preset_config(task, "cpu"), load_task(task)
     data = RandomData.of(config, frames=12, number=config.training.batch_size)
-    equal = [spec.name for spec in found.specs if spec.equal_inference_to]
+    equal = [spec.name for spec in found.domain.specs if spec.equal_inference_to]
     plain = "transformer_pp" if task == "next_frame" else "direct"
     config = replace(config, models=[plain, "ebt", *equal])
     settings = {"ebt": Thinking(steps)}
-    models = {m.name: m for m in plan_models(found.specs, config, data, settings)}
+    models = {m.name: m for m in plan_models(found.domain.specs, config, data, settings)}
     wanted = prediction_flops(models["ebt"], data, Thinking(steps))
     for name in equal:
         model = models[name]

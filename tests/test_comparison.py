@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from benchmarks.command_line import main
-from benchmarks.measure.costs import Cost
+from benchmarks.cli.command_line import main
+from benchmarks.cli.comparison import compare_runs
 from benchmarks.measure.intervals import difference
-from benchmarks.reporting.comparison import compare_runs
-from benchmarks.reporting.page import Report
-from benchmarks.reporting.results import (
+from benchmarks.record.costs import Cost
+from benchmarks.record.results import (
     Metric,
     Model,
     Result,
@@ -22,6 +21,7 @@ from benchmarks.reporting.results import (
     Training,
     write_result,
 )
+from benchmarks.reporting.page import Report
 from data_prep.errors import InputError
 
 CONDITION = {"split": "test", "protocol": "teacher_forced"}

@@ -13,11 +13,11 @@ from PIL import Image
 from playwright.sync_api import Browser
 
 from baselines.classical import BM3D, Wavelet
-from benchmarks.command_line import main
+from benchmarks.cli.command_line import main
+from benchmarks.domains.image.models import MODELS
 from benchmarks.measure.metrics import pixel_mse
 from benchmarks.models import ModelSpec
 from benchmarks.reporting.html import PAGE
-from benchmarks.tasks.denoise.models import MODELS
 from data_prep.config import DeadLeavesConfig, EncoderConfig
 from data_prep.encoders.dct import BlockDCT
 from data_prep.synthetic.dead_leaves import render_dead_leaves

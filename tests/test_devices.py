@@ -19,8 +19,8 @@ import torch
 from random_data import RandomData
 from safetensors.torch import load_file
 
-from benchmarks.command_line import main
-from benchmarks.options import preset_config
+from benchmarks.cli.command_line import main
+from benchmarks.tasks.configuring import preset_config
 from benchmarks.tasks.registry import load_task
 from benchmarks.training.fit import train_model
 from benchmarks.training.plan import PlannedModel
@@ -47,7 +47,7 @@ def train(
     data = RandomData.of(config, frames=3, number=CLIPS)
     for clips in (data.train, data.validation):
         clips.clips = clips.clips.double()  # AdamW would enlarge the rounding of float32 as well
-    spec = next(spec for spec in load_task(task).specs if spec.name == model)
+    spec = next(spec for spec in load_task(task).domain.specs if spec.name == model)
     build = spec.build
     spec = replace(spec, build=lambda *parts: build(*parts).double())
     planned = PlannedModel(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.citations import CITED, faults
-from benchmarks.documents import DOCUMENTS, KEPT, TABLE, kept_result, main, with_tables
+from benchmarks.cli.citations import CITED, faults
+from benchmarks.cli.docs_tables import DOCUMENTS, KEPT, TABLE, kept_result, main, with_tables
 from data_prep.errors import InputError
 
 NAMES = sorted(path.stem for path in KEPT.glob("*.json"))
@@ -75,7 +75,7 @@ def test_another_number_changes_the_table(tmp_path: Path, monkeypatch: pytest.Mo
     assert first.endswith("after\n")
     content["models"][0]["parameters"] += 1
     (tmp_path / f"{NAMES[0]}.json").write_text(json.dumps(content))
-    monkeypatch.setattr("benchmarks.documents.KEPT", tmp_path)
+    monkeypatch.setattr("benchmarks.cli.docs_tables.KEPT", tmp_path)
     assert with_tables(text) != first
 
 

@@ -12,22 +12,22 @@ from typing import Any
 
 import pytest
 import torch
+from benchmarks.tasks.compare.next_frame import NextFrame
 from browsing import require_readable
 from PIL import Image
 from playwright.sync_api import Browser
 from safetensors.numpy import load_file, save_file
 
-from benchmarks.command_line import main
-from benchmarks.contrasts import VIDEO
-from benchmarks.documents import check, keep_result, kept_result
-from benchmarks.options import parse, to_config
+from benchmarks.cli.command_line import main
+from benchmarks.cli.docs_tables import check, keep_result, kept_result
+from benchmarks.cli.options import parse, to_config
+from benchmarks.domains.video.conditions import ROLLOUT, TEACHER_FORCED
+from benchmarks.domains.video.report import verdicts
+from benchmarks.record.contrasts import VIDEO
+from benchmarks.record.results import read_result
 from benchmarks.reporting.figures import COST_AXES, compute_figure, thinking_figure
 from benchmarks.reporting.html import PAGE
-from benchmarks.reporting.results import read_result
 from benchmarks.reporting.tables import rows_under
-from benchmarks.tasks.next_frame.conditions import ROLLOUT, TEACHER_FORCED
-from benchmarks.tasks.next_frame.report import verdicts
-from benchmarks.tasks.next_frame.task import NextFrame
 
 RUN = Path(__file__).parent.parent / "benchmarks" / "run.py"
 TINY = ["--task", "next_frame", "--preset", "smoke", "--device", "cpu"]
@@ -152,8 +152,8 @@ def test_the_first_screen_answers_the_declared_questions_in_words(finished: Path
 def test_what_documents_keep_of_a_result_gives_the_same_table_and_means(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("benchmarks.documents.KEPT", tmp_path)
-    monkeypatch.setattr("benchmarks.documents.DOCUMENTS", ())
+    monkeypatch.setattr("benchmarks.cli.docs_tables.KEPT", tmp_path)
+    monkeypatch.setattr("benchmarks.cli.docs_tables.DOCUMENTS", ())
     keep_result(finished, "mine")
     result, kept = read_result(finished), kept_result("mine")
     assert NextFrame().headline(kept) == NextFrame().headline(result)

@@ -8,9 +8,9 @@ import safetensors.numpy
 import torch
 from scipy import stats
 
+from benchmarks.domains.video.conditions import JUDGED
 from benchmarks.measure.energies import PAIR, energy_metrics, energy_scores
 from benchmarks.measure.scores import Scores, write_selected_values
-from benchmarks.tasks.next_frame.conditions import JUDGED
 from worldmodel.predictor import Setting, Trajectory
 
 

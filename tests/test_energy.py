@@ -1,14 +1,13 @@
 import itertools
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
+from asking import WITH_MODELS
 from torch import Tensor
 
-from benchmarks.config import ComparisonConfig
-from benchmarks.options import preset_config
-from benchmarks.tasks.registry import TASKS, load_task, preset_files
+from benchmarks.config import RunConfig
+from benchmarks.tasks.configuring import preset_config
 from data_prep.encoders.base import Encoder
 from data_prep.encoders.registry import build_encoder
 from worldmodel.backbone import Visible
@@ -123,24 +122,19 @@ def test_candidates_of_one_prediction_share_a_context() -> None:
     assert torch.allclose(together, torch.cat(alone, dim=1), rtol=1e-5, atol=1e-5)
 
 
-def preset_with_encoder(task: str, preset: str) -> tuple[Any, Encoder]:
-    config = preset_config(task, preset)
-    size = config.images.size if hasattr(config, "images") else config.corpus.size
-    return config, build_encoder(config.encoder, size)
+def preset_with_encoder(
+    task: str, preset: str, domain: str | None = None
+) -> tuple[RunConfig, Encoder]:
+    config = preset_config(task, preset, domain)
+    return config, build_encoder(config.encoder, config.domain.sources()[0].size)
 
 
 @pytest.mark.parametrize(
-    ("task", "preset"),
-    [
-        (task, preset)
-        for task in TASKS
-        if issubclass(load_task(task).config, ComparisonConfig)
-        for preset in preset_files(task)
-        if preset != "bottleneck"  # it asks what such embeddings do
-    ],
+    ("task", "domain", "preset"),
+    [asked for asked in WITH_MODELS if asked[2] != "bottleneck"],  # it asks what such ones do
 )
-def test_no_preset_has_embeddings_wider_than_its_model(task: str, preset: str) -> None:
-    config, encoder = preset_with_encoder(task, preset)
+def test_no_preset_has_embeddings_wider_than_its_model(task: str, domain: str, preset: str) -> None:
+    config, encoder = preset_with_encoder(task, preset, domain)
     assert encoder.dim <= config.backbone.width
 
 
@@ -153,7 +147,8 @@ def test_learned_gradient_has_full_rank_in_the_candidate(task: str, preset: str,
     config, encoder = preset_with_encoder(task, preset)
     torch.manual_seed(0)
     patches = encoder.grid[0] * encoder.grid[1]
-    section = config.section("ebt", EBTConfig)
+    section = config.sections["ebt"]
+    assert isinstance(section, EBTConfig)
     ebt = replace(section, form=form, anchor=None, candidate_in_features=True)
     backbone = replace(config.backbone, layers=1)
     model = EnergyTransformer(ebt, backbone, encoder.grid, encoder.dim)

@@ -1,8 +1,8 @@
 """Marks of the best in a column."""
 
+from benchmarks.record.results import Metric
+from benchmarks.reporting.best_marks import is_marked, mark_best, unmarked
 from benchmarks.reporting.export import latex
-from benchmarks.reporting.marks import is_marked, mark_best, unmarked
-from benchmarks.reporting.results import Metric
 
 
 def metric(best: bool) -> Metric:

@@ -12,13 +12,13 @@ from torch import Tensor
 from baselines.config import TransformerPPConfig
 from baselines.transformer_pp import TransformerPP
 from baselines.trivial import CopyLast
-from benchmarks.command_line import main
+from benchmarks.cli.command_line import main
+from benchmarks.domains.video.conditions import TEACHER_FORCED
+from benchmarks.domains.video.config import VideoEvaluationConfig
+from benchmarks.domains.video.data import VideoData
+from benchmarks.domains.video.judge import FrameJudge
 from benchmarks.measure.costs import peak_memory
 from benchmarks.measure.memory import held_bytes, imagined
-from benchmarks.tasks.next_frame.conditions import TEACHER_FORCED
-from benchmarks.tasks.next_frame.config import NextFrameEvaluationConfig
-from benchmarks.tasks.next_frame.data import NextFrameData
-from benchmarks.tasks.next_frame.evaluation import FrameJudge
 from data_prep.config import EncoderConfig
 from data_prep.encoders.dct import BlockDCT
 from data_prep.shards.format import SampleReference, ShardSet
@@ -50,10 +50,8 @@ class ManyClips(ShardSet):
 
 def judge(clips: int) -> FrameJudge:
     shards, scaler = ManyClips(clips), Scaler(torch.zeros(ENCODER.dim), torch.ones(ENCODER.dim))
-    config = NextFrameEvaluationConfig(batch_size=16, context_frames=2, horizon=2)
-    return FrameJudge(
-        config, NextFrameData("many", shards, shards, ENCODER, scaler), CopyLast(), "cpu"
-    )
+    config = VideoEvaluationConfig(batch_size=16, context_frames=2, horizon=2)
+    return FrameJudge(config, VideoData("many", shards, shards, ENCODER, scaler), CopyLast(), "cpu")
 
 
 def test_judging_many_clips_takes_no_more_memory_than_few() -> None:
@@ -67,9 +65,9 @@ def test_judging_many_clips_takes_no_more_memory_than_few() -> None:
 
 
 def test_at_most_so_many_clips_are_judged_always_the_same() -> None:
-    config = NextFrameEvaluationConfig(max_clips=5, context_frames=2, horizon=2)
+    config = VideoEvaluationConfig(max_clips=5, context_frames=2, horizon=2)
     shards, scaler = ManyClips(40), Scaler(torch.zeros(ENCODER.dim), torch.ones(ENCODER.dim))
-    data = NextFrameData("many", shards, shards, ENCODER, scaler)
+    data = VideoData("many", shards, shards, ENCODER, scaler)
     first, second = (FrameJudge(config, data, CopyLast(), "cpu") for _ in range(2))
     assert first.chosen == second.chosen
     assert len(set(first.chosen["test"])) == 5

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.command_line import main
+from benchmarks.cli.command_line import main
 from benchmarks.tasks.registry import TASKS
 
 TASK = '''
@@ -42,8 +42,8 @@ class Count(Task[CountConfig, CountData]):
     def prepare(self, config, inputs: Inputs):
         return CountData(config.balls.train)
 
-    def run(self, config, data, out: Path, device: str):
-        from benchmarks.reporting.results import Result, describe_environment
+    def run(self, config, data, inputs: Inputs, out: Path, device: str):
+        from benchmarks.record.results import Result, describe_environment
 
         environment = describe_environment(device)
         return Result("count", {"loud": config.loud}, environment, data.describe())

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from asking import ASKED
 
-from benchmarks.command_line import main as run
-from benchmarks.documents import main as documents
-from benchmarks.options import build_parser
-from benchmarks.tasks.registry import TASKS
+from benchmarks.cli.command_line import main as run
+from benchmarks.cli.docs_tables import main as documents
+from benchmarks.cli.options import build_parser
+from benchmarks.tasks.registry import load_task
 from data_prep import prepare
 from data_prep.errors import InputError, StorageError
 from data_prep.options import Parser, config_first, explain, nearest_option, run_command
@@ -107,9 +108,9 @@ def test_a_mistyped_key_of_a_file_is_understood_and_the_file_named(tmp_path: Pat
     assert line.endswith("(did you mean --backbone.width?)")
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_no_misspelt_option_of_a_task_is_taken(task: str) -> None:
-    made = build_parser(task, None)
+@pytest.mark.parametrize(("task", "domain"), ASKED)
+def test_no_misspelt_option_of_a_task_is_taken(task: str, domain: str) -> None:
+    made = build_parser(load_task(task, domain), None)
     known = [option for option in made._option_string_actions if option.startswith("--")]
     mappings = {"--variants"}  # their keys are the user's
     assert len(known) > 40
@@ -122,10 +123,10 @@ def test_no_misspelt_option_of_a_task_is_taken(task: str) -> None:
                     made.parse_args(arguments)
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_no_option_takes_a_field_from_a_file(task: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("task", "domain"), ASKED)
+def test_no_option_takes_a_field_from_a_file(task: str, domain: str, tmp_path: Path) -> None:
     """Those of sections are checked by jsonargparse."""
-    made = build_parser(task, None)
+    made = build_parser(load_task(task, domain), None)
     file = tmp_path / "mine.yaml"
     options = made._option_string_actions
     plain = {

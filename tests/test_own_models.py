@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import models as registered
-from benchmarks.command_line import main
-from benchmarks.options import parse, to_config
+from benchmarks.cli.command_line import main
+from benchmarks.cli.options import parse, to_config
 from benchmarks.tasks.registry import load_task
 from data_prep.encoders.named import named
 from data_prep.errors import InputError
@@ -64,7 +64,7 @@ def test_a_next_frame_model_is_trained_judged_counted_and_compared(
     assert result["config"]["sections"]["two_frames"]["hidden"] == 24
     assert "two_frames" in (out / "report.md").read_text()
     capsys.readouterr()
-    registered._added["predictor"].clear()
+    registered._added["video"].clear()
     assert main(["--resume", str(out)]) == 2  # no code is loaded because a file names it
     assert f"give --model {TWO_FRAMES} again" in capsys.readouterr().err
     assert main(["--resume", str(out), "--model", TWO_FRAMES]) == 0
@@ -86,7 +86,7 @@ def test_every_task_of_videos_takes_the_model(task: str) -> None:
     config = to_config(parse(["--task", task, "--preset", "smoke", "--model", TWO_FRAMES]))
     assert "two_frames" in config.models
     assert type(config.sections["two_frames"]).__name__ == "TwoFramesConfig"
-    assert "two_frames" in {spec.name for spec in load_task(task).specs}
+    assert "two_frames" in {spec.name for spec in load_task(task).domain.specs}
 
 
 def test_wrong_models_are_named(capsys: pytest.CaptureFixture[str]) -> None:
@@ -99,7 +99,7 @@ def test_wrong_models_are_named(capsys: pytest.CaptureFixture[str]) -> None:
         assert said in capsys.readouterr().err
     assert main(["--task", "throughput", "--model", TWO_FRAMES]) == 2
     with pytest.raises(InputError, match="is taken"):
-        registered.add_models("predictor", [TWO_FRAMES], ["two_frames"])
+        registered.add_models("video", [TWO_FRAMES], ["two_frames"])
 
 
 def test_installed_packages_offer_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

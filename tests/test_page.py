@@ -10,11 +10,11 @@ from browsing import opened
 from PIL import Image
 from playwright.sync_api import Browser
 
-from benchmarks.measure.costs import Cost
+from benchmarks.record.costs import Cost
+from benchmarks.record.results import Metric, Model, Result, Row, SettingRecord, Training
 from benchmarks.reporting.charts import COSTS, compute_chart
 from benchmarks.reporting.html import PAGE, Live
 from benchmarks.reporting.page import Report, Section, bullets, write_report
-from benchmarks.reporting.results import Metric, Model, Result, Row, SettingRecord, Training
 from benchmarks.reporting.viewer import Scene, Tile, Viewer, viewers_html
 
 EVIL = "<script>alert(1)</script>"

@@ -11,12 +11,12 @@ from torchvision.models import alexnet
 
 from baselines.trivial import CopyLast
 from benchmarks.config import PerceptionConfig
+from benchmarks.domains.video.conditions import JUDGED
+from benchmarks.domains.video.config import VideoEvaluationConfig
+from benchmarks.domains.video.data import VideoData
+from benchmarks.domains.video.judge import FrameJudge
 from benchmarks.measure.frechet import Moments, by_source, frechet_distance, groups_of
 from benchmarks.measure.perception import LPIPS_WEIGHTS, Perception, lpips_cache, perception_columns
-from benchmarks.tasks.next_frame.conditions import JUDGED
-from benchmarks.tasks.next_frame.config import NextFrameEvaluationConfig
-from benchmarks.tasks.next_frame.data import NextFrameData
-from benchmarks.tasks.next_frame.evaluation import FrameJudge
 from data_prep.config import EncoderConfig
 from data_prep.embed import encoder_of
 from data_prep.errors import InputError
@@ -168,15 +168,15 @@ def test_rollouts_get_fvd_lpips_and_a_distance_in_embeddings(
 ) -> None:
     encoder = encoder_of(embedding_shards, EncoderConfig())
     scaler = Scaler.of(embedding_shards)
-    data = NextFrameData("balls", frame_shards, embedding_shards, encoder, scaler)
+    data = VideoData("balls", frame_shards, embedding_shards, encoder, scaler)
     config = PerceptionConfig(i3d=str(i3d), lpips_weights=str(alexnet_weights))
     perception = Perception(config, "cpu", frames=12)
-    judge = FrameJudge(NextFrameEvaluationConfig(batch_size=2), data, CopyLast(), "cpu", perception)
+    judge = FrameJudge(VideoEvaluationConfig(batch_size=2), data, CopyLast(), "cpu", perception)
     (values,) = judge.values(CopyLast(), [Setting()], JUDGED[1])
     assert {"fvd", "lpips", "frechet_embedding"} <= set(values)
     assert values["fvd"].shape == values["psnr"].shape
     assert values["fvd"].mean() > 0
-    (whole,) = FrameJudge(NextFrameEvaluationConfig(), data, CopyLast(), "cpu", perception).values(
+    (whole,) = FrameJudge(VideoEvaluationConfig(), data, CopyLast(), "cpu", perception).values(
         CopyLast(), [Setting()], JUDGED[1]
     )
     for name in ("fvd", "frechet_embedding", "lpips"):  # batches change nothing
@@ -185,7 +185,7 @@ def test_rollouts_get_fvd_lpips_and_a_distance_in_embeddings(
     title = perception_columns(described)[1][0]
     assert described["i3d"][:8] in title
     assert "clips of 12 frames, 32x32, cpu" in title
-    plain = FrameJudge(NextFrameEvaluationConfig(), data, CopyLast(), "cpu")
+    plain = FrameJudge(VideoEvaluationConfig(), data, CopyLast(), "cpu")
     (found,) = plain.values(CopyLast(), [Setting()], JUDGED[1])
     assert "fvd" not in found
     assert "lpips" not in found

@@ -31,7 +31,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 VIDEOS = ["--task", "next_frame"]
 IMAGES = ["--task", "denoise"]
-PREPARE, BENCHMARK = "data_prep.prepare", "benchmarks.command_line"
+PREPARE, BENCHMARK = "data_prep.prepare", "benchmarks.cli.command_line"
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import differential_evolution
 
 from benchmarks.measure.power_law import HUBER, PowerLaw, fit_power_law, goodness
-from benchmarks.reporting.results import Metric, Result, typed
+from benchmarks.record.results import Metric, Result, typed
 from benchmarks.tasks.scaling.analysis import (
     Curve,
     compare_exponents,
@@ -15,9 +15,9 @@ from benchmarks.tasks.scaling.analysis import (
     curves_of,
     fit_curves,
 )
-from benchmarks.tasks.scaling.found import PURE, WITH_FLOOR, Fit, Found, Point
 from benchmarks.tasks.scaling.omissions import with_omissions
 from benchmarks.tasks.scaling.points import MeasuredPoint, normal_smooth_l1, unreachable_loss
+from benchmarks.tasks.scaling.result import PURE, WITH_FLOOR, Fit, Found, Point
 from benchmarks.tasks.scaling.verdicts import verdicts
 
 X = np.geomspace(16, 1024, 6)

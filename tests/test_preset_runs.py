@@ -7,13 +7,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from asking import WITH_MODELS
 from matplotlib.figure import Figure
 from PIL import Image
 
-from benchmarks.command_line import main
+from benchmarks.cli.command_line import main
+from benchmarks.record.results import read_result
 from benchmarks.reporting.html import PAGE
-from benchmarks.reporting.results import read_result
-from benchmarks.tasks.registry import TASKS, preset_files
 from benchmarks.tasks.scaling import fitting, sweep
 
 TRAINED = {
@@ -40,31 +40,31 @@ IMAGES = {
 }
 PROBED = {"attentive_steps": 2, "attentive_decays": [0.1], "regularisations": [1.0], "max_items": 8}
 CHOSEN = {"counts": [1, 2], "candidates": [1, 2], "thresholds": 3}
-REDUCED: dict[str, dict[str, dict[str, Any]]] = {
-    "next_frame": VIDEOS | {"evaluation": JUDGED | AHEAD},
-    "denoise": IMAGES | {"evaluation": JUDGED | {"validation_images": 2, "max_images": 2}},
-    "thinking": VIDEOS
+REDUCED: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
+    ("next_frame", "video"): VIDEOS | {"evaluation": JUDGED | AHEAD},
+    ("denoise", "image"): IMAGES
+    | {"evaluation": JUDGED | {"validation_images": 2, "max_images": 2}},
+    ("thinking", "video"): VIDEOS
     | {"evaluation": JUDGED | CHOSEN}
-    | {"ladders": {key: [] for key in ("speeds", "numbers", "sizes", "gravities", "hues")}},
-    "thinking/denoise": IMAGES
+    | {"shifts": {key: [] for key in ("speeds", "numbers", "sizes", "gravities", "hues")}},
+    ("thinking", "image"): IMAGES
     | {"evaluation": JUDGED | CHOSEN}
-    | {"ladders": {"levels": [0.2], "photons": [], "salt_and_pepper": [], "blurs": []}},
-    "scaling": VIDEOS
+    | {"shifts": {"levels": [0.2], "photons": [], "salt_and_pepper": [], "blurs": []}},
+    ("scaling", "video"): VIDEOS
     | {"encoder": {"patch_size": 32, "frequencies": 10}}  # a variant has 400
     | {"evaluation": JUDGED | AHEAD, "values": {"width": [16, 32]}},
-    "probe": VIDEOS | {"evaluation": AHEAD, "probe": PROBED},
-    "probe/images": IMAGES | {"probe": PROBED | {"noise_steps": [0]}},
+    ("probe", "video"): VIDEOS | {"evaluation": AHEAD, "probe": PROBED},
+    ("probe", "image"): IMAGES | {"probe": PROBED | {"noise_steps": [0]}},
 }
 MODELS = {
-    "next_frame": "ebt,transformer_pp,copy_last",
-    "denoise": "ebt,dit,direct,identity",
-    "thinking": "ebt,transformer_pp,copy_last",
-    "thinking/denoise": "ebt,direct,identity",
-    "scaling": "ebt,transformer_pp",
-    "probe": "ebt,transformer_pp",
-    "probe/images": "ebt,dit,direct",
+    ("next_frame", "video"): "ebt,transformer_pp,copy_last",
+    ("denoise", "image"): "ebt,dit,direct,identity",
+    ("thinking", "video"): "ebt,transformer_pp,copy_last",
+    ("thinking", "image"): "ebt,direct,identity",
+    ("scaling", "video"): "ebt,transformer_pp",
+    ("probe", "video"): "ebt,transformer_pp",
+    ("probe", "image"): "ebt,dit,direct",
 }
-PRESETS = [(task, preset) for task in REDUCED for preset in preset_files(task)]
 
 
 @pytest.fixture(scope="module")
@@ -97,20 +97,19 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize(("task", "preset"), PRESETS)
+@pytest.mark.parametrize(("task", "domain", "preset"), WITH_MODELS)
 @pytest.mark.filterwarnings("ignore")
-def test_a_preset_runs_to_its_report(task: str, preset: str, cache: Path, tmp_path: Path) -> None:
+def test_a_preset_runs_to_its_report(
+    task: str, domain: str, preset: str, cache: Path, tmp_path: Path
+) -> None:
     options = [
         f"--{section}.{name}={str(value).replace(' ', '')}"
-        for section, values in (TRAINED | REDUCED[task]).items()
+        for section, values in (TRAINED | REDUCED[task, domain]).items()
         for name, value in values.items()
     ]
-    arguments = ["--task", task, "--preset", preset, "--models", MODELS[task], "--seeds", "0"]
+    arguments = ["--task", task, "--preset", preset, "--models", MODELS[task, domain]]
+    arguments += ["--domain", domain, "--seeds", "0"]
     arguments += ["--device", "cpu", "--cache-dir", str(cache), "--out", str(tmp_path / "run")]
     assert main([*arguments, *options]) == 0
     assert (tmp_path / "run" / PAGE).is_file()
     assert read_result(tmp_path / "run").task == task
-
-
-def test_every_task_with_a_preset_is_run() -> None:
-    assert set(TASKS) - set(REDUCED) == {"throughput"}  # test_throughput.py runs it

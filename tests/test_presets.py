@@ -5,42 +5,35 @@ from pathlib import Path
 
 import pytest
 import torch
+from asking import WITH_MODELS
 from random_data import RandomData
 
-from benchmarks.config import ComparisonConfig
 from benchmarks.models import ModelSpec
-from benchmarks.options import preset_config
-from benchmarks.tasks.registry import TASKS, load_task, preset_files
+from benchmarks.tasks.configuring import preset_config
+from benchmarks.tasks.registry import load_task
 from benchmarks.training.fit import train_model
 from benchmarks.training.plan import PlannedModel
 from worldmodel.config import BackboneConfig
 
-PRESETS = [
-    (task, preset)
-    for task in TASKS
-    if issubclass(load_task(task).config, ComparisonConfig)
-    for preset in preset_files(task)
-]
 
-
-def kinds_of_network(task: str) -> list[ModelSpec]:
+def kinds_of_network(task: str, domain: str) -> list[ModelSpec]:
     """The first declared model of each builder."""
     found: dict[object, ModelSpec] = {}
-    for spec in load_task(task).specs:
+    for spec in load_task(task, domain).domain.declared:
         if spec.config is not None:
             found.setdefault(spec.build, spec)
     return list(found.values())
 
 
-@pytest.mark.parametrize(("task", "preset"), PRESETS)
+@pytest.mark.parametrize(("task", "domain", "preset"), WITH_MODELS)
 @pytest.mark.filterwarnings("ignore:embedding width")
-def test_two_steps_of_a_preset(task: str, preset: str, tmp_path: Path) -> None:
-    config = preset_config(task, preset)
+def test_two_steps_of_a_preset(task: str, domain: str, preset: str, tmp_path: Path) -> None:
+    config = preset_config(task, preset, domain)
     data = RandomData.of(config, frames=3)
     training = replace(config.training, batch_size=2, validate_every=2)
     config = replace(config, training=training)
     backbone = BackboneConfig(layers=1, heads=2, width=64)
-    for spec in kinds_of_network(task):
+    for spec in kinds_of_network(task, domain):
         planned = PlannedModel(spec, config.sections[spec.name], backbone, steps=2)
         before = [p.detach().clone() for p in planned.build(data).parameters()]
         folder = tmp_path / spec.name

@@ -11,8 +11,8 @@ import timm
 import torch
 from torch import Tensor
 
-from benchmarks.command_line import main as benchmark
-from benchmarks.reporting.results import read_result
+from benchmarks.cli.command_line import main as benchmark
+from benchmarks.record.results import read_result
 from data_prep.config import EncoderConfig, ExecutorConfig
 from data_prep.embed import encoder_of, make_embeddings
 from data_prep.encoders.registry import build_encoder

@@ -9,14 +9,14 @@ import pytest
 import torch
 from random_data import RandomData
 
-from benchmarks.command_line import main
-from benchmarks.options import preset_config
-from benchmarks.reporting.results import read_result, typed
-from benchmarks.tasks.denoise.models import MODELS as DENOISERS
-from benchmarks.tasks.next_frame.models import MODELS as PREDICTORS
-from benchmarks.tasks.probe.found import Found
-from benchmarks.tasks.probe.items import digits, labelled
+from benchmarks.cli.command_line import main
+from benchmarks.domains.image.models import MODELS as DENOISERS
+from benchmarks.domains.labels import digits, labelled
+from benchmarks.domains.video.models import MODELS as PREDICTORS
+from benchmarks.record.results import read_result, typed
+from benchmarks.tasks.configuring import preset_config
 from benchmarks.tasks.probe.probes import attentive_probe, constant_probe, correct, linear_probe
+from benchmarks.tasks.probe.result import Found
 from data_prep.config import BouncingBallsConfig, DeadLeavesConfig, EncoderConfig, ImagesConfig
 from data_prep.encoders.registry import build_encoder
 from data_prep.errors import InputError
@@ -286,7 +286,7 @@ def test_models_of_a_run_are_probed_and_their_floors(
     nowhere = [*PROBE, *cache, "--out", str(tmp_path / "no"), "--run"]
     assert main([*nowhere, str(tmp_path)]) == 2
     assert "no finished run" in capsys.readouterr().err
-    images = ["--task", "probe", "--part", "images", "--preset", "smoke", *cache]
+    images = ["--task", "probe", "--domain", "image", "--preset", "smoke", *cache]
     images += ["--dead_leaves.train", "4", "--dead_leaves.validation", "2"]
     images += ["--dead_leaves.test", "2", "--run", str(run), "--out", str(tmp_path / "no2")]
     assert main(images) == 2
@@ -316,7 +316,7 @@ def test_what_has_no_labels_is_said_before_anything_is_trained(
 
 
 def test_denoisers_are_probed_on_leaves_and_digits(tmp_path: Path) -> None:
-    arguments = ["--task", "probe", "--part", "images", "--preset", "smoke", "--device", "cpu"]
+    arguments = ["--task", "probe", "--domain", "image", "--preset", "smoke", "--device", "cpu"]
     arguments += ["--training.steps", "2", "--training.validate_every", "2"]
     out, cache = tmp_path / "out", tmp_path / "cache"
     assert main([*arguments, "--out", str(out), "--cache-dir", str(cache)]) == 0

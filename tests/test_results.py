@@ -7,11 +7,10 @@ import pytest
 import torch
 
 from baselines.dit import PublishedSampling, Sampler, Sampling
-from benchmarks.measure.costs import Cost
 from benchmarks.measure.metrics import embedding_errors, frame_quality
 from benchmarks.measure.scores import Scores
-from benchmarks.reporting.quality import EMBEDDINGS, PIXELS
-from benchmarks.reporting.results import (
+from benchmarks.record.costs import Cost
+from benchmarks.record.results import (
     Comparison,
     Metric,
     Model,
@@ -24,6 +23,7 @@ from benchmarks.reporting.results import (
     skipped,
     write_result,
 )
+from benchmarks.record.selection_metric import EMBEDDINGS, PIXELS
 from data_prep.errors import InputError
 
 

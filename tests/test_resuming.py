@@ -9,10 +9,10 @@ import pytest
 import torch
 from random_data import RandomData
 
-from benchmarks.config import ComparisonConfig
+from benchmarks.config import RunConfig
+from benchmarks.domains.registry import DOMAINS, load_domain
 from benchmarks.models import ModelSpec
-from benchmarks.options import preset_config
-from benchmarks.tasks.registry import TASKS, load_task
+from benchmarks.tasks.configuring import preset_config
 from benchmarks.training.fit import train_model
 from benchmarks.training.plan import PlannedModel
 from worldmodel.config import BackboneConfig
@@ -24,12 +24,12 @@ STEPS, INTERRUPTED_AT = 4, 3  # after a validation, and not at it
 
 
 def models() -> dict[str, tuple[str, ModelSpec]]:
-    """Every way to train a network: tasks share most of their models."""
+    """Every way to train a network: some models share theirs."""
     found: dict[object, tuple[str, ModelSpec]] = {}
-    for task in TASKS:
-        for spec in load_task(task).specs:
+    for domain in map(load_domain, DOMAINS):
+        for spec in domain.declared:
             if spec.config is not None:
-                found.setdefault((spec.build, spec.config), (task, spec))
+                found.setdefault((spec.build, spec.config), (domain.compares, spec))
     return {f"{task}-{spec.name}": (task, spec) for task, spec in found.values()}
 
 
@@ -37,11 +37,12 @@ MODELS = models()
 
 
 @functools.cache
-def small(task: str) -> tuple[ComparisonConfig, RandomData]:
+def small(task: str) -> tuple[RunConfig, RandomData]:
     """The configuration of a task, and random data for it."""
-    config: ComparisonConfig = preset_config(task)
-    if hasattr(config, "images"):
-        config = replace(config, images=replace(config.images, size=16))
+    config: RunConfig = preset_config(task)
+    if hasattr(config.domain, "images"):
+        images = replace(config.domain.images, size=16)
+        config = replace(config, domain=replace(config.domain, images=images))
     return config, RandomData.of(config, frames=3)
 
 

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,17 @@ from browsing import require_readable
 from playwright.sync_api import Browser
 from safetensors.numpy import load_file
 
-from benchmarks.command_line import main
-from benchmarks.config import Inputs
-from benchmarks.options import parse, preset_config, to_config, to_options
+from benchmarks.cli.command_line import main
+from benchmarks.cli.options import parse, to_config
+from benchmarks.config import Inputs, RunConfig
+from benchmarks.domains.registry import load_domain
+from benchmarks.record.results import read_result, typed
 from benchmarks.reporting.html import PAGE
-from benchmarks.reporting.results import read_result, typed
+from benchmarks.tasks.configuring import options_of, preset_config
 from benchmarks.tasks.scaling.axes import planned_points
 from benchmarks.tasks.scaling.comparison import compare_sweeps
-from benchmarks.tasks.scaling.config import ScalingConfig, ValuesConfig
-from benchmarks.tasks.scaling.found import Found
+from benchmarks.tasks.scaling.config import ValuesConfig
+from benchmarks.tasks.scaling.result import Found
 from benchmarks.tasks.scaling.sweep import Place, Sweep
 from data_prep.errors import InputError
 
@@ -37,9 +38,13 @@ TINY += ["--values.width", "[16,32]", "--models", "ebt,transformer_pp", "--seeds
 TINY += ["--balls.train", "6", "--balls.validation", "2", "--balls.test", "3"]
 
 
-def smoke(**changes: object) -> ScalingConfig:
-    config: ScalingConfig = preset_config("scaling", "smoke")
-    return replace(config, **changes)  # type: ignore[arg-type]
+def smoke(**changes: object) -> RunConfig:
+    return swept(preset_config("scaling", "smoke"), **changes)
+
+
+def swept(config: RunConfig, **changes: object) -> RunConfig:
+    """The sweep with other options of its own."""
+    return replace(config, task=replace(config.task, **changes))  # type: ignore[type-var]
 
 
 @pytest.fixture(scope="module")
@@ -149,30 +154,33 @@ def test_a_folder_with_other_options_is_refused(
 def test_one_thing_changes_from_point_to_point(tmp_path: Path) -> None:
     config = smoke()
     for axis in ("width", "depth", "parameters", "data", "batch", "steps", "context", "flops"):
-        points = planned_points(replace(config, axis=axis))
+        points = planned_points(swept(config, axis=axis))
         assert len(points) >= 4
         assert len({str(point.config) for point in points}) == len(points)
         for point in points:
             file = tmp_path / "point.yaml"
-            file.write_text(yaml.safe_dump(to_options("next_frame", point.config)))
+            file.write_text(yaml.safe_dump(options_of("next_frame", point.config)))
             assert to_config(parse(["--config", str(file)])) == point.config
-    data = [p.config.training.clips for p in planned_points(replace(config, axis="data"))]
-    assert data == config.values.data
-    flops = [p.config for p in planned_points(replace(config, axis="flops"))]
+    data = [p.config.training.clips for p in planned_points(swept(config, axis="data"))]
+    assert data == config.task.values.data
+    flops = [p.config for p in planned_points(swept(config, axis="flops"))]
     assert [c.training.steps for c in flops] == sorted(c.training.steps for c in flops)
     assert flops[-1].training.steps == config.training.steps  # at the size of the options
-    seen = [p.config for p in planned_points(replace(config, axis="context"))]
-    assert [c.clip_frames for c in seen] == [context + 1 for context in config.values.context]
-    assert len({str(c.corpus) for c in seen}) == 1  # the same clips
-    steps = [p.config.training for p in planned_points(replace(config, axis="steps"))]
+    seen = [p.config for p in planned_points(swept(config, axis="context"))]
+    assert [c.domain.clip_frames for c in seen] == [
+        context + 1 for context in config.task.values.context
+    ]
+    assert len({str(c.domain.corpus) for c in seen}) == 1  # the same clips
+    steps = [p.config.training for p in planned_points(swept(config, axis="steps"))]
     assert all(t.warmup_steps <= t.steps / 4 for t in steps)
 
 
 def test_options_of_a_sweep_may_be_written_with_dashes_and_without_true() -> None:
     arguments = ["--task", "scaling", "--search-each", "--num-jobs", "3", "--job-index=1"]
     config = to_config(parse(arguments))
-    assert (config.search_each, config.num_jobs, config.job_index) == (True, 3, 1)
-    assert not to_config(parse(["--task", "scaling", "--search-each", "false"])).search_each
+    task = config.task
+    assert (task.search_each, task.num_jobs, task.job_index) == (True, 3, 1)
+    assert not to_config(parse(["--task", "scaling", "--search-each", "false"])).task.search_each
 
 
 def test_learning_rates_follow_the_stated_rule() -> None:
@@ -186,7 +194,7 @@ def test_learning_rates_follow_the_stated_rule() -> None:
     assert [p.config.sections["ebt"].learning_rate for p in planned_points(adamw)] == pytest.approx(
         [4 * rate, rate, rate / 4]
     )
-    batches = planned_points(replace(config, axis="batch"))
+    batches = planned_points(swept(config, axis="batch"))
     assert [p.config.sections["ebt"].learning_rate for p in batches] == pytest.approx(
         [rate / 2, rate, 2 * rate]
     )
@@ -196,7 +204,7 @@ def test_learning_rates_follow_the_stated_rule() -> None:
 def test_variants_change_options_and_have_folders_of_their_own() -> None:
     config = smoke(variants={"wide": {"encoder.frequencies": 5, "ebt.form": "linear"}, "as_is": {}})
     points = planned_points(config)
-    assert len(points) == 2 * len(config.values.width)
+    assert len(points) == 2 * len(config.task.values.width)
     assert points[0].folder("width") == "points/wide/width-16"
     assert points[0].config.encoder.frequencies == 5
     assert points[0].config.sections["ebt"].form == "linear"  # type: ignore[attr-defined]
@@ -236,9 +244,9 @@ def test_the_page_reads_well_in_a_browser(browser: Browser, finished: Path) -> N
 FAKE = """
 import json, pathlib, sys
 arguments = sys.argv[1:]
-out = pathlib.Path(arguments[arguments.index("--out") + 1])
-out.mkdir(parents=True, exist_ok=True)
-(out / ("search.yaml" if "--search" in arguments else "results.json")).write_text("{}")
+out = pathlib.Path(arguments[arguments.index("--resume") + 1])
+made = "search.yaml" if "--search" in arguments else "results.json"
+(out / made).write_text('{"ebt": {"optimizer": "adamw", "learning_rate": 0.25}}')
 with open(__file__ + ".log", "a") as log:
     log.write(json.dumps(arguments) + chr(10))
 """
@@ -252,15 +260,14 @@ def test_a_point_can_search_its_own_rate(
     monkeypatch.setattr("benchmarks.tasks.scaling.sweep.SCRIPT", script)
     config = to_config(parse([*TINY, "--search-each"]))
     place = Place(planned_points(config)[0], tmp_path / "points" / "width-16")
-    sweep = Sweep(config, Inputs(None, {}, Path(cache[1])), "cpu")
+    sweep = Sweep(config, load_domain("video"), Inputs(None, {}, Path(cache[1])), "cpu")
     assert sweep.run([place]) == {}
     lines = (tmp_path / "run.py.log").read_text().splitlines()
     search, point = (json.loads(line) for line in lines)
-    assert search[-1] == "--search"
-    found = str(place.folder / "search" / "search.yaml")
-    given = [value for option, value in pairwise(point) if option == "--config"]
-    assert given == [str(place.folder / "point.yaml"), found]  # the later one counts
-    assert point[point.index("--out") + 1] == str(place.folder)
+    assert search == ["--resume", str(place.folder / "search"), "--search"]
+    assert point == ["--resume", str(place.folder)]
+    options = yaml.safe_load((place.folder / "config.yaml").read_text())
+    assert (options["ebt"]["optimizer"], options["ebt"]["learning_rate"]) == ("adamw", 0.25)
     assert sweep.run([place]) == {}
     assert (tmp_path / "run.py.log").read_text().splitlines() == lines  # it is done
 

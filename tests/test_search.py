@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from benchmarks.training.search import (
+from benchmarks.tasks.search import (
     Trial,
     at_edge,
     best_first,

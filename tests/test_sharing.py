@@ -9,6 +9,7 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -19,9 +20,11 @@ from nbclient import NotebookClient
 from safetensors.torch import load_file, save_file
 
 from baselines.transformer_pp import TransformerPP
-from benchmarks.command_line import main
-from benchmarks.reporting.results import read_result
-from benchmarks.training.loading import load_run
+from benchmarks.cli.command_line import main
+from benchmarks.record.results import read_result
+from benchmarks.tasks.loading import load_run, of_run
+from benchmarks.tasks.registry import load_task
+from benchmarks.training.fit import TrainedModel
 from data_prep.errors import InputError
 from worldmodel import load
 from worldmodel.next_frame import NextFrameEBT
@@ -53,16 +56,23 @@ def pushed(finished: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
     return place
 
 
+def loaded(run: Path, cache: Path, name: str) -> tuple[list[TrainedModel], Any]:
+    """A model of a run, and the run's data."""
+    config, inputs = of_run(run, "next_frame", cache)
+    task = load_task("next_frame")
+    data = task.prepare(config, inputs)
+    return load_run(run, config, task.domain.specs, [name], data, "cpu").models, data
+
+
 def test_a_pushed_model_is_the_trained_one(finished: tuple[Path, Path], pushed: Path) -> None:
     run, cache = finished
-    loaded = load_run(run, "next_frame", ["ebt"], cache, "cpu")
-    (trained,) = loaded.models
-    _, clip = loaded.data.clips("test")[0]
+    (trained,), data = loaded(run, cache, "ebt")
+    _, clip = data.clips("test")[0]
     context = Clips(clip[None, :5], ["clip"])
     expected = trained.predictors[0].predict(context, Thinking(2)).prediction
     found = NextFrameEBT.from_pretrained(str(pushed))
     assert torch.equal(found.predict(context, Thinking(2)).prediction, expected)
-    frames = loaded.data.truth("test", [0], clip[None])[0, :5]
+    frames = data.truth("test", [0], clip[None])[0, :5]
     model = load(pushed)
     frame = model.predict(frames)
     assert torch.allclose(frame, loaded.data.decode(expected)[0, -1].clamp(0, 1), atol=2e-2)
@@ -181,9 +191,7 @@ def test_a_model_that_a_selection_sized_is_pushed_and_judged(
     place, judged = tmp_path / "pushed", tmp_path / "judged"
     options = ["--cache-dir", str(cache)]
     assert main(["--push", str(place), "--run", str(run), "--model", name, *options]) == 0
-    trained, ebt = (
-        load_run(run, "next_frame", [wanted], cache, "cpu").models[0] for wanted in (name, "ebt")
-    )
+    trained, ebt = (loaded(run, cache, wanted)[0][0] for wanted in (name, "ebt"))
     assert trained.planned.backbone != ebt.planned.backbone
     state = trained.predictors[0].state_dict()
     found = TransformerPP.from_pretrained(str(place)).state_dict()
@@ -223,7 +231,7 @@ def test_a_repository_of_the_hub_gets_the_same_folder(
         def upload_folder(self, repo_id: str, folder_path: Path, commit_message: str) -> None:
             shutil.copytree(folder_path, hub / repo_id, dirs_exist_ok=True)
 
-    monkeypatch.setattr("benchmarks.sharing.HfApi", FakeHub)
+    monkeypatch.setattr("benchmarks.cli.hub.HfApi", FakeHub)
     arguments = ["--push", "hf:someone/ebt", "--run", str(run), "--model", "ebt"]
     assert main([*arguments, "--cache-dir", str(cache)]) == 0
     assert "https://huggingface.co/someone/ebt" in capsys.readouterr().out
@@ -337,13 +345,13 @@ class Hub(BaseHTTPRequestHandler):
 
 DOWNLOAD = """
 import sys
-from benchmarks.command_line import main
-from benchmarks.options import parse
+from benchmarks.cli.command_line import main
+from benchmarks.cli.options import parse
 from benchmarks.tasks.registry import load_task
 from worldmodel import load
 
 parse([*sys.argv[1:], "--checkpoint", "mine=hf:someone/ebt"])
-(mine,) = (spec for spec in load_task("next_frame").specs if spec.name == "mine")
+(mine,) = (spec for spec in load_task("next_frame").domain.specs if spec.name == "mine")
 print(mine.build.about["class"], type(load("someone/ebt").predictor).__name__)
 print(main([*sys.argv[1:], "--checkpoint", "other=hf:someone/nothing"]))
 """

@@ -13,7 +13,7 @@ from ending import Program
 from random_data import RandomData
 from safetensors.torch import load_file
 
-from benchmarks.options import preset_config
+from benchmarks.tasks.configuring import preset_config
 from benchmarks.tasks.registry import load_task
 from benchmarks.training.fit import train_model
 from benchmarks.training.plan import PlannedModel
@@ -33,7 +33,7 @@ def job(model: str, folder: Path, **training: Any) -> Job:
     options = {"batch_size": 4, "steps": STEPS, "warmup_steps": 2, "validate_every": 12}
     config = replace(config, training=replace(config.training, **(options | training)))
     data = RandomData.of(config, frames=3, number=7)
-    spec = next(spec for spec in load_task("next_frame").specs if spec.name == model)
+    spec = next(spec for spec in load_task("next_frame").domain.specs if spec.name == model)
     backbone = BackboneConfig(layers=1, heads=2, width=64)
     planned = PlannedModel(spec, config.sections[model], backbone, STEPS)
     return Job((planned, config, data, folder / model, 0, "cpu"), STEPS, 1.0)

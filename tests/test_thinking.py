@@ -11,14 +11,14 @@ from playwright.sync_api import Browser
 
 from baselines.config import TransformerPPConfig
 from baselines.transformer_pp import TransformerPP
-from benchmarks.command_line import main
+from benchmarks.cli.command_line import main
+from benchmarks.cli.options import parse, to_config
 from benchmarks.config import Inputs
-from benchmarks.options import parse, to_config
+from benchmarks.domains.video.shifts import ClipSet, VideoSamples
+from benchmarks.record.results import Model, Result, Row, read_result
 from benchmarks.reporting.html import PAGE
-from benchmarks.reporting.results import Model, Result, Row, read_result
 from benchmarks.tasks.registry import load_task
 from benchmarks.tasks.thinking.looping import LoopedLonger
-from benchmarks.tasks.thinking.next_frame import ClipSet, NextFrameThinkingData
 from benchmarks.tasks.thinking.stopping import Trace, choose_threshold, judge_stopping
 from data_prep.synthetic.balls import from_json
 from worldmodel.config import BackboneConfig
@@ -86,7 +86,7 @@ def rows_of(result: Result, clips: str, key: str) -> list[Row]:
 def test_a_run_says_what_thinking_buys(run: tuple[Path, Path]) -> None:
     result, text = read_result(run[0]), (run[0] / "report.md").read_text()
     assert set(result.data["sets"]) == {"validation", "in distribution", "speed x2", "gravity 1"}
-    speeds, gravities = result.data["ladders"].values()
+    speeds, gravities = result.data["shifts"].values()
     assert speeds == [["in distribution", 1.0], ["speed x2", 2.0]]
     assert gravities == [["in distribution", 0.0], ["gravity 1", 1.0]]
     assert "Along gravity (widths/s²), ebt: 0: best at" in text
@@ -163,10 +163,10 @@ def test_foreign_candidates_are_verified(run: tuple[Path, Path]) -> None:
         assert 0 <= rows[name]["auroc"].mean <= 1
 
 
-def data_of(run: tuple[Path, Path]) -> NextFrameThinkingData:
+def data_of(run: tuple[Path, Path]) -> VideoSamples:
     config = to_config(parse(SMALL))
     data = load_task("thinking").prepare(config, Inputs(None, {}, run[1]))
-    assert isinstance(data, NextFrameThinkingData)
+    assert isinstance(data, VideoSamples)
     return data
 
 
@@ -191,27 +191,22 @@ def test_the_known_future_has_the_moments_of_many_continuations(run: tuple[Path,
 
 
 def test_a_speed_is_above_that_of_training(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--task", "thinking", "--ladders.speeds", "[0.5]"]) == 2
-    assert "ladders.speeds must be different numbers above 1" in capsys.readouterr().err
+    assert main(["--task", "thinking", "--shifts.speeds", "[0.5]"]) == 2
+    assert "shifts.speeds must be different numbers above 1" in capsys.readouterr().err
 
 
-def test_an_unknown_part_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--task", "thinking", "--part", "denoising"]) == 2
-    assert "--part denoising: did you mean denoise?" in capsys.readouterr().err
+def test_an_unknown_domain_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--task", "thinking", "--domain", "images"]) == 2
+    assert "--domain images: thinking is of video or image" in capsys.readouterr().err
+    assert main(["--task", "denoise", "--domain", "video"]) == 2
+    assert "--domain video: denoise is of image" in capsys.readouterr().err
+    assert main(["--task", "thinking", "--part", "denoise"]) == 2
+    assert "--part denoise: is now --domain image" in capsys.readouterr().err
 
 
-def test_a_part_is_a_task_with_options_of_its_own() -> None:
-    named = ["--task", "thinking", "--part", "denoise", "--preset", "smoke"]
-    config = to_config(parse(named))
-    assert config == to_config(parse(["--task", "thinking/denoise", "--preset", "smoke"]))
-    assert config == to_config(parse(["--part=denoise", "--task=thinking", "--preset", "smoke"]))
-    first = to_config(parse(["--task", "thinking", "--part", "next_frame", "--preset", "smoke"]))
-    assert first == to_config(parse(["--task", "thinking", "--preset", "smoke"]))
-
-
-def test_denoising_is_a_part(tmp_path: Path) -> None:
+def test_thinking_about_images(tmp_path: Path) -> None:
     arguments = [
-        *("--task", "thinking", "--part", "denoise", "--preset", "smoke"),
+        *("--task", "thinking", "--domain", "image", "--preset", "smoke"),
         *("--models", "ebt,direct,identity", "--training.steps", "3", "--dead_leaves.train", "4"),
         *("--evaluation.counts", "[1,2]", "--training.processes", "1"),
         *("--out", str(tmp_path / "run"), "--cache-dir", str(tmp_path / "cache")),

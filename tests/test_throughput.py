@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmarks.command_line import main
-from benchmarks.reporting.results import Measurement, read_result
+from benchmarks.cli.command_line import main
+from benchmarks.record.results import Measurement, read_result
 from benchmarks.tasks.throughput.measuring import Series, measurement, memory_samples, spent
 from benchmarks.tasks.throughput.seeking import read_by_seeking
 from data_prep.config import CorpusConfig

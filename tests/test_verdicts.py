@@ -4,17 +4,17 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import pytest
+from benchmarks.tasks.thinking.models import DENOISE, NEXT_FRAME
 
-from benchmarks.contrasts import IMAGES, MOST_CONTRASTS, VIDEO, Answer, Contrast
-from benchmarks.measure.costs import Cost
+from benchmarks.domains.image.models import MODELS as DENOISERS
+from benchmarks.domains.video.models import MODELS as PREDICTORS
 from benchmarks.measure.intervals import difference, holm, mean, p_value
 from benchmarks.measure.scores import Scores, means, recorded
 from benchmarks.measure.verdicts import judge_contrasts, mark_best
-from benchmarks.reporting.marks import mark_best as mark_cells
-from benchmarks.reporting.results import Model, Row
-from benchmarks.tasks.denoise.models import MODELS as DENOISERS
-from benchmarks.tasks.next_frame.models import MODELS as PREDICTORS
-from benchmarks.tasks.thinking.models import DENOISE, NEXT_FRAME
+from benchmarks.record.contrasts import IMAGES, MOST_CONTRASTS, VIDEO, Answer, Contrast
+from benchmarks.record.costs import Cost
+from benchmarks.record.results import Model, Row
+from benchmarks.reporting.best_marks import mark_best as mark_cells
 from worldmodel.predictor import Passes, Thinking
 
 

@@ -4,7 +4,6 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,27 +13,11 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from benchmarks.record.costs import Cost
 from worldmodel.compiling import replaced
 
 WARM_UPS = 3
 TIMING_BUDGET = 10.0  # seconds of timed calls, the warm-ups aside
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Cost of one prediction at batch 1; null where it is not defined.
-
-    The latency is the median of `latency_repeats` calls; where there were none, neither time nor
-    memory was measured.
-    """
-
-    forward_passes: int | None
-    input_gradient_passes: int | None
-    forward_equivalents: float | None
-    flops: int | None
-    latency_ms: float | None
-    latency_repeats: int
-    peak_memory_bytes: int | None
 
 
 class _FlopCounter(TorchDispatchMode):

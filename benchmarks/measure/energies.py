@@ -6,7 +6,7 @@ from torch import Tensor
 from benchmarks.measure.intervals import rank_correlation, ratio, sparsification_error
 from benchmarks.measure.metrics import higher_is_better
 from benchmarks.measure.scores import Values, metric
-from benchmarks.reporting.results import Metric
+from benchmarks.record.results import Metric
 from worldmodel.predictor import Trajectory
 
 # Names of metrics; `energy_0`, `energy_1`, ... are the energies along the steps.

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from benchmarks.measure.intervals import Interval, mean
 from benchmarks.measure.metrics import higher_is_better
-from benchmarks.reporting.quality import PIXELS, Quality
-from benchmarks.reporting.results import Metric, SettingRecord
+from benchmarks.record.results import Metric, SettingRecord
+from benchmarks.record.selection_metric import PIXELS, Quality
 from data_prep.shards.storage import atomic_file
 from worldmodel.predictor import Setting
 

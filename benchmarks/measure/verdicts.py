@@ -5,11 +5,11 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from benchmarks.contrasts import Answer, Contrast
 from benchmarks.measure.intervals import LEVEL, difference, holm, mean, p_value
 from benchmarks.measure.metrics import higher_is_better
 from benchmarks.measure.scores import Condition, Scores, recorded
-from benchmarks.reporting.results import Comparison, Model, Verdict
+from benchmarks.record.contrasts import Answer, Contrast
+from benchmarks.record.results import Comparison, Model, Verdict
 
 
 def compare(

@@ -6,8 +6,8 @@ from typing import Any, Literal
 import altair
 import vl_convert
 
-from benchmarks.reporting.quality import Quality, quality_of
-from benchmarks.reporting.results import Result
+from benchmarks.record.results import Result
+from benchmarks.record.selection_metric import Quality, quality_of
 from benchmarks.reporting.tables import Condition, rows_under
 
 COSTS = {

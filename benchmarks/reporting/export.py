@@ -8,7 +8,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 from benchmarks.reporting import figures
-from benchmarks.reporting.marks import is_marked, unmarked
+from benchmarks.reporting.best_marks import is_marked, unmarked
 from benchmarks.reporting.page import Report
 from benchmarks.reporting.tables import Table, markdown
 from data_prep.errors import InputError

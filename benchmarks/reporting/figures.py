@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from benchmarks.measure.intervals import risk_coverage
-from benchmarks.reporting.quality import Quality, quality_of
-from benchmarks.reporting.results import Model, Result, Row
+from benchmarks.record.results import Model, Result, Row
+from benchmarks.record.selection_metric import Quality, quality_of
 from benchmarks.reporting.tables import Condition, energy_names, rows_under
 
 FOLDER = "figures"

@@ -8,8 +8,8 @@ import rich.table
 from rich.console import Console
 from rich.text import Text
 
+from benchmarks.reporting.best_marks import is_marked, unmarked
 from benchmarks.reporting.html import Live, write_page
-from benchmarks.reporting.marks import is_marked, unmarked
 from benchmarks.reporting.tables import Table, markdown
 
 REPORT = "report.md"

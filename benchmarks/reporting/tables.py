@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.measure.costs import Cost
-from benchmarks.reporting.marks import mark_best
-from benchmarks.reporting.quality import EMBEDDINGS, PIXELS, quality_of
-from benchmarks.reporting.results import Comparison, Metric, Model, Result, Row
+from benchmarks.record.costs import Cost
+from benchmarks.record.results import Comparison, Metric, Model, Result, Row
+from benchmarks.record.selection_metric import EMBEDDINGS, PIXELS, quality_of
+from benchmarks.reporting.best_marks import mark_best
 
 COST_HEADER = [
     "forward passes",

@@ -7,7 +7,7 @@ import numpy as np
 import safetensors.numpy
 
 from benchmarks.measure.scores import value_name
-from benchmarks.reporting.results import Metric, Result
+from benchmarks.record.results import Metric, Result
 from benchmarks.reporting.tables import rows_under, selected_row
 from data_prep.errors import InputError
 

@@ -1,1 +1,1 @@
-"""One package per task: its data, its models, how they are judged, its report."""
+"""What is asked of a domain: a folder for each task."""

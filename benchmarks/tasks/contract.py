@@ -1,66 +1,22 @@
-"""What a task offers to the command line, the search and the report, and nothing else."""
+"""What a task offers to the command line, the search and the report, in any domain."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-from benchmarks.config import Inputs
-from benchmarks.models import ModelSpec, added_models
+from benchmarks.config import Inputs, RunConfig
+from benchmarks.domains.contract import Described, Domain
+from benchmarks.models import ModelSpec
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from benchmarks.record.results import Metric, Result
     from benchmarks.reporting.page import Report
-    from benchmarks.reporting.results import Metric, Result
     from benchmarks.reporting.tables import Table
     from benchmarks.training.plan import PlannedModel
-    from data_prep.encoders.base import Encoder
-    from worldmodel.data import EmbeddingClips
-
-
-class Described(Protocol):
-    """Data that says what it is."""
-
-    def describe(self) -> dict[str, Any]:
-        """What the data is, for the result: `corpus`, `clips` by split, `rejected` and more."""
-        ...
-
-
-@dataclass(frozen=True)
-class BorrowedData:
-    """Data of a task that trains the models of another task, on the data of that one."""
-
-    base: Any
-
-    @property
-    def train(self) -> "EmbeddingClips":
-        """Training clips."""
-        clips: EmbeddingClips = self.base.train
-        return clips
-
-    @property
-    def validation(self) -> "EmbeddingClips":
-        """Validation clips."""
-        clips: EmbeddingClips = self.base.validation
-        return clips
-
-    @property
-    def encoder(self) -> "Encoder":
-        """The frozen encoder that made the embeddings."""
-        encoder: Encoder = self.base.encoder
-        return encoder
-
-    @property
-    def fingerprint(self) -> str:
-        """Name of what models are trained on."""
-        return str(self.base.fingerprint)
-
-    def describe(self) -> dict[str, Any]:
-        """What the data is, for the result."""
-        described: dict[str, Any] = self.base.describe()
-        return described
 
 
 Config = TypeVar("Config")
@@ -71,26 +27,25 @@ class Task(ABC, Generic[Config, Data]):
     """A task of the suite; its module imports nothing heavy, its methods do.
 
     The fields of `config` become the options of the command line, a section for each dataclass.
-    A folder `presets` beside the task's module holds its presets, `cpu` being the default.
+    Presets stand in a folder `presets` beside the module of a task without models, and in that of
+    the domain for others; `cpu` is the default.
 
     Args:
         config: configuration class of the task, free of torch.
-        declared: models of the task, in the order of its tables; none for a task without training.
-        reserved_test_sets: names of the task's own test sets; None where `--test` is not offered.
-        takes: kind of the models that users may add, `predictor` or `denoiser`; None for none.
+        folder: name of the folder of its presets in each domain.
         starts_runs: whether the task starts runs of other tasks, which use the devices themselves.
     """
 
     config: ClassVar[type]
-    declared: ClassVar[Sequence[ModelSpec]] = ()
-    reserved_test_sets: ClassVar[Sequence[str] | None] = None
-    takes: ClassVar[str | None] = None
+    folder: ClassVar[str] = ""
     starts_runs: ClassVar[bool] = False
 
-    @property
-    def specs(self) -> "tuple[ModelSpec, ...]":
-        """The models of the task, and those that users have added."""
-        return (*self.declared, *added_models(self.takes))
+    def __init__(self, domain: Domain):
+        self.domain = domain
+
+    def sections(self) -> dict[str, type]:
+        """The classes of the fields of its configuration that are sections of options."""
+        return sections_of(self.config)
 
     @abstractmethod
     def prepare(self, config: Config, inputs: Inputs) -> Data:
@@ -100,17 +55,9 @@ class Task(ABC, Generic[Config, Data]):
             InputError: the data cannot be used.
         """
 
-    def models(self, config: Config, data: Data) -> "list[PlannedModel]":
-        """The models of a run, in the order of its configuration."""
-        return []
-
     @abstractmethod
-    def run(self, config: Config, data: Data, out: Path, device: str) -> "Result":
+    def run(self, config: Config, data: Data, inputs: Inputs, out: Path, device: str) -> "Result":
         """Measure; weights and the data of figures go to `out`."""
-
-    def largest(self, config: Config) -> Any:
-        """The configuration of the largest training of a run, for a dry run."""
-        return config
 
     def headline(self, result: "Result", part: str | None = None) -> "Table":
         """The table that sums the result up, for documents, or a part of it that it names."""
@@ -146,3 +93,37 @@ class Task(ABC, Generic[Config, Data]):
     @abstractmethod
     def report(self, folder: Path, result: "Result") -> "Report":
         """What the result says, its figures drawn into `folder`."""
+
+
+class ModelTask(Task[RunConfig, Data], Generic[Data]):
+    """A task that trains the models of its domain.
+
+    Its configuration is the part `task` of a run's.
+    """
+
+    @property
+    def specs(self) -> "tuple[ModelSpec, ...]":
+        """The models of the domain."""
+        return self.domain.specs
+
+    def models(self, config: RunConfig, data: Any) -> "list[PlannedModel]":
+        """The models of a run, in the order of its configuration."""
+        from benchmarks.training.plan import plan_models
+
+        return plan_models(self.specs, config, data)
+
+    def largest(self, config: RunConfig) -> RunConfig:
+        """The configuration of the largest training of a run, for a dry run."""
+        return config
+
+
+def sections_of(config: type) -> dict[str, type]:
+    """The classes of the fields of a configuration class that are dataclasses."""
+    kinds = {f.name: f.type for f in fields(config)}
+    return {n: k for n, k in kinds.items() if isinstance(k, type) and is_dataclass(k)}
+
+
+def plain_fields(config: type) -> list[str]:
+    """The fields of a configuration class that are no sections of options."""
+    sections = sections_of(config)
+    return [f.name for f in fields(config) if f.name not in sections]

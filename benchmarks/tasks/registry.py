@@ -4,38 +4,51 @@ import pkgutil
 from pathlib import Path
 from typing import Any
 
+from benchmarks.domains.registry import DOMAINS, load_domain, preset_files
 from benchmarks.tasks.contract import Task
 
+# The comparison of a domain's models has a name of its own in each domain.
+COMPARE = "benchmarks.tasks.compare.task:Compare"
 TASKS = {
-    "next_frame": "benchmarks.tasks.next_frame.task:NextFrame",
-    "denoise": "benchmarks.tasks.denoise.task:Denoise",
-    "thinking": "benchmarks.tasks.thinking.task:NextFrameThinking",
-    "thinking/denoise": "benchmarks.tasks.thinking.task:DenoiseThinking",
+    "thinking": "benchmarks.tasks.thinking.task:Thinking",
     "scaling": "benchmarks.tasks.scaling.task:Scaling",
-    "probe": "benchmarks.tasks.probe.task:VideoProbe",
-    "probe/images": "benchmarks.tasks.probe.task:ImageProbe",
+    "probe": "benchmarks.tasks.probe.task:Probe",
     "throughput": "benchmarks.tasks.throughput.task:Throughput",
 }
-
-# Tasks in parts: the task that `--part` chooses, the first without it.
-PARTS = {
-    "thinking": {"next_frame": "thinking", "denoise": "thinking/denoise"},
-    "probe": {"videos": "probe", "images": "probe/images"},
-}
+FIRST_DOMAIN = next(iter(DOMAINS))
 
 
-def load_task(name: str) -> Task[Any, Any]:
-    """The task of this name.
+def comparisons() -> dict[str, str]:
+    """The domains by the names of their comparisons."""
+    return {load_domain(name).compares: name for name in DOMAINS}
+
+
+def task_names() -> list[str]:
+    """The names of all tasks, comparisons first."""
+    return [*comparisons(), *TASKS]
+
+
+def domains_of(task: str) -> list[str]:
+    """The domains in which a task can be asked, the one that it is asked in by default first."""
+    own = comparisons().get(task)
+    return list(DOMAINS) if own is None else [own]
+
+
+def load_task(name: str, domain: str | None = None) -> Task[Any, Any]:
+    """The task of this name in a domain.
 
     Raises:
-        KeyError: there is none.
+        KeyError: there is no such task.
+        InputError: there is no such domain.
     """
-    task: Task[Any, Any] = pkgutil.resolve_name(TASKS[name])()
+    own = comparisons().get(name)
+    place = TASKS[name] if own is None else COMPARE
+    task: Task[Any, Any] = pkgutil.resolve_name(place)(load_domain(own or domain or FIRST_DOMAIN))
     return task
 
 
-def preset_files(name: str) -> dict[str, Path]:
-    """The preset files of a task by name; those of a part have a folder of their own."""
-    module = TASKS[name].partition(":")[0]
-    folder = Path(pkgutil.resolve_name(module).__file__).parent / "presets" / name.partition("/")[2]
-    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+def presets_of(task: Task[Any, Any]) -> dict[str, Path]:
+    """The preset files of a task by name: its own, or those in its domain."""
+    module = pkgutil.resolve_name(type(task).__module__)
+    own = sorted((Path(str(module.__file__)).parent / "presets").glob("*.yaml"))
+    return {path.stem: path for path in own} or preset_files(task.domain.name, task.folder)

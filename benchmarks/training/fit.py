@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from benchmarks.checkpoints import Checkpoint
-from benchmarks.config import ComparisonConfig
+from benchmarks.config import RunConfig
 from benchmarks.models import ModelSpec, RunData
 from benchmarks.progress import Work
-from benchmarks.reporting.results import Training
+from benchmarks.record.results import Training
 from benchmarks.training.plan import PlannedModel, plan_models, training_flops
+from benchmarks.training.pretrained import Checkpoint
 from benchmarks.training.processes import ALL, Job, run_in_processes, said_of
 from benchmarks.training.selected import Selected
 from worldmodel.compiling import compiled, replaced
@@ -89,7 +89,7 @@ def _in_bfloat16(predictor: Predictor) -> Iterator[None]:
 
 def train_models(
     specs: Sequence[ModelSpec],
-    config: ComparisonConfig,
+    config: RunConfig,
     data: RunData,
     out: Path,
     device: str,
@@ -143,7 +143,7 @@ def _agreed(model: TrainedModel, select: Callable[[TrainedModel], Setting]) -> i
 
 
 def _train_all(
-    models: list[PlannedModel], config: ComparisonConfig, data: RunData, out: Path, device: str
+    models: list[PlannedModel], config: RunConfig, data: RunData, out: Path, device: str
 ) -> list[TrainedModel]:
     training = config.training
     alone = training.devices * training.nodes == 1
@@ -166,7 +166,7 @@ def _train_all(
     return [_trained(planned, config, data, out, device, done) for planned in models]
 
 
-def _counted(planned: PlannedModel, config: ComparisonConfig, data: RunData) -> PlannedModel:
+def _counted(planned: PlannedModel, config: RunConfig, data: RunData) -> PlannedModel:
     """The model with the FLOPs of its training step."""
     if not planned.steps:
         return planned
@@ -174,7 +174,7 @@ def _counted(planned: PlannedModel, config: ComparisonConfig, data: RunData) -> 
 
 
 def _waiting(
-    models: list[PlannedModel], config: ComparisonConfig, data: RunData, out: Path, device: str
+    models: list[PlannedModel], config: RunConfig, data: RunData, out: Path, device: str
 ) -> dict[str, Job]:
     """The trainings that are not finished in their folders, by name; they cost FLOPs."""
     jobs: dict[str, Job] = {}
@@ -190,7 +190,7 @@ def _waiting(
 
 def train_model(
     planned: PlannedModel,
-    config: ComparisonConfig,
+    config: RunConfig,
     data: RunData,
     folder: Path,
     seed: int,
@@ -224,9 +224,7 @@ def training_logs(models: Sequence[TrainedModel], seeds: list[int]) -> dict[str,
     }
 
 
-def _plan(
-    planned: PlannedModel, config: ComparisonConfig, data: RunData, seed: int
-) -> dict[str, Any]:
+def _plan(planned: PlannedModel, config: RunConfig, data: RunData, seed: int) -> dict[str, Any]:
     """What decides the weights of a model: option by option, and the data's checksum."""
     training = planned.training(config)
     sections: dict[str, Any] = {"backbone": planned.backbone, "training": training}
@@ -244,7 +242,7 @@ def _plan(
 
 def _trained(
     planned: PlannedModel,
-    config: ComparisonConfig,
+    config: RunConfig,
     data: RunData,
     out: Path,
     device: str,
@@ -273,5 +271,5 @@ def _trained(
     return TrainedModel(planned, predictors, training, precision)
 
 
-def _description(planned: PlannedModel, config: ComparisonConfig, seed: int) -> str:
+def _description(planned: PlannedModel, config: RunConfig, seed: int) -> str:
     return planned.name if len(config.seeds) == 1 else f"{planned.name} (seed {seed})"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from benchmarks.config import ComparisonConfig
+from benchmarks.config import RunConfig
 from benchmarks.measure.costs import count_flops
 from benchmarks.models import ModelSpec, RunData
 from worldmodel.config import BackboneConfig, ModelConfig, TrainingConfig
@@ -33,7 +33,7 @@ class PlannedModel:
         """Name of the model."""
         return self.spec.name
 
-    def training(self, config: ComparisonConfig) -> TrainingConfig:
+    def training(self, config: RunConfig) -> TrainingConfig:
         """How the model is trained: as all others, for its own steps, by its own optimiser."""
         training = replace(config.training, steps=self.steps)
         if self.config is not None and self.config.optimizer is not None:
@@ -58,7 +58,7 @@ class PlannedModel:
 
 def plan_models(
     specs: Sequence[ModelSpec],
-    config: ComparisonConfig,
+    config: RunConfig,
     data: RunData,
     settings: Mapping[str, Setting] | None = None,
 ) -> list[PlannedModel]:
@@ -72,7 +72,7 @@ def plan_models(
     return [planner.with_flops(planned) for planned in found if planned.spec.available]
 
 
-def skipped_models(specs: Sequence[ModelSpec], config: ComparisonConfig) -> list[str]:
+def skipped_models(specs: Sequence[ModelSpec], config: RunConfig) -> list[str]:
     """What is said of the models that `config` names and that cannot run here."""
     return [
         f"{spec.name}: not installed; pip install -e '.[{spec.package}]' adds it"
@@ -81,7 +81,7 @@ def skipped_models(specs: Sequence[ModelSpec], config: ComparisonConfig) -> list
     ]
 
 
-def training_flops(planned: PlannedModel, config: ComparisonConfig, data: RunData) -> int:
+def training_flops(planned: PlannedModel, config: RunConfig, data: RunData) -> int:
     """FLOPs of a training step on all devices: those of a real step of one clip, times clips."""
     if planned.step_flops is not None:
         return planned.step_flops
@@ -101,7 +101,7 @@ def training_flops(planned: PlannedModel, config: ComparisonConfig, data: RunDat
 class _Planner:
     """Plans single models of a run."""
 
-    config: ComparisonConfig
+    config: RunConfig
     data: RunData
     declared: Mapping[str, ModelSpec]
     settings: Mapping[str, Setting]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from benchmarks.progress import Work
-from benchmarks.training.allocation import keep_freed_memory
+from benchmarks.training.malloc import keep_freed_memory
 from data_prep.workers import Workers, say
 
 ALL = "all trainings"

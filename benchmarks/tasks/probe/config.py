@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from benchmarks.tasks.denoise.config import DenoiseConfig
-from benchmarks.tasks.next_frame.config import NextFrameConfig
+from benchmarks.config import TaskConfig
 from data_prep.config import require
 from denoise.config import STEPS
 
@@ -44,25 +43,12 @@ class ProbeConfig:
 
 
 @dataclass
-class VideoProbeConfig(NextFrameConfig):
-    """Everything that decides a run of probes of next-frame models.
+class ProbeTaskConfig(TaskConfig):
+    """How features are probed, and of which models.
 
     Args:
-        run: folder of a finished next-frame run whose models are probed, on its own corpus (null:
-            models are trained first).
-    """
-
-    probe: ProbeConfig = field(default_factory=ProbeConfig)
-    run: str | None = None
-
-
-@dataclass
-class ImageProbeConfig(DenoiseConfig):
-    """Everything that decides a run of probes of denoisers.
-
-    Args:
-        run: folder of a finished denoising run whose models are probed, on its own corpus (null:
-            models are trained first).
+        run: folder of a finished comparison of the domain whose models are probed, on its own
+            corpus (null: models are trained first).
     """
 
     probe: ProbeConfig = field(default_factory=ProbeConfig)

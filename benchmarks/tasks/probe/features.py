@@ -1,25 +1,20 @@
 """Features of items, place by place: what probes see."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.tasks.probe.found import RAW
-from benchmarks.tasks.probe.items import Items
+from benchmarks.domains.labels import Items, Views
+from benchmarks.tasks.probe.result import RAW
 from data_prep.sources.corpus import SPLITS
-from denoise.data import NoisyImages
-from denoise.diffusion import diffuse, signal_and_noise
 from worldmodel.data import ordered_batches
-from worldmodel.noise import Stream, noise_like
 from worldmodel.predictor import Clips, Predictor
 
 BATCH = 64
 
-# What a model observes of an item, by the name of the view.
-Views = dict[str, Callable[[Clips], Clips]]
 Features = dict[str, Tensor]  # split to tokens `[N, L, W]`, in float16
 
 
@@ -30,26 +25,6 @@ class RawEmbeddings:
     def features(self, context: Clips) -> dict[str, Tensor]:
         """The embeddings themselves."""
         return {RAW: context.embeddings}
-
-
-def whole_clips() -> Views:
-    """Clips as they are."""
-    return {"": lambda clips: clips}
-
-
-def noisy_images(steps: list[int], seed: int) -> Views:
-    """Images with noise of these diffusion steps, the same for every model."""
-
-    def view(step: int) -> Callable[[Clips], Clips]:
-        def observed(clips: Clips) -> Clips:
-            clean = clips.embeddings
-            noise = noise_like(clean, clips.keys, Stream.CORRUPTION, seed)
-            noisy = diffuse(clean, torch.tensor([step], device=clean.device), noise)
-            return NoisyImages(noisy, clips.keys, step, signal_and_noise(step)[0])
-
-        return observed
-
-    return {f"t = {step}": view(step) for step in steps}
 
 
 def read_features(

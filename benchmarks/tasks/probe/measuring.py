@@ -6,13 +6,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from benchmarks.domains.labels import Items, Label
 from benchmarks.measure.intervals import Interval, difference, mean, skill
 from benchmarks.measure.scores import mean_by_source, metric
 from benchmarks.measure.verdicts import not_told_apart
 from benchmarks.progress import tracked
 from benchmarks.tasks.probe.config import ProbeConfig
 from benchmarks.tasks.probe.features import Features, RawEmbeddings, Views, pooled, read_features
-from benchmarks.tasks.probe.found import (
+from benchmarks.tasks.probe.probes import (
+    Probed,
+    attentive_probe,
+    constant_probe,
+    correct,
+    linear_probe,
+)
+from benchmarks.tasks.probe.result import (
     ATTENTIVE,
     CONSTANT,
     LINEAR,
@@ -20,14 +28,6 @@ from benchmarks.tasks.probe.found import (
     UNTRAINED,
     Difference,
     ProbedPlace,
-)
-from benchmarks.tasks.probe.items import Items, Label
-from benchmarks.tasks.probe.probes import (
-    Probed,
-    attentive_probe,
-    constant_probe,
-    correct,
-    linear_probe,
 )
 from benchmarks.training.fit import TrainedModel
 from worldmodel.predictor import Predictor

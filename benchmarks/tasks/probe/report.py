@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from benchmarks.reporting.marks import mark_best
+from benchmarks.record.results import Metric, Result, typed
+from benchmarks.reporting.best_marks import mark_best
 from benchmarks.reporting.page import Report, Section, bullets
-from benchmarks.reporting.results import Metric, Result, typed
 from benchmarks.reporting.tables import Table, environment_lines, interval, number, seeds_text
-from benchmarks.tasks.probe.found import ATTENTIVE, LINEAR, Difference, Found, ProbedPlace
+from benchmarks.tasks.probe.result import ATTENTIVE, LINEAR, Difference, Found, ProbedPlace
 
 WAYS = (
     "A linear probe is logistic regression for classes and ridge regression for numbers, on the "

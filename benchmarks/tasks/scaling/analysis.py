@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.measure.power_law import PowerLaw, fit_power_law, goodness
-from benchmarks.reporting.results import Metric
-from benchmarks.tasks.scaling.found import PURE, WITH_FLOOR, Contrast, Fit, Ratio
+from benchmarks.record.results import Metric
 from benchmarks.tasks.scaling.points import MeasuredPoint
+from benchmarks.tasks.scaling.result import PURE, WITH_FLOOR, Contrast, Fit, Ratio
 
 REPLICATES = 500
 LEAST_VALUES = {PURE: 4, WITH_FLOOR: 5}

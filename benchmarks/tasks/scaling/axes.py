@@ -1,15 +1,15 @@
-"""From a sweep to its points: each an ordinary next-frame run with one thing changed.
+"""From a sweep to its points: each an ordinary comparison with one thing changed.
 
 Imports nothing heavy.
 """
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
-from benchmarks.tasks.next_frame.config import NextFrameConfig
-from benchmarks.tasks.scaling.config import Axis, ScalingConfig, size_of
+from benchmarks.config import RunConfig
+from benchmarks.tasks.compare.config import CompareConfig
+from benchmarks.tasks.scaling.config import Axis, size_of
 from data_prep.config import require
 from worldmodel.config import BackboneConfig, ModelConfig
 
@@ -31,7 +31,7 @@ class Planned:
 
     variant: str
     value: str
-    config: NextFrameConfig
+    config: RunConfig
 
     def folder(self, axis: Axis) -> str:
         """Such as `points/width-64`."""
@@ -40,22 +40,22 @@ class Planned:
         )
 
 
-def planned_points(config: ScalingConfig) -> list[Planned]:
+def planned_points(config: RunConfig) -> list[Planned]:
     """All points, variant by variant, each from small to large.
 
     Raises:
         InputError: a variant names an option that does not exist, or a value cannot be used.
     """
     points = []
-    for name, options in (config.variants or {"": {}}).items():
+    for name, options in (config.task.variants or {"": {}}).items():
         base = _with_options(config, options, f"variants.{name}")
-        for value in getattr(config.values, config.axis):
-            points.append(Planned(name, str(value), _point(base, config.axis, value)))
+        for value in getattr(config.task.values, config.task.axis):
+            points.append(Planned(name, str(value), _point(base, config.task.axis, value)))
     return points
 
 
-def _point(config: ScalingConfig, axis: Axis, value: Any) -> NextFrameConfig:
-    """The next-frame run of one value."""
+def _point(config: RunConfig, axis: Axis, value: Any) -> RunConfig:
+    """The comparison of one value."""
     changed = CHANGES[axis](config, value)
     base, now = config.backbone.width, changed.backbone.width
     batches = changed.training.batch_size / config.training.batch_size
@@ -68,42 +68,40 @@ def _point(config: ScalingConfig, axis: Axis, value: Any) -> NextFrameConfig:
         )
         for name, section in config.sections.items()
     }
-    plain = {f.name: getattr(changed, f.name) for f in fields(NextFrameConfig)}
-    return NextFrameConfig(**plain | {"sections": sections})
+    task = CompareConfig(changed.task.evaluation, changed.task.perception)
+    return replace(changed, task=task, sections=sections)
 
 
-def _sized(config: ScalingConfig, layers: int, width: int) -> ScalingConfig:
+def _sized(config: RunConfig, layers: int, width: int) -> RunConfig:
     """With a backbone of another size, its heads as wide as before as far as that divides."""
     backbone = config.backbone
     head = backbone.width // backbone.heads
     heads = max(1, width // head)
     require(
         width % (8 * heads) == 0,
-        f"values.{config.axis}: a backbone of width {width} cannot have heads of width {head}: "
-        f"use multiples of {head}",
+        f"values.{config.task.axis}: a backbone of width {width} cannot have heads of width "
+        f"{head}: use multiples of {head}",
     )
     resized = replace(backbone, layers=layers, width=width, heads=heads)
     return replace(config, backbone=resized)
 
 
-def _steps(config: ScalingConfig, steps: int) -> ScalingConfig:
+def _steps(config: RunConfig, steps: int) -> RunConfig:
     """As many steps, the warm-up being the same share of them; never a longer one."""
     training = config.training
     warmup = min(training.warmup_steps, round(training.warmup_steps * steps / training.steps))
     return replace(config, training=replace(training, steps=steps, warmup_steps=warmup))
 
 
-def _context(config: ScalingConfig, context: int) -> ScalingConfig:
+def _context(config: RunConfig, context: int) -> RunConfig:
     """The first frames of the same clips, one more than the context."""
-    longest, frames = max(config.values.context) + 1, context + 1
-    corpus = replace(config.corpus, frames=max(config.corpus.frames, longest))
-    seen = min(config.evaluation.context_frames, frames - 1)
-    horizon = min(config.evaluation.horizon, frames - seen)
-    evaluation = replace(config.evaluation, context_frames=seen, horizon=horizon)
-    return replace(config, corpus=corpus, clip_frames=frames, evaluation=evaluation)
+    changed: RunConfig = config.domain.with_context(
+        config, context, max(config.task.values.context)
+    )
+    return changed
 
 
-def _flops(config: ScalingConfig, value: str) -> ScalingConfig:
+def _flops(config: RunConfig, value: str) -> RunConfig:
     """Steps in proportion to the parameters of the blocks, so that both grow together."""
     layers, width = size_of(value, "values.flops")
     resized = _sized(config, layers, width)
@@ -117,7 +115,7 @@ def _in_blocks(backbone: BackboneConfig) -> int:
     return backbone.layers * width * (4 * width + 3 * backbone.resolved_hidden)
 
 
-CHANGES: dict[Axis, Callable[[ScalingConfig, Any], ScalingConfig]] = {
+CHANGES: dict[Axis, Callable[[RunConfig, Any], RunConfig]] = {
     "width": lambda config, width: _sized(config, config.backbone.layers, width),
     "depth": lambda config, depth: _sized(config, depth, config.backbone.width),
     "parameters": lambda config, size: _sized(config, *size_of(size, "values.parameters")),
@@ -131,25 +129,29 @@ CHANGES: dict[Axis, Callable[[ScalingConfig, Any], ScalingConfig]] = {
 }
 
 
-def _with_options(config: ScalingConfig, options: dict[str, Any], place: str) -> ScalingConfig:
+def _with_options(config: RunConfig, options: dict[str, Any], place: str) -> RunConfig:
     """The configuration with options such as `encoder.frequencies` changed.
 
     Raises:
         InputError: there is no such option.
     """
     for option, value in options.items():
-        section, _, name = option.partition(".")
-        found = config.sections.get(section) or getattr(config, section, None)
-        known = [f.name for f in fields(found)] if is_dataclass(found) else []
-        require(name in known, f"{place}: there is no option {option}")
-        assert found is not None
-        changed = dataclasses.replace(found, **{name: value})
         require(
             option != "encoder.name" or not str(value).startswith("own:"),
             f"{place}: {value} is code: give it as --encoder.name of the whole sweep",
         )
+        section, _, name = option.partition(".")
+        parts: dict[str, Any] = {"": config, "domain": config.domain, "task": config.task}
+        holder = next((n for n, part in parts.items() if hasattr(part, section)), "")
+        found = config.sections.get(section) or getattr(parts[holder], section, None)
+        known = [f.name for f in fields(found)] if is_dataclass(found) else []
+        require(name in known, f"{place}: there is no option {option}")
+        assert found is not None
+        changed = replace(found, **{name: value})
         if isinstance(changed, ModelConfig):
             config = config.with_section(section, changed)
+        elif holder:
+            config = replace(config, **{holder: replace(parts[holder], **{section: changed})})
         else:
             config = replace(config, **{section: changed})
     return config

@@ -3,7 +3,7 @@
 import altair
 
 from benchmarks.reporting.charts import Chart, finished
-from benchmarks.tasks.scaling.found import Found
+from benchmarks.tasks.scaling.result import Found
 
 LEAST = 0.1  # of the mean: an interval that reaches 0 has no end on a logarithmic axis
 

@@ -10,14 +10,13 @@ import numpy as np
 
 from benchmarks.measure.intervals import mean
 from benchmarks.measure.scores import metric
+from benchmarks.record.results import Result, read_result, typed
 from benchmarks.reporting.page import Report, Section, bullets
-from benchmarks.reporting.results import Result, read_result, typed
 from benchmarks.reporting.tables import Table
-from benchmarks.tasks.next_frame.conditions import PLACES
 from benchmarks.tasks.scaling.fitting import fit_points
-from benchmarks.tasks.scaling.found import Found, Point
 from benchmarks.tasks.scaling.points import MeasuredPoint, losses_of
 from benchmarks.tasks.scaling.report import make_report
+from benchmarks.tasks.scaling.result import Found, Point
 from benchmarks.training.fit import OTHER_OPTIONS
 from data_prep.errors import InputError
 
@@ -105,7 +104,7 @@ def _read(name: str, folder: Path, result: Result) -> Swept:
         losses = losses_of(run, of_run, point.model)
         # Figures of the comparison find the loss curves there.
         points.append(MeasuredPoint(replace(point, folder=str(run.resolve())), losses))
-        judged.add(str(of_run.data["places"][PLACES[0]]["identity"]))
+        judged.add(str(of_run.data["places"][of_run.data["main_place"]]["identity"]))
     return Swept([name], result, points, list(result.seeds), ", ".join(sorted(judged)))
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from benchmarks.tasks.next_frame.config import NextFrameConfig
+from benchmarks.tasks.compare.config import CompareConfig
 from data_prep.config import require
 from worldmodel.config import SIZES
 
@@ -22,7 +22,7 @@ class ValuesConfig:
         batch: numbers of clips in a step; the learning rate grows with their square root.
         steps: numbers of optimiser steps.
         context: numbers of observed frames before the last predicted one; models see the first
-            frames of the same clips.
+            frames of the same clips (video only).
         flops: sizes of the backbone, as for parameters; the number of steps grows with the
             parameters of the blocks, from training.steps at the size of the backbone.
     """
@@ -54,8 +54,8 @@ class ValuesConfig:
 
 
 @dataclass
-class ScalingConfig(NextFrameConfig):
-    """Everything that decides a sweep: a next-frame run of which one thing changes.
+class ScalingConfig(CompareConfig):
+    """What changes in the comparisons of a sweep, which are alike in all else.
 
     Learning rates are those of the size that the options give; other widths get them times a power
     of the ratio of widths, -1/2 under Muon and -1 under AdamW.
@@ -81,7 +81,6 @@ class ScalingConfig(NextFrameConfig):
     job_index: int = 0
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         require(self.jobs >= 1, "jobs must be at least 1")
         require(self.num_jobs >= 1, "num_jobs must be at least 1")
         require(

@@ -14,7 +14,7 @@ from benchmarks.reporting.figures import (
     plain_numbers,
     save_figures,
 )
-from benchmarks.tasks.scaling.found import PURE, WITH_FLOOR, Fit, Found, Point
+from benchmarks.tasks.scaling.result import PURE, WITH_FLOOR, Fit, Found, Point
 
 LINES = {PURE: "-", WITH_FLOOR: "--"}
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.config import RunConfig
 from benchmarks.progress import tracked
 from benchmarks.tasks.scaling.analysis import (
     REPLICATES,
@@ -12,8 +13,7 @@ from benchmarks.tasks.scaling.analysis import (
     fit_curves,
 )
 from benchmarks.tasks.scaling.axes import RULE, SEARCHED
-from benchmarks.tasks.scaling.config import Axis, ScalingConfig
-from benchmarks.tasks.scaling.found import PURE, WITH_FLOOR, Contrast, Fit, Found, Ratio
+from benchmarks.tasks.scaling.config import Axis
 from benchmarks.tasks.scaling.omissions import with_omissions
 from benchmarks.tasks.scaling.points import (
     FLOPS,
@@ -23,6 +23,7 @@ from benchmarks.tasks.scaling.points import (
     MeasuredPoint,
     read_points,
 )
+from benchmarks.tasks.scaling.result import PURE, WITH_FLOOR, Contrast, Fit, Found, Ratio
 from benchmarks.tasks.scaling.sweep import Place
 
 
@@ -32,11 +33,12 @@ def main_x(axis: Axis | str) -> str:
 
 
 def fit_sweep(
-    config: ScalingConfig, places: Sequence[Place], failed: dict[str, str], out: Path
+    config: RunConfig, places: Sequence[Place], failed: dict[str, str], out: Path
 ) -> Found:
     """Read the points and fit them."""
-    rule = SEARCHED if config.search_each else RULE
-    return fit_points(read_points(places, config.axis, out), config.axis, rule, failed)
+    rule = SEARCHED if config.task.search_each else RULE
+    axis = config.task.axis
+    return fit_points(read_points(places, axis, out), axis, rule, failed)
 
 
 def fit_points(

@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks.measure.power_law import fit_power_law
-from benchmarks.reporting.results import Metric
-from benchmarks.tasks.scaling.found import WITH_FLOOR, Fit, Found, Point, Ratio
+from benchmarks.record.results import Metric
+from benchmarks.tasks.scaling.result import WITH_FLOOR, Fit, Found, Point, Ratio
 
 LEAST_LEFT = 3  # values without which no law is fitted
 

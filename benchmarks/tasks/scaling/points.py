@@ -10,13 +10,13 @@ import yaml
 
 from benchmarks.measure.intervals import mean
 from benchmarks.measure.scores import metric
-from benchmarks.reporting.results import Model, Result, read_result, typed
+from benchmarks.record.results import Model, Result, read_result, typed
 from benchmarks.reporting.tables import selected_row
 from benchmarks.reporting.values import read_values, selected_values
-from benchmarks.tasks.next_frame.conditions import PLACES, TEACHER_FORCED
+from benchmarks.tasks.configuring import OPTIONS
 from benchmarks.tasks.scaling.config import Axis
-from benchmarks.tasks.scaling.found import Found, Point
-from benchmarks.tasks.scaling.sweep import BEGUN, Place
+from benchmarks.tasks.scaling.result import Found, Point
+from benchmarks.tasks.scaling.sweep import Place
 from data_prep.errors import InputError
 
 LOSS = "smooth_l1"
@@ -38,7 +38,7 @@ def read_points(places: Sequence[Place], axis: Axis, root: Path) -> list[Measure
     found = []
     for place in places:
         result = read_result(place.folder)
-        options = yaml.safe_load((place.folder / BEGUN).read_text())
+        options = yaml.safe_load((place.folder / OPTIONS).read_text())
         for model in result.models:
             if model.training is None:
                 continue
@@ -64,7 +64,9 @@ def losses_of(run: Path, result: Result, model: str) -> np.ndarray:
     Raises:
         InputError: the run holds none.
     """
-    losses = selected_values(result, read_values(run, result), PLACES[0], model, LOSS)
+    losses = selected_values(
+        result, read_values(run, result), result.data["main_place"], model, LOSS
+    )
     if losses is None:
         raise InputError(f"{run}: holds no {LOSS} of {model}; repeat the sweep")
     return losses
@@ -104,7 +106,7 @@ def _point(
     losses: np.ndarray,
     options: dict[str, dict[str, object]],
 ) -> MeasuredPoint:
-    row = selected_row(model, TEACHER_FORCED)
+    row = selected_row(model, result.data["places"][result.data["main_place"]]["condition"])
     assert row is not None
     assert model.training is not None
     section = options[model.name]

@@ -3,14 +3,14 @@
 from pathlib import Path
 
 from benchmarks.measure.power_law import HUBER, STARTS
+from benchmarks.record.results import Result, typed
 from benchmarks.reporting.html import Live
 from benchmarks.reporting.page import Report, Section, bullets
-from benchmarks.reporting.results import Result, typed
 from benchmarks.reporting.tables import Table, environment_lines, interval, number
 from benchmarks.tasks.scaling.chart import loss_chart
 from benchmarks.tasks.scaling.figures import draw_figures
-from benchmarks.tasks.scaling.found import PURE, WITH_FLOOR, Found
 from benchmarks.tasks.scaling.points import FLOPS
+from benchmarks.tasks.scaling.result import PURE, WITH_FLOOR, Found
 from benchmarks.tasks.scaling.verdicts import verdicts
 
 

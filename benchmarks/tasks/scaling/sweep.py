@@ -1,4 +1,4 @@
-"""Run the points of a sweep: each by the command that would run it alone, in its own folder."""
+"""Run the points of a sweep: each as a run of its own, in its own folder."""
 
 import os
 import signal
@@ -7,26 +7,28 @@ import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from benchmarks.config import Inputs
-from benchmarks.launching import SCRIPT
+from benchmarks.config import Inputs, RunConfig
+from benchmarks.domains.contract import Domain
 from benchmarks.models import added_models, place_of
-from benchmarks.options import to_options
-from benchmarks.reporting.results import RESULTS
+from benchmarks.record.results import RESULTS
+from benchmarks.tasks.configuring import COMMAND, OPTIONS, options_of
 from benchmarks.tasks.scaling.axes import Planned
-from benchmarks.tasks.scaling.config import ScalingConfig
 from data_prep.errors import InputError
 from data_prep.shards.storage import atomic_file
 from data_prep.stopping import LIFELINE
 
-OPTIONS, LOG, BEGUN = "point.yaml", "log.txt", "config.yaml"
+POINT, LOG = "point.yaml", "log.txt"
+FOUND = "search.yaml"
 SEARCH = "search"
+SCRIPT = Path(__file__).parents[2] / "run.py"
 
 
 @dataclass(frozen=True)
@@ -52,12 +54,14 @@ class Sweep:
     """Runs points, several at once; what is finished is not run again.
 
     Args:
-        config: the sweep.
+        config: configuration of the sweep.
+        domain: domain of its models.
         inputs: data and cache of every point.
         device: where points compute.
     """
 
-    config: ScalingConfig
+    config: RunConfig
+    domain: Domain
     inputs: Inputs
     device: str
     _running: set[subprocess.Popen[bytes]] = field(default_factory=set)
@@ -71,10 +75,10 @@ class Sweep:
             InputError: a folder holds a point with other options.
             KeyboardInterrupt: the user interrupted; running points were told so and have ended.
         """
-        config = self.config
+        config = self.config.task
         own = [p for n, p in enumerate(places) if n % config.num_jobs == config.job_index]
         for place in own:
-            self._write_options(place)
+            self._write_point(place)
         waiting = [place for place in own if not place.done]
         failed: dict[str, str] = {}
         console = Console(stderr=True)
@@ -99,43 +103,46 @@ class Sweep:
                 raise
         return failed
 
-    def _write_options(self, place: Place) -> None:
+    def _write_point(self, place: Place) -> None:
         """Leave the options of a point in its folder."""
-        said = yaml.safe_dump(to_options("next_frame", place.point.config), sort_keys=False)
-        file = place.folder / OPTIONS
+        said = yaml.safe_dump(self._options(place.point.config), sort_keys=False)
+        file = place.folder / POINT
         if file.is_file() and file.read_text() != said:
             raise InputError(f"{file}: holds a point with other options; give another --out")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(file) as written:
-            written.write(said.encode())
+        _write(file, said)
 
     def _run_point(self, place: Place) -> str | None:
         """Run one point, or continue it; gives the reason if it failed."""
-        search = place.folder / SEARCH
-        found = search / "search.yaml"
-        if self.config.search_each and not found.is_file():
-            begun = (search / BEGUN).is_file()
-            where = (
-                ["--resume", str(search)] if begun else [*self._new(place), "--out", str(search)]
-            )
-            reason = self._call(place, [*where, "--search"])
-            if reason is not None:
-                return reason
-        if (place.folder / BEGUN).is_file():
-            return self._call(place, ["--resume", str(place.folder)])
-        searched = ["--config", str(found)] if self.config.search_each else []
-        return self._call(place, [*self._new(place), *searched, "--out", str(place.folder)])
+        config = place.point.config
+        if self.config.task.search_each:
+            search = place.folder / SEARCH
+            self._begin(search, place, config)
+            if not (search / FOUND).is_file():
+                reason = self._call(place, ["--resume", str(search), "--search"])
+                if reason is not None:
+                    return reason
+            for name, options in yaml.safe_load((search / FOUND).read_text()).items():
+                config = config.with_section(name, replace(config.sections[name], **options))
+        self._begin(place.folder, place, config)
+        return self._call(place, ["--resume", str(place.folder)])
 
-    def _new(self, place: Place) -> list[str]:
-        data = ["--data", str(self.inputs.data)] if self.inputs.data is not None else []
-        options = ["--config", str(place.folder / OPTIONS), "--device", self.device]
-        return [*options, *data, "--cache-dir", str(self.inputs.cache)]
+    def _begin(self, folder: Path, place: Place, config: RunConfig) -> None:
+        """Make the folder of a run that has yet to be continued; one that is there stays."""
+        if not (folder / OPTIONS).is_file():
+            _write(folder / COMMAND, f"python benchmarks/run.py --config {place.folder / POINT}\n")
+            _write(folder / OPTIONS, yaml.safe_dump(self._options(config), sort_keys=False))
+
+    def _options(self, config: RunConfig) -> dict[str, Any]:
+        """The options of a run of this configuration, where this sweep runs."""
+        data = str(self.inputs.data.resolve()) if self.inputs.data is not None else None
+        places = {"data": data, "cache_dir": str(self.inputs.cache.resolve())}
+        return options_of(self.domain.compares, config) | places | {"device": self.device}
 
     def _call(self, place: Place, arguments: list[str]) -> str | None:
         """Run the command; what it says goes to the point's log, whose last line is a reason."""
-        threads = max(1, (os.cpu_count() or 1) // self.config.jobs)
-        environment = {"OMP_NUM_THREADS": str(threads)} if self.config.jobs > 1 else {}
-        models = [s for s in added_models("predictor") if s.name in place.point.config.models]
+        threads = max(1, (os.cpu_count() or 1) // self.config.task.jobs)
+        environment = {"OMP_NUM_THREADS": str(threads)} if self.config.task.jobs > 1 else {}
+        models = [s for s in added_models(self.domain.name) if s.name in place.point.config.models]
         own = [f"--model={place_of(spec)}" for spec in models]
         if place.point.config.encoder.kind == "own":
             own.append(f"--encoder.name={place.point.config.encoder.name}")
@@ -169,3 +176,9 @@ class Sweep:
             process.send_signal(signal.SIGTERM)
         for process in running:
             process.wait()
+
+
+def _write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(file) as written:
+        written.write(text.encode())

@@ -1,14 +1,12 @@
-"""Scaling: run a sweep of next-frame runs, and fit how their losses fall."""
+"""Scaling: run a sweep of comparisons, and fit how their losses fall."""
 
 import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.config import Inputs
-from benchmarks.tasks.contract import BorrowedData, Task
-from benchmarks.tasks.next_frame.config import NextFrameConfig
-from benchmarks.tasks.next_frame.models import MODELS
+from benchmarks.config import Inputs, RunConfig, side_by_side
+from benchmarks.domains.contract import DomainData
+from benchmarks.tasks.contract import ModelTask
 from benchmarks.tasks.scaling.config import ScalingConfig
 
 if TYPE_CHECKING:
@@ -16,55 +14,45 @@ if TYPE_CHECKING:
 
     import numpy as np
 
+    from benchmarks.record.results import Metric, Result
     from benchmarks.reporting.page import Report
-    from benchmarks.reporting.results import Metric, Result
     from benchmarks.reporting.tables import Table
-    from benchmarks.training.plan import PlannedModel
 
 
-@dataclass(frozen=True)
-class ScalingData(BorrowedData):
-    """The data at the size that the options give, and where all points find theirs."""
-
-    inputs: Inputs
-
-
-class Scaling(Task[ScalingConfig, ScalingData]):
-    """How the losses of next-frame models fall with size, data and training."""
+class Scaling(ModelTask[DomainData]):
+    """How the losses of a domain's models fall with size, data and training."""
 
     config = ScalingConfig
-    declared = MODELS
-    takes = "predictor"
+    folder = "scaling"
     starts_runs = True
 
-    def prepare(self, config: ScalingConfig, inputs: Inputs) -> ScalingData:
-        """Make or reuse the shards that the options describe; points may change them."""
-        from benchmarks.tasks.next_frame.data import prepare_data
+    def sections(self) -> dict[str, type]:
+        """The evaluation is of the domain's own class."""
+        return super().sections() | {"evaluation": self.domain.evaluation}
 
-        return ScalingData(prepare_data(config, inputs), inputs)
+    def prepare(self, config: RunConfig, inputs: Inputs) -> DomainData:
+        """Make or reuse the data that the options describe; points may change them."""
+        return self.domain.prepare(config, inputs)
 
-    def models(self, config: ScalingConfig, data: ScalingData) -> "list[PlannedModel]":
-        """The models at the size that the options give, from which the rates are scaled."""
-        from benchmarks.training.plan import plan_models
-
-        return plan_models(self.specs, config, data)
-
-    def largest(self, config: ScalingConfig) -> NextFrameConfig:
+    def largest(self, config: RunConfig) -> RunConfig:
         """The last point of the first variant."""
         from benchmarks.tasks.scaling.axes import planned_points
 
-        return planned_points(config)[len(getattr(config.values, config.axis)) - 1].config
+        values = getattr(config.task.values, config.task.axis)
+        return planned_points(config)[len(values) - 1].config
 
-    def run(self, config: ScalingConfig, data: ScalingData, out: Path, device: str) -> "Result":
+    def run(
+        self, config: RunConfig, data: DomainData, inputs: Inputs, out: Path, device: str
+    ) -> "Result":
         """Run all points, or this job's share of them, and fit them when all are there."""
-        from benchmarks.reporting.results import Result, describe_environment
+        from benchmarks.record.results import Result, describe_environment
         from benchmarks.tasks.scaling.axes import planned_points
         from benchmarks.tasks.scaling.fitting import fit_sweep
         from benchmarks.tasks.scaling.sweep import Place, Sweep
         from data_prep.errors import InputError
 
-        places = [Place(p, out / p.folder(config.axis)) for p in planned_points(config)]
-        failed = Sweep(config, data.inputs, device).run(places)
+        places = [Place(p, out / p.folder(config.task.axis)) for p in planned_points(config)]
+        failed = Sweep(config, self.domain, inputs, device).run(places)
         done = [place for place in places if place.done]
         missing = len(places) - len(done) - len(failed)
         if missing:
@@ -77,11 +65,12 @@ class Scaling(Task[ScalingConfig, ScalingData]):
             raise InputError(f"no point of the sweep could be run: {next(iter(failed.values()))}")
         return Result(
             task="scaling",
-            config=dataclasses.asdict(config),
+            config=side_by_side(config),
             seeds=config.seeds,
             environment=describe_environment(device),
             data=data.describe(),
             details=dataclasses.asdict(fit_sweep(config, done, failed, out)),
+            domain=self.domain.name,
         )
 
     def headline(self, result: "Result", part: str | None = None) -> "Table":
@@ -98,15 +87,15 @@ class Scaling(Task[ScalingConfig, ScalingData]):
 
     def cited(self, result: "Result", first: str, rest: str, where: str) -> "Metric":
         """The loss of a point, an exponent, or a ratio of two with a value left out or none."""
-        from benchmarks.reporting.results import typed
-        from benchmarks.tasks.scaling.found import Found, cited
+        from benchmarks.record.results import typed
+        from benchmarks.tasks.scaling.result import Found, cited
 
         return cited(typed(Found, result.details), first, rest, where)
 
     def valued(self, result: "Result") -> "Iterator[tuple[str, Metric]]":
         """The losses of the points."""
-        from benchmarks.reporting.results import typed
-        from benchmarks.tasks.scaling.found import Found
+        from benchmarks.record.results import typed
+        from benchmarks.tasks.scaling.result import Found
 
         return ((point.name, point.loss) for point in typed(Found, result.details).points)
 

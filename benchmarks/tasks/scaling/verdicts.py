@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from benchmarks.measure.power_law import fit_power_law
-from benchmarks.reporting.results import Metric, Result
+from benchmarks.record.results import Metric, Result
 from benchmarks.reporting.tables import interval, seeds_text
-from benchmarks.tasks.scaling.found import Contrast, Fit, Found, Ratio
 from benchmarks.tasks.scaling.points import unreachable_loss
+from benchmarks.tasks.scaling.result import Contrast, Fit, Found, Ratio
 
 FARTHEST = 1000  # times the measured range, beyond which no crossing is named
 # Widths of its sizes, and numbers of a frame, whose candidate starts as noise.

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from benchmarks.domains.samples import BLURS, Case
 from benchmarks.models import Role
-from benchmarks.tasks.thinking.data import BLURS, Case
 from benchmarks.tasks.thinking.evaluation import ThinkingJudge
 from benchmarks.training.fit import TrainedModel
 from denoise.model import EBTDenoiser

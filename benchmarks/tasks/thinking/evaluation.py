@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.domains.judging import CostCall, Judge
+from benchmarks.domains.samples import IN_DISTRIBUTION, VALIDATION, Case, Samples, first_sample
 from benchmarks.measure.costs import count_flops
 from benchmarks.measure.energies import (
     ENERGY,
@@ -17,15 +19,13 @@ from benchmarks.measure.energies import (
     half_squared_error,
     rank_correlations,
 )
-from benchmarks.measure.evaluation import CostCall, Judge
 from benchmarks.measure.intervals import rank_correlation, ratio
 from benchmarks.measure.metrics import embedding_errors, frame_psnr, frame_quality
 from benchmarks.measure.scores import Scores, Values, mean_by_source, metric
 from benchmarks.measure.verdicts import compare
-from benchmarks.reporting.results import Comparison, Metric
-from benchmarks.tasks.thinking.conditions import IN_DISTRIBUTION, VALIDATION, ThinkingCondition
+from benchmarks.record.results import Comparison, Metric
+from benchmarks.tasks.thinking.conditions import ThinkingCondition
 from benchmarks.tasks.thinking.config import ThinkingEvaluationConfig
-from benchmarks.tasks.thinking.data import Case, ThinkingData, first_sample
 from worldmodel.predictor import Predictor, Setting, Trajectory
 
 ThinkingScores = Scores[ThinkingCondition]
@@ -38,7 +38,7 @@ LEAST_RANKED = 3  # frames or candidates of which a rank correlation is taken
 class ThinkingJudge(Judge[ThinkingCondition]):
     """Judges predictors on every set of a thinking run."""
 
-    def __init__(self, config: ThinkingEvaluationConfig, data: ThinkingData, device: str):
+    def __init__(self, config: ThinkingEvaluationConfig, data: Samples, device: str):
         self.config, self.data, self.device = config, data, device
         self.conditions = [ThinkingCondition(name) for name in data.sets]
 

@@ -9,7 +9,9 @@ import safetensors.numpy
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmarks.domains.samples import IN_DISTRIBUTION
 from benchmarks.models import Role
+from benchmarks.record.results import Model, Result
 from benchmarks.reporting.figures import (
     compute_figure,
     energy_figure,
@@ -21,10 +23,8 @@ from benchmarks.reporting.figures import (
     thinking_figure,
     training_curves,
 )
-from benchmarks.reporting.results import Model, Result
 from benchmarks.reporting.tables import rows_under, selected_row
 from benchmarks.reporting.thinking import thinkers_shown
-from benchmarks.tasks.thinking.conditions import IN_DISTRIBUTION
 from benchmarks.tasks.thinking.tables import CHOICES, gain_of_more, thinkers, under
 
 Arrays = dict[str, np.ndarray]
@@ -83,17 +83,17 @@ def _first_thinker(shown: Arrays) -> str | None:
 
 
 def _distance(result: Result) -> Figure | None:
-    """Along every ladder: what the most steps gain over the fewest, and energy over error."""
-    ladders = result.data["ladders"]
-    if not ladders:
+    """Along every shift: what the most steps gain over the fewest, and energy over error."""
+    shifts = result.data["shifts"]
+    if not shifts:
         return None
     figure, axes = plt.subplots(
-        2, len(ladders), figsize=(4 * len(ladders) + 1, 7.5), squeeze=False, sharey="row"
+        2, len(shifts), figsize=(4 * len(shifts) + 1, 7.5), squeeze=False, sharey="row"
     )
-    for column, (what, rungs) in enumerate(ladders.items()):
+    for column, (what, degrees_away) in enumerate(shifts.items()):
         for index, model in enumerate(result.models):
             if model.role != Role.FLOOR:
-                _draw_ladder(axes[:, column], model, model_style(model, index).color, rungs)
+                _draw_shift(axes[:, column], model, model_style(model, index).color, degrees_away)
         axes[0, column].axhline(0, color="k", lw=1, ls=":")
         axes[1, column].axhline(1, color="k", lw=1, ls=":")
         axes[1, column].set(xlabel=what)
@@ -102,17 +102,17 @@ def _distance(result: Result) -> Figure | None:
     return finish(figure)
 
 
-def _draw_ladder(
-    axes: np.ndarray, model: Model, color: str, rungs: list[tuple[str, float]]
+def _draw_shift(
+    axes: np.ndarray, model: Model, color: str, degrees_away: list[tuple[str, float]]
 ) -> None:
     """The gain of more steps of a model above, its honesty below, with intervals."""
-    degrees = [f"{degree:g}" for _, degree in rungs]
-    rows = [selected_row(model, under(name)) for name, _ in rungs]
-    gains = [gain_of_more(model, name) for name, _ in rungs]
+    degrees = [f"{degree:g}" for _, degree in degrees_away]
+    rows = [selected_row(model, under(name)) for name, _ in degrees_away]
+    gains = [gain_of_more(model, name) for name, _ in degrees_away]
     honest = [row.metrics.get("calibration") if row else None for row in rows]
     for axis, metrics in zip(axes, (gains, honest), strict=True):
         known = [metric for metric in metrics if metric is not None]
-        if len(known) == len(rungs):
+        if len(known) == len(degrees_away):
             axis.plot(degrees, [m.mean for m in known], "-o", ms=4, color=color, label=model.name)
             lows, highs = zip(*(m.ends for m in known), strict=True)
             axis.fill_between(degrees, lows, highs, alpha=0.12, color=color)

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from benchmarks.domains.samples import IN_DISTRIBUTION, Case
 from benchmarks.measure.pictures import (
     SHOWN_STEPS,
     thinking_pictures,
@@ -15,8 +16,6 @@ from benchmarks.measure.pictures import (
 )
 from benchmarks.models import Role
 from benchmarks.tasks.thinking.candidates import energy_model
-from benchmarks.tasks.thinking.conditions import IN_DISTRIBUTION
-from benchmarks.tasks.thinking.data import Case
 from benchmarks.tasks.thinking.evaluation import ThinkingJudge
 from benchmarks.training.fit import TrainedModel
 from worldmodel.next_frame import NextFrameEBT

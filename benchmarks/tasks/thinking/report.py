@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.reporting.answers import answers, few_sources, reading, verdict_table
+from benchmarks.domains.samples import IN_DISTRIBUTION
+from benchmarks.record.results import Model, Result, Row
+from benchmarks.reporting.best_marks import MARKED
 from benchmarks.reporting.charts import compute_chart
 from benchmarks.reporting.html import Live
-from benchmarks.reporting.marks import MARKED
 from benchmarks.reporting.page import Report, Section, bullets
-from benchmarks.reporting.results import Model, Result, Row
 from benchmarks.reporting.tables import (
     ENERGY_AND_ERROR,
     HONESTY_HEADER,
@@ -29,7 +29,7 @@ from benchmarks.reporting.tables import (
     training_table,
 )
 from benchmarks.reporting.thinking import thinking_viewer
-from benchmarks.tasks.thinking.conditions import IN_DISTRIBUTION
+from benchmarks.reporting.verdicts import answers, few_sources, reading, verdict_table
 from benchmarks.tasks.thinking.figures import draw_figures, load_pictures, with_quality
 from benchmarks.tasks.thinking.tables import (
     FUTURE,
@@ -38,9 +38,9 @@ from benchmarks.tasks.thinking.tables import (
     doubt_table,
     foreign_table,
     judged_sets,
-    ladder_table,
     of_kind,
     recipe_table,
+    shift_table,
     steps_table,
     stopping_table,
     thinkers,
@@ -74,7 +74,7 @@ DOUBTING = (
     "several seeds. Mean estimate over mean error is 1 for an honest one. `ebt_blind` is a "
     "regressor with the same estimate and the same loss."
 )
-LADDERS = (
+SHIFTS = (
     "How it goes with growing distance from training. The gain of more is PSNR at the most steps "
     "or passes over that at the fewest."
 )
@@ -101,7 +101,7 @@ def make_report(folder: Path, result: Result) -> Report:
             ],
         ),
         Section("Along the steps", [steps_table(result)]),
-        Section("Away from training", [LADDERS, *_ladders(result)]),
+        Section("Away from training", [SHIFTS, *_shifts(result)]),
         Section("Energy and error", [ENERGY_AND_ERROR, energy_table(result, conditions)]),
         Section("What else knows the error", [DOUBTING, *_by_set(result, doubt_table)]),
         Section("Stopping early", [STOPPING, stopping_table(result)]),
@@ -168,7 +168,7 @@ def verdicts(result: Result) -> list[str]:
         for where, condition in _contrasted(result)
         for said in answers(result, where, condition)
     ]
-    sentences += [_along(result, what) for what in result.data["ladders"]]
+    sentences += [_along(result, what) for what in result.data["shifts"]]
     first = result.models[0]
     for model, name, row in of_kind(result, "stop"):
         if model is first and name == IN_DISTRIBUTION:
@@ -187,12 +187,12 @@ def _contrasted(result: Result) -> list[tuple[str, Condition]]:
     return [(name, under(name)) for name in names or (IN_DISTRIBUTION,)]
 
 
-def _ladders(result: Result) -> list[Table]:
-    return [ladder_table(result, what) for what in result.data["ladders"]]
+def _shifts(result: Result) -> list[Table]:
+    return [shift_table(result, what) for what in result.data["shifts"]]
 
 
 def _by_set(result: Result, table: Callable[[Result, str], Table]) -> list[str | Table]:
-    """A table for each end of a ladder, its name before it."""
+    """A table for each end of a shift, its name before it."""
     found: list[str | Table] = []
     for name in result.data["ends"]:
         found += [f"**{name}**", table(result, name)]
@@ -200,10 +200,10 @@ def _by_set(result: Result, table: Callable[[Result, str], Table]) -> list[str |
 
 
 def _along(result: Result, what: str) -> str:
-    """How the first model's gain from thinking and its honesty change along a ladder."""
+    """How the first model's gain from thinking and its honesty change along a shift."""
     first = result.models[0]
     parts = []
-    for name, degree in result.data["ladders"][what]:
+    for name, degree in result.data["shifts"][what]:
         row = selected_row(first, under(name))
         if row is None:
             continue

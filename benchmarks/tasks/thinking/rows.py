@@ -3,17 +3,16 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 
-from benchmarks.measure.costs import Cost
+from benchmarks.domains.samples import VALIDATION
 from benchmarks.measure.intervals import difference
 from benchmarks.measure.scores import metric
 from benchmarks.models import Role
-from benchmarks.reporting.results import Metric, Model, Row, SettingRecord
+from benchmarks.record.costs import Cost
+from benchmarks.record.results import Metric, Model, Row, SettingRecord
+from benchmarks.tasks.thinking.best_of_n import Choice, judge_choices
 from benchmarks.tasks.thinking.candidates import MODELS, PATH, Contenders, energy_model
-from benchmarks.tasks.thinking.choice import Choice, judge_choices
-from benchmarks.tasks.thinking.conditions import VALIDATION, ThinkingCondition
-from benchmarks.tasks.thinking.doubts import judge_doubts
+from benchmarks.tasks.thinking.conditions import ThinkingCondition
 from benchmarks.tasks.thinking.evaluation import ThinkingJudge, ThinkingScores
-from benchmarks.tasks.thinking.foreign import judge_foreign
 from benchmarks.tasks.thinking.stopping import (
     RULES,
     Stopping,
@@ -21,6 +20,8 @@ from benchmarks.tasks.thinking.stopping import (
     judge_stopping,
     trace,
 )
+from benchmarks.tasks.thinking.uncertainty import judge_doubts
+from benchmarks.tasks.thinking.verification import judge_foreign
 from benchmarks.training.fit import TrainedModel
 from worldmodel.predictor import Thinking
 
@@ -54,7 +55,7 @@ def with_dynamic_rows(
 ) -> Model:
     """The model with rows for rules of stopping and choice, doubts and foreign candidates.
 
-    They stand for the ends of the ladders; validation only chooses thresholds. A model that does
+    They stand for the ends of the shifts; validation only chooses thresholds. A model that does
     not think has doubts only: the disagreement of its training seeds.
     """
     if trained.planned.spec.role == Role.FLOOR:

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from benchmarks.measure.intervals import difference, mean
 from benchmarks.measure.scores import mean_by_source, metric
-from benchmarks.reporting.quality import PIXELS
-from benchmarks.reporting.results import Metric
+from benchmarks.record.results import Metric
+from benchmarks.record.selection_metric import PIXELS
 from benchmarks.tasks.thinking.evaluation import ThinkingJudge
 from worldmodel.predictor import Predictor, Setting, Trajectory
 

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from benchmarks.domains.samples import IN_DISTRIBUTION, VALIDATION
 from benchmarks.models import Role
-from benchmarks.reporting.results import Metric, Model, Result, Row
+from benchmarks.record.results import Metric, Model, Result, Row
 from benchmarks.reporting.tables import (
     HONESTY_HEADER,
     Condition,
@@ -18,7 +19,6 @@ from benchmarks.reporting.tables import (
     selected_row,
 )
 from benchmarks.tasks.thinking.candidates import COUNTED
-from benchmarks.tasks.thinking.conditions import IN_DISTRIBUTION, VALIDATION
 
 FUTURE_HEADER = ["energy / expected error", "rank, expected error", "rank, true spread"]
 FUTURE = ("calibration_to_expected", "expected_rank", "spread_rank")
@@ -67,14 +67,14 @@ def steps_table(result: Result) -> Table:
     return [*header, *FUTURE_HEADER], rows
 
 
-def ladder_table(result: Result, what: str) -> Table:
-    """Along one ladder away from training: quality, the gain from longer thinking, honesty."""
+def shift_table(result: Result, what: str) -> Table:
+    """Along one shift away from training: quality, the gain from longer thinking, honesty."""
     header = ["model", what, "PSNR dB", "selected", "gain of more, dB", *HONESTY_HEADER]
     rows = []
     for model in result.models:
         if model.role == Role.FLOOR:
             continue
-        for name, degree in result.data["ladders"][what]:
+        for name, degree in result.data["shifts"][what]:
             row = selected_row(model, under(name))
             if row is None:
                 continue

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from rich.console import Console
 
-from benchmarks.options import preset_config
-from benchmarks.reporting.results import Measurement
-from benchmarks.tasks.next_frame.config import NextFrameConfig
+from benchmarks.config import RunConfig
+from benchmarks.record.results import Measurement
+from benchmarks.tasks.configuring import preset_config
 from benchmarks.tasks.throughput.config import ThroughputConfig
 from benchmarks.tasks.throughput.measuring import (
     Series,
@@ -41,7 +41,7 @@ ENCODING_SIZES = ("4xs", "xxs")
 
 def measure_data(config: ThroughputConfig, corpus: Corpus, console: Console) -> list[Measurement]:
     """All figures of `--part data`."""
-    next_frame: NextFrameConfig = preset_config("next_frame")
+    next_frame: RunConfig = preset_config("next_frame")
     with tempfile.TemporaryDirectory(prefix="ebt-bench-") as scratch:
         folder = Path(scratch)
         console.print("preparation, against one seek per frame", highlight=False)
@@ -128,16 +128,15 @@ def _many_clips(config: ThroughputConfig, corpus: Corpus, folder: Path) -> list[
     ]
 
 
-def _reading(
-    config: ThroughputConfig, next_frame: NextFrameConfig, folder: Path
-) -> list[Measurement]:
+def _reading(config: ThroughputConfig, next_frame: RunConfig, folder: Path) -> list[Measurement]:
     frames = ShardSet(folder / "prepared")
     made = make_embeddings(frames, str(folder / "embeddings"), next_frame.encoder, ExecutorConfig())
     assert made is not None  # one job makes all
     clips = EmbeddingClips(made, "train", Scaler.of(made))
     size = min(next_frame.training.batch_size, len(clips))
     grid, dim = tuple(made.manifest["encoder"]["grid"]), made.manifest["encoder"]["dim"]
-    ebt = next_frame.section("ebt", EBTConfig)
+    ebt = next_frame.sections["ebt"]
+    assert isinstance(ebt, EBTConfig)
     step = _TrainingStep(NextFrameEBT(ebt, next_frame.backbone, grid, dim))
     batch = clips.collate([clips.stored(index) for index in range(size)]).to("cpu")
     step(batch)

@@ -5,10 +5,10 @@ from rich.console import Console
 
 from baselines.config import DirectConfig
 from baselines.direct import DirectDenoiser
+from benchmarks.config import RunConfig
 from benchmarks.measure.costs import count_flops
-from benchmarks.options import preset_config
-from benchmarks.reporting.results import Measurement
-from benchmarks.tasks.denoise.config import DenoiseConfig
+from benchmarks.record.results import Measurement
+from benchmarks.tasks.configuring import preset_config
 from benchmarks.tasks.throughput.cases import STEPS, Case, in_turn
 from benchmarks.tasks.throughput.config import MeasureConfig
 from benchmarks.tasks.throughput.measuring import Series, measurement
@@ -130,20 +130,21 @@ def _many_candidates(case: Case, repeats: int) -> Measurement:
     )
 
 
-def _denoising(config: DenoiseConfig, repeats: int, device: str) -> list[Measurement]:
+def _denoising(config: RunConfig, repeats: int, device: str) -> list[Measurement]:
     """A thinking step over a pass of the direct regressor of the same blocks."""
-    side = config.images.size // config.encoder.patch_size
+    side = config.domain.images.size // config.encoder.patch_size
     grid, dim = (side, side), 3 * config.encoder.patch_size**2
     generator = torch.Generator().manual_seed(0)
     noisy = torch.randn(IMAGES, 1, side * side, dim, generator=generator).to(device)
     clips = Clips(noisy, [str(image) for image in range(IMAGES)])
-    direct = DirectDenoiser(config.section("direct", DirectConfig), config.backbone, grid, dim).to(
-        device
-    )
+    section = config.sections["direct"]
+    assert isinstance(section, DirectConfig)
+    direct = DirectDenoiser(section, config.backbone, grid, dim).to(device)
     visible = Visible.all_of(1, device)
     found = []
     for name, model in (("with", "ebt"), ("without", "ebt_without_context")):
-        options = config.section(model, EBTDenoiserConfig)
+        options = config.sections[model]
+        assert isinstance(options, EBTDenoiserConfig)
         energy = EBTDenoiser(options, config.backbone, grid, dim).to(device).ebt.energy
         with torch.no_grad():
             encoded = energy.encode(noisy)

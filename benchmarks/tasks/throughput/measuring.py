@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.reporting.results import Measurement
+from benchmarks.record.results import Measurement
 
 try:
     import resource

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.reporting.results import Operation, Profile
+from benchmarks.record.results import Operation, Profile
 from benchmarks.tasks.throughput.cases import STEPS, Case, backward, one_thread
 from benchmarks.tasks.throughput.config import MeasureConfig
 from worldmodel.predictor import Thinking

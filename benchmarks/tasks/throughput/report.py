@@ -1,7 +1,7 @@
 """The report of throughput: its table of measurements, and profiles where they were asked for."""
 
+from benchmarks.record.results import Measurement, Profile, Result
 from benchmarks.reporting.page import Report, Section, bullets
-from benchmarks.reporting.results import Measurement, Profile, Result
 from benchmarks.reporting.tables import Table, environment_lines, number
 
 HEADER = ["measured", "median [lowest, highest]", "reference", "its median", "ratio", "target"]

@@ -9,8 +9,8 @@ from benchmarks.tasks.contract import Task
 from benchmarks.tasks.throughput.config import ThroughputConfig
 
 if TYPE_CHECKING:
+    from benchmarks.record.results import Result
     from benchmarks.reporting.page import Report
-    from benchmarks.reporting.results import Result
     from benchmarks.tasks.throughput.videos import ThroughputData
 
 
@@ -18,6 +18,7 @@ class Throughput(Task[ThroughputConfig, "ThroughputData"]):
     """Measure what data, training steps and predictions cost."""
 
     config = ThroughputConfig
+    folder = "throughput"
 
     def prepare(self, config: ThroughputConfig, inputs: Inputs) -> "ThroughputData":
         """The user's videos, or the built-in corpus at the size of the preset."""
@@ -26,12 +27,17 @@ class Throughput(Task[ThroughputConfig, "ThroughputData"]):
         return prepare_videos(config, inputs)
 
     def run(
-        self, config: ThroughputConfig, data: "ThroughputData", out: Path, device: str
+        self,
+        config: ThroughputConfig,
+        data: "ThroughputData",
+        inputs: Inputs,
+        out: Path,
+        device: str,
     ) -> "Result":
         """Measure the part that the configuration names."""
         from rich.console import Console
 
-        from benchmarks.reporting.results import Measurement, Result, describe_environment
+        from benchmarks.record.results import Measurement, Result, describe_environment
         from benchmarks.tasks.throughput.cases import one_thread
         from benchmarks.tasks.throughput.data import measure_data
         from benchmarks.tasks.throughput.inference import measure_inference

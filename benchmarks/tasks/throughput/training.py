@@ -13,7 +13,7 @@ from rich.console import Console
 
 from benchmarks.measure.costs import count_flops, peak_memory
 from benchmarks.measure.memory import held_bytes, imagined
-from benchmarks.reporting.results import Measurement
+from benchmarks.record.results import Measurement
 from benchmarks.tasks.throughput.cases import (
     FRAMES,
     MANY_CLIPS,

@@ -1,0 +1,1 @@
+"""The command line: options, dispatch, and what is done with finished runs."""

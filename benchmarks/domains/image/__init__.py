@@ -1,0 +1,1 @@
+"""Images: the clean image behind a noisy one."""

@@ -1,0 +1,107 @@
+"""Images: the clean image behind a noisy one."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.config import Inputs, PerceptionConfig, RunConfig
+from benchmarks.domains.contract import Domain
+from benchmarks.domains.image.config import (
+    CorruptionShiftsConfig,
+    ImageConfig,
+    ImageEvaluationConfig,
+)
+from benchmarks.domains.image.contrasts import CONTRASTS
+from benchmarks.domains.image.models import MODELS
+
+if TYPE_CHECKING:
+    from benchmarks.domains.image.data import ImageData
+    from benchmarks.domains.image.judge import ImageJudge
+    from benchmarks.domains.imagined import ImaginedData
+    from benchmarks.domains.labels import Items, Views
+    from benchmarks.domains.samples import Samples
+    from benchmarks.record.results import Result
+    from benchmarks.reporting.page import Report
+    from benchmarks.reporting.tables import Table
+
+
+class Image(Domain):
+    """Remove noise from images."""
+
+    name = "image"
+    compares = "denoise"
+    config = ImageConfig
+    evaluation = ImageEvaluationConfig
+    shifts = CorruptionShiftsConfig
+    declared = MODELS
+    plain = "direct"
+    contrasts = CONTRASTS
+    reserved_test_sets = ("validation", "dead_leaves", "photographs")
+    entry_points = "ebt_bench.denoisers"
+
+    def prepare(self, config: RunConfig, inputs: Inputs) -> "ImageData":
+        """Make or reuse the shards of a folder of images, a shard set, or the built-in corpus."""
+        from benchmarks.domains.image.data import prepare_data
+
+        return prepare_data(config, inputs)
+
+    def judge(
+        self,
+        evaluation: Any,
+        perception: PerceptionConfig,
+        data: "ImageData",
+        device: str,
+    ) -> "ImageJudge":
+        """On every test set under every corruption."""
+        from benchmarks.domains.image.judge import ImageJudge
+        from benchmarks.measure.perception import Perception
+
+        assert isinstance(evaluation, ImageEvaluationConfig)
+        return ImageJudge(evaluation, data, device, Perception(perception, device))
+
+    def samples(self, config: RunConfig, shifts: Any, inputs: Inputs) -> "Samples":
+        """Images of the corpus, under the noise of training and under every other."""
+        from benchmarks.domains.image.shifts import prepare_noisy_images
+
+        return prepare_noisy_images(config, shifts, inputs)
+
+    def items(self, data: "ImageData", most: int | None) -> "list[Items]":
+        """The images of the corpus, and digits."""
+        from benchmarks.domains.labels import digits, labelled
+        from data_prep.sources.corpus import SPLITS
+        from denoise.data import CleanImages
+
+        clips = {split: CleanImages(data.embeddings, split) for split in SPLITS}
+        size = int(data.frames.manifest["arguments"]["size"])
+        own = labelled(data.name, data.embeddings, clips, most)
+        return [own, digits(data.encoder, size, most)]
+
+    def views(self, noise_steps: list[int], seed: int) -> "Views":
+        """Images with noise of each step."""
+        from benchmarks.domains.labels import noisy_images
+
+        return noisy_images(noise_steps, seed)
+
+    def imagined(self, config: RunConfig) -> "ImaginedData":
+        """Single images, and pairs of noisy and clean ones."""
+        from benchmarks.domains.imagined import ImaginedClips, ImaginedData, ImaginedPairs
+        from data_prep.encoders.registry import build_encoder
+
+        encoder = build_encoder(config.encoder, config.domain.images.size)
+        return ImaginedData(ImaginedClips(1, encoder), ImaginedPairs(2, encoder), encoder)
+
+    def built_in(self, config: ImageConfig) -> tuple[str, Any]:
+        """What the built-in corpus is, in words, and its configuration with a number a split."""
+        return "canvases of dead leaves", config.dead_leaves
+
+    def headline(self, result: "Result", part: str | None) -> "Table":
+        """Quality and cost of every model, at the trained level or under another corruption."""
+        from benchmarks.domains.image.report import headline
+        from benchmarks.domains.image.verdicts import TRAINED
+
+        return headline(result, part or TRAINED)
+
+    def report(self, folder: Path, result: "Result") -> "Report":
+        """Tables, figures and sentences."""
+        from benchmarks.domains.image.report import make_report
+
+        return make_report(folder, result)

@@ -1,0 +1,104 @@
+"""The figures of denoising, from `results.json` and the files that it names."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import safetensors.numpy
+from matplotlib.figure import Figure
+
+from benchmarks.domains.image.verdicts import swept_corruptions, test_sets, under
+from benchmarks.record.results import Result
+from benchmarks.reporting.figures import (
+    compute_figure,
+    energy_figure,
+    model_style,
+    risk_figure,
+    save_figures,
+    thinking_figure,
+    training_curves,
+)
+from benchmarks.reporting.tables import ranked
+
+
+def draw_figures(folder: Path, result: Result) -> list[tuple[str, str]]:
+    """Draw all figures into `folder/figures`; gives their titles and relative paths."""
+    first = test_sets(result)[0]
+    noisy = next((model for model in result.models if model.name == "identity"), None)
+    figures: dict[str, tuple[str, Figure | None]] = {}
+    for corruption in swept_corruptions(result):
+        place = f"{first}, {corruption}"
+        name = corruption.replace(" ", "_")
+        figures[f"Quality against compute: {place}"] = (
+            f"compute_{name}",
+            compute_figure(result, under(first, corruption)),
+        )
+        figures[f"Energy and quality along the steps: {place}"] = (
+            f"thinking_{name}",
+            thinking_figure(result, under(first, corruption), "psnr", "PSNR (dB)", noisy),
+        )
+    figures["Quality against noise level"] = ("levels", _levels(result))
+    pictures = safetensors.numpy.load_file(folder / result.files["pictures"])
+    for name in test_sets(result):
+        for corruption in swept_corruptions(result):
+            file = f"pictures_{name}_{corruption}".replace(" ", "_")
+            figures[f"Images: {name}, {corruption}"] = (
+                file,
+                _panels(result, pictures, f"{name}/{corruption}"),
+            )
+    figures["Energy against error"] = ("energy", energy_figure(folder, result))
+    figures["Risk against coverage"] = ("risk", risk_figure(folder, result))
+    figures["Training curves"] = ("training", training_curves(folder, result))
+    return save_figures(folder, figures)
+
+
+def _levels(result: Result) -> Figure:
+    """PSNR over the level of the noise, each model at its selected setting."""
+    names = test_sets(result)
+    figure, axes = plt.subplots(
+        1, len(names), figsize=(5.2 * len(names) + 2.5, 4.5), sharey=True, squeeze=False
+    )
+    levels = [e for e in result.data["corruptions"] if e["level"] is not None]
+    for axis, name in zip(axes[0], names, strict=True):
+        lines: dict[str, list[tuple[float, float]]] = {}
+        for entry in sorted(levels, key=lambda entry: float(entry["level"])):
+            for model, row in ranked(result, under(name, entry["name"])):
+                point = (float(entry["level"]), row.metrics["psnr"].mean)
+                lines.setdefault(model.name, []).append(point)
+        for index, model in enumerate(result.models):
+            if model.name in lines:
+                places, quality = zip(*lines[model.name], strict=True)
+                color, line = model_style(model, index)
+                axis.plot(places, quality, "o", ms=4, lw=1, label=model.name, color=color, ls=line)
+        axis.set(xlabel="noise level (fraction of 1000 steps)", title=name)
+        axis.grid(alpha=0.3)
+    axes[0, 0].set_ylabel("PSNR (dB)")
+    axes[0, -1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.tight_layout()
+    return figure
+
+
+def _panels(result: Result, pictures: dict[str, np.ndarray], place: str) -> Figure:
+    """Clean, noisy and every model's output, each with its PSNR against the clean image."""
+    names = ["clean", "noisy", *(m.name for m in result.models if f"{place}/{m.name}" in pictures)]
+    count = len(pictures[f"{place}/clean"])
+    figure, axes = plt.subplots(
+        count, len(names), figsize=(1.15 * len(names), 1.4 * count + 0.7), squeeze=False
+    )
+    for line in range(count):
+        clean = pictures[f"{place}/clean"][line]
+        for axis, name in zip(axes[line], names, strict=True):
+            image = pictures[f"{place}/{name}"][line]
+            axis.imshow(image, interpolation="nearest")
+            axis.set(xticks=[], yticks=[])
+            if line == 0:
+                axis.set_title(name.replace("_", "\n"), fontsize=7)
+            if name != "clean":
+                axis.set_xlabel(f"{_psnr(image, clean):.1f} dB", fontsize=7)
+    figure.tight_layout(pad=0.4)
+    return figure
+
+
+def _psnr(image: np.ndarray, clean: np.ndarray) -> float:
+    mse = np.mean((image.astype(np.float64) - clean) ** 2) / 255**2
+    return float(-10 * np.log10(max(mse, 1e-10)))

@@ -1,0 +1,72 @@
+"""The models of images, each declared once."""
+
+from baselines.config import (
+    DirectConfig,
+    DiTConfig,
+    FullRangeDiTConfig,
+    MultiLevelDirectConfig,
+    PublishedDiTConfig,
+    SingleLevelDiTConfig,
+)
+from benchmarks.models import ModelSpec, Network, Role, Untrained
+from denoise.config import (
+    BlindEBTDenoiserConfig,
+    EBTDenoiserConfig,
+    EBTWithoutContextConfig,
+    MultiLevelEBTDenoiserConfig,
+    PublishedEBTConfig,
+    System2EBTDenoiserConfig,
+    UnsupervisedEBTDenoiserConfig,
+)
+
+EBT = Network("denoise.model:EBTDenoiser")
+DIT = Network("baselines.dit:DiTDenoiser")
+DIRECT = Network("baselines.direct:DirectDenoiser")
+
+
+def _classical(name: str, method: str, package: str | None = None) -> ModelSpec:
+    build = Untrained(f"baselines.classical:{method}", takes="encoder")
+    return ModelSpec(name, Role.FLOOR, build, package=package)
+
+
+MODELS = (
+    ModelSpec("ebt", Role.ENERGY, EBT, EBTDenoiserConfig),
+    ModelSpec("ebt_blind", Role.ENERGY, EBT, BlindEBTDenoiserConfig),
+    ModelSpec("ebt_multi_level", Role.ENERGY, EBT, MultiLevelEBTDenoiserConfig),
+    ModelSpec(
+        "ebt_unsupervised", Role.ENERGY, EBT, UnsupervisedEBTDenoiserConfig, by_default=False
+    ),
+    ModelSpec("ebt_system2", Role.ENERGY, EBT, System2EBTDenoiserConfig, by_default=False),
+    ModelSpec("ebt_without_context", Role.ENERGY, EBT, EBTWithoutContextConfig),
+    ModelSpec("ebt_linear", Role.ENERGY, EBT, PublishedEBTConfig),
+    ModelSpec("dit", Role.NETWORK, DIT, DiTConfig),
+    ModelSpec("dit_equal_training", Role.NETWORK, DIT, DiTConfig, equal_training_to="ebt"),
+    ModelSpec("dit_full_range", Role.NETWORK, DIT, FullRangeDiTConfig),
+    ModelSpec("dit_single_level", Role.NETWORK, DIT, SingleLevelDiTConfig),
+    ModelSpec("dit_published", Role.NETWORK, DIT, PublishedDiTConfig),
+    ModelSpec("direct", Role.NETWORK, DIRECT, DirectConfig),
+    ModelSpec("direct_equal_training", Role.NETWORK, DIRECT, DirectConfig, equal_training_to="ebt"),
+    ModelSpec(
+        "direct_looped",
+        Role.NETWORK,
+        DIRECT,
+        DirectConfig,
+        equal_inference_to="ebt",
+        looped=True,
+    ),
+    ModelSpec(
+        "direct_looped_equal_training",
+        Role.NETWORK,
+        DIRECT,
+        DirectConfig,
+        equal_training_to="ebt",
+        equal_inference_to="ebt",
+        looped=True,
+    ),
+    ModelSpec("direct_multi_level", Role.NETWORK, DIRECT, MultiLevelDirectConfig),
+    _classical("bm3d", "BM3D", package="bm3d"),
+    _classical("non_local_means", "NonLocalMeans"),
+    _classical("wavelet", "Wavelet"),
+    _classical("gaussian_blur", "GaussianBlur"),
+    ModelSpec("identity", Role.FLOOR, Untrained("baselines.classical:Identity")),
+)

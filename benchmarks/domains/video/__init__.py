@@ -1,0 +1,1 @@
+"""Video: the next frame after observed ones."""

@@ -1,0 +1,107 @@
+"""Video: the next frame after observed ones, and futures of many frames."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.config import Inputs, PerceptionConfig, RunConfig
+from benchmarks.domains.contract import Domain
+from benchmarks.domains.video.config import (
+    BallsShiftsConfig,
+    VideoConfig,
+    VideoEvaluationConfig,
+)
+from benchmarks.domains.video.contrasts import CONTRASTS
+from benchmarks.domains.video.models import MODELS
+
+if TYPE_CHECKING:
+    from benchmarks.domains.imagined import ImaginedData
+    from benchmarks.domains.labels import Items, Views
+    from benchmarks.domains.samples import Samples
+    from benchmarks.domains.video.data import VideoData
+    from benchmarks.domains.video.judge import FrameJudge
+    from benchmarks.record.results import Result
+    from benchmarks.reporting.page import Report
+    from benchmarks.reporting.tables import Table
+
+
+class Video(Domain):
+    """Predict the next frame of a video, and roll out."""
+
+    name = "video"
+    compares = "next_frame"
+    config = VideoConfig
+    evaluation = VideoEvaluationConfig
+    shifts = BallsShiftsConfig
+    declared = MODELS
+    plain = "transformer_pp"
+    contrasts = CONTRASTS
+    entry_points = "ebt_bench.predictors"
+
+    def prepare(self, config: RunConfig, inputs: Inputs) -> "VideoData":
+        """Make or reuse the shards of a folder of videos, a shard set, or the built-in corpus."""
+        from benchmarks.domains.video.data import prepare_data
+
+        return prepare_data(config, inputs)
+
+    def judge(
+        self,
+        evaluation: Any,
+        perception: PerceptionConfig,
+        data: "VideoData",
+        device: str,
+    ) -> "FrameJudge":
+        """Teacher-forced, and by rollouts; by perception where there are pixels."""
+        from baselines.trivial import CopyLast
+        from benchmarks.domains.video.judge import FrameJudge
+        from benchmarks.measure.perception import Perception
+
+        assert isinstance(evaluation, VideoEvaluationConfig)
+        frames = evaluation.context_frames + evaluation.horizon
+        seen = Perception(perception, device, frames) if data.encoder.decodable else None
+        return FrameJudge(evaluation, data, CopyLast(), device, seen)
+
+    def samples(self, config: RunConfig, shifts: Any, inputs: Inputs) -> "Samples":
+        """Clips of the corpus, and of balls that differ from those of training."""
+        from benchmarks.domains.video.shifts import prepare_clips
+
+        return prepare_clips(config, shifts, inputs)
+
+    def items(self, data: "VideoData", most: int | None) -> "list[Items]":
+        """The clips of the corpus."""
+        from benchmarks.domains.labels import labelled
+        from data_prep.sources.corpus import SPLITS
+
+        clips = {split: data.clips(split) for split in SPLITS}
+        return [labelled(data.name, data.embeddings, clips, most)]
+
+    def views(self, noise_steps: list[int], seed: int) -> "Views":
+        """Whole clips."""
+        from benchmarks.domains.labels import whole_clips
+
+        return whole_clips()
+
+    def imagined(self, config: RunConfig) -> "ImaginedData":
+        """Clips as long as those of the corpus."""
+        from benchmarks.domains.imagined import ImaginedClips, ImaginedData
+        from data_prep.encoders.registry import build_encoder
+
+        options: VideoConfig = config.domain
+        encoder = build_encoder(config.encoder, options.corpus.size)
+        clips = ImaginedClips(options.used_frames, encoder)
+        return ImaginedData(clips, clips, encoder)
+
+    def built_in(self, config: VideoConfig) -> tuple[str, Any]:
+        """What the built-in corpus is, in words, and its configuration with a number a split."""
+        return "videos of bouncing balls", config.balls
+
+    def headline(self, result: "Result", part: str | None) -> "Table":
+        """Quality and cost of every model."""
+        from benchmarks.domains.video.report import headline
+
+        return headline(result)
+
+    def report(self, folder: Path, result: "Result") -> "Report":
+        """Tables, figures and sentences."""
+        from benchmarks.domains.video.report import make_report
+
+        return make_report(folder, result)

@@ -1,0 +1,100 @@
+"""The figures of next-frame prediction, from `results.json` and the files that it names."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import safetensors.numpy
+from matplotlib.figure import Figure
+
+from benchmarks.domains.video.conditions import ROLLOUT, TEACHER_FORCED
+from benchmarks.record.results import Result
+from benchmarks.record.selection_metric import quality_of
+from benchmarks.reporting.figures import (
+    compute_figure,
+    energy_figure,
+    finish,
+    model_style,
+    risk_figure,
+    save_figures,
+    thinking_figure,
+    training_curves,
+)
+from benchmarks.reporting.tables import selected_row
+
+
+def draw_figures(folder: Path, result: Result) -> list[tuple[str, str]]:
+    """Draw all figures into `folder/figures`; gives their titles and relative paths."""
+    quality = quality_of(result)
+    return save_figures(
+        folder,
+        {
+            "Predictions against truth": ("predictions", _predictions(folder, result)),
+            f"{quality.title} against horizon": ("horizon", _horizon(result)),
+            "Quality against compute": (
+                "compute",
+                compute_figure(result, TEACHER_FORCED, f"teacher-forced {quality.title}"),
+            ),
+            "Error and energy against thinking steps": (
+                "thinking",
+                thinking_figure(
+                    result, TEACHER_FORCED, "smooth_l1", "Smooth-L1 (scaled embeddings)"
+                ),
+            ),
+            "Energy against error": ("energy", energy_figure(folder, result)),
+            "Risk against coverage": ("risk", risk_figure(folder, result)),
+            "Training curves": ("training", training_curves(folder, result)),
+        },
+    )
+
+
+def _predictions(folder: Path, result: Result) -> Figure | None:
+    """Film strips: each clip's truth and every model's rollout below it; None without pixels."""
+    if result.files["pictures"] is None:
+        return None
+    pictures = safetensors.numpy.load_file(folder / result.files["pictures"])
+    names = ["truth", *[model.name for model in result.models]]
+    context = result.config["evaluation"]["context_frames"]
+    clips, frames = pictures["truth"].shape[:2]
+    figure, axes = plt.subplots(
+        clips * len(names),
+        frames,
+        figsize=(0.75 * frames + 2.2, 0.75 * clips * len(names) + 0.6),
+        squeeze=False,
+    )
+    for clip in range(clips):
+        for line, name in enumerate(names):
+            row = axes[clip * len(names) + line]
+            for frame, axis in enumerate(row):
+                axis.set_axis_off()
+                shown = frame if name == "truth" else frame - context
+                if shown >= 0:
+                    axis.imshow(pictures[name][clip, shown], interpolation="nearest")
+            row[0].set_axis_on()
+            row[0].set(xticks=[], yticks=[])
+            row[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
+            for spine in row[0].spines.values():
+                spine.set_visible(False)
+    for frame, axis in enumerate(axes[0]):
+        title = f"context {frame + 1}" if frame < context else f"+{frame - context + 1}"
+        axis.set_title(title, fontsize=7)
+    figure.tight_layout(pad=0.3)
+    return figure
+
+
+def _horizon(result: Result) -> Figure:
+    """Quality of each frame of a rollout, at the selected settings."""
+    quality = quality_of(result)
+    figure, axis = plt.subplots(figsize=(7, 4.5))
+    for index, model in enumerate(result.models):
+        row = selected_row(model, ROLLOUT)
+        assert row is not None
+        points = [m for name, m in row.metrics.items() if name.startswith(f"{quality.metric}_")]
+        ahead = np.arange(1, len(points) + 1)
+        color, line = model_style(model, index)
+        means = [p.mean for p in points]
+        axis.plot(ahead, means, "o", ms=4, label=model.name, color=color, ls=line)
+        low, high = zip(*(p.ends for p in points), strict=True)
+        axis.fill_between(ahead, low, high, color=color, alpha=0.1)
+    axis.set(xlabel="frames ahead", ylabel=quality.title)
+    return finish(figure)

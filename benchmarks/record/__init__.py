@@ -1,0 +1,1 @@
+"""What a run leaves: the types of results, of costs and of declared contrasts."""

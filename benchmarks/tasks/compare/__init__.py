@@ -1,0 +1,1 @@
+"""Comparison: train every model of a domain, judge them alike, say what holds."""

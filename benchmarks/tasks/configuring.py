@@ -1,0 +1,107 @@
+"""From options by name, of a command line or a file, to a configuration and back."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from benchmarks.config import RunConfig, require_models, side_by_side
+from benchmarks.tasks.contract import ModelTask, Task, plain_fields, sections_of
+from benchmarks.tasks.registry import load_task, presets_of
+from data_prep.errors import InputError
+
+DEFAULT_PRESET = "cpu"
+# In the folder of a run: what it was configured by, and how it was begun.
+OPTIONS, COMMAND = "config.yaml", "command.txt"
+
+
+def sections_of_run(task: Task[Any, Any]) -> dict[str, type]:
+    """The configuration classes of a task by section of the options, its models' last."""
+    if not isinstance(task, ModelTask):
+        return task.sections()
+    models = {spec.name: spec.config for spec in task.specs if spec.config}
+    return sections_of(RunConfig) | sections_of(task.domain.config) | task.sections() | models
+
+
+def plain_options(task: Task[Any, Any]) -> dict[str, type]:
+    """The options of a task that stand in no section, with the class whose fields they are."""
+    holders = [task.config]
+    if isinstance(task, ModelTask):
+        holders.append(task.domain.config)
+    sections = task.sections()
+    return {name: h for h in holders for name in plain_fields(h) if name not in sections}
+
+
+def build_config(task: Task[Any, Any], values: Mapping[str, Any]) -> Any:
+    """The configuration of a task from options by name; what is not given is as by default.
+
+    Raises:
+        InputError: a value is wrong, or an option is unknown; names it.
+    """
+    if not isinstance(task, ModelTask):
+        return _part(task.config, task.sections(), values)
+    specs = task.specs
+    models = values.get("models") or [spec.name for spec in specs if spec.by_default]
+    seeds = values.get("seeds", [0])
+    common = {
+        name: _section(name, kind, values.get(name) or {})
+        for name, kind in sections_of(RunConfig).items()
+    }
+    config = RunConfig(
+        **common,
+        domain=_part(task.domain.config, sections_of(task.domain.config), values),
+        task=_part(task.config, task.sections(), values),
+        sections={
+            spec.name: _model_section(spec.name, spec.config, values.get(spec.name) or {})
+            for spec in specs
+            if spec.config is not None
+        },
+        models=[n.strip() for n in models.split(",")] if isinstance(models, str) else models,
+        seeds=_seeds(seeds) if isinstance(seeds, str) else seeds,
+    )
+    require_models(config.models, specs)
+    return config
+
+
+def options_of(task: str, config: RunConfig) -> dict[str, Any]:
+    """The options that make a configuration: what `build_config` takes, for a file."""
+    options = side_by_side(config)
+    sections = options.pop("sections")
+    names = {"models": ",".join(config.models), "seeds": ",".join(map(str, config.seeds))}
+    return {"task": task, "domain": None} | options | sections | names
+
+
+def preset_config(name: str, preset: str = DEFAULT_PRESET, domain: str | None = None) -> Any:
+    """The configuration of a task as a preset has it."""
+    import yaml
+
+    task = load_task(name, domain)
+    return build_config(task, yaml.safe_load(presets_of(task)[preset].read_text()))
+
+
+def _part(kind: type, sections: Mapping[str, type], values: Mapping[str, Any]) -> Any:
+    """A configuration of which some options stand in sections."""
+    given = {n: _section(n, of, values.get(n) or {}) for n, of in sections.items()}
+    plain = {n: values[n] for n in plain_fields(kind) if n in values and n not in sections}
+    return kind(**given, **plain)
+
+
+def _section(name: str, kind: Callable[..., Any], values: Mapping[str, Any]) -> Any:
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise InputError(f"{name}: {error}; of an earlier version of this program?") from None
+
+
+def _model_section(name: str, kind: Callable[..., Any], values: Mapping[str, Any]) -> Any:
+    """The configuration of a model; its class does not know the model's name."""
+    try:
+        return _section(name, kind, values)
+    except InputError as error:
+        said = str(error)
+        raise InputError(said if said.startswith(name) else f"{name}.{said}") from None
+
+
+def _seeds(given: str) -> list[int]:
+    try:
+        return [int(seed) for seed in given.split(",")]
+    except ValueError:
+        raise InputError(f"--seeds {given}: give whole numbers, such as 0,1,2") from None

@@ -1,1 +1,0 @@
-"""Next-frame prediction."""
