@@ -74,9 +74,9 @@ class PerceptionConfig:
 class DomainConfig:
     """What the data of a domain are; a domain's own configuration adds the options."""
 
-    def sources(self) -> "tuple[CorpusConfig | ImagesConfig, Media]":
-        """How a folder of the user's is listed, and as what."""
-        raise NotImplementedError
+    def sources(self) -> "tuple[CorpusConfig | ImagesConfig, Media] | None":
+        """How a folder of the user's is listed, and as what; None where there is no such folder."""
+        return None
 
     def with_context(self, run: "RunConfig", context: int, most: int) -> "RunConfig":
         """A run in which models observe `context` frames, of clips in which they could `most`.

@@ -34,7 +34,7 @@ def module_of(path: Path) -> str:
 
 
 def imports_of(tree: ast.AST) -> set[str]:
-    """Modules that a file imports, inside functions too; not those that only types are read from."""
+    """Modules that a file imports, inside functions too; not those that only types need."""
     found: set[str] = set()
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.Import):

@@ -22,9 +22,10 @@ def require_places(config: Any, inputs: Inputs) -> None:
     if run is not None:
         require_run(Path(run))
     holder = config.domain if isinstance(config, RunConfig) else config
-    if not hasattr(holder, "sources"):  # a task from outside, whose data are its own matter
+    sources = holder.sources() if hasattr(holder, "sources") else None
+    if sources is None:  # a task or a domain whose data are its own matter
         return
-    options, media = holder.sources()
+    options, media = sources
     if inputs.data is not None and not _is_set(inputs.data):
         option = f"--data {inputs.data}"
         corpus = list_corpus(str(inputs.data), options, option, media=media)

@@ -235,7 +235,10 @@ def _describe_data(domain: Domain, config: RunConfig, inputs: Inputs) -> str:
     if (inputs.data / MANIFEST).is_file():
         shards = ShardSet(inputs.data)
         return f"data: {inputs.data}, {_counted({s: len(shards.samples(s)) for s in SPLITS})} clips"
-    options, media = config.domain.sources()
+    sources = config.domain.sources()
+    if sources is None:
+        return f"data: {inputs.data}"
+    options, media = sources
     corpus = list_corpus(str(inputs.data), options, "--data", media=media)
     counts = dict(Counter(source.split for source in corpus.sources))
     return f"data: {inputs.data}, {_counted(counts)} {media.noun}s; not read yet"
