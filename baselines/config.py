@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from data_prep.config import require
-from denoise.config import STEPS, TRAINED_LEVEL, WIDE_LEVEL, require_levels
+from denoise.config import STEPS, TRAINED_LEVEL, require_levels
 from worldmodel.config import Anchor, ModelConfig
 
 
@@ -34,13 +34,6 @@ class DirectConfig(ModelConfig):
 
 
 @dataclass
-class MultiLevelDirectConfig(DirectConfig):
-    """The direct regressor, trained on all levels of the noise up to 0.3."""
-
-    levels: list[float] = field(default_factory=lambda: [1 / STEPS, WIDE_LEVEL])
-
-
-@dataclass
 class DiTConfig(ModelConfig):
     """The diffusion transformer, trained on the levels of the noise up to 0.1 as published.
 
@@ -63,25 +56,3 @@ class DiTConfig(ModelConfig):
         require_levels(self.levels, "levels")
         require(self.min_snr is None or self.min_snr > 0, "min_snr must be above 0")
         require(not self.recursions or min(self.recursions) >= 1, "recursions start at 1")
-
-
-@dataclass
-class FullRangeDiTConfig(DiTConfig):
-    """The diffusion transformer, trained on all diffusion steps."""
-
-    levels: list[float] = field(default_factory=lambda: [1 / STEPS, 1.0])
-
-
-@dataclass
-class PublishedDiTConfig(DiTConfig):
-    """The diffusion transformer as published: the plain loss, and sampling in every step."""
-
-    min_snr: float | None = None
-    recursions: list[int] = field(default_factory=lambda: [1, 3])
-
-
-@dataclass
-class SingleLevelDiTConfig(DiTConfig):
-    """The diffusion transformer, trained on the level 0.1 alone: its x0 prediction."""
-
-    levels: list[float] = field(default_factory=lambda: [TRAINED_LEVEL, TRAINED_LEVEL])

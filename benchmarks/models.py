@@ -6,10 +6,10 @@ import os
 import pkgutil
 import re
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from data_prep.errors import InputError
 from worldmodel.config import BackboneConfig, ModelConfig
@@ -106,8 +106,9 @@ class ModelSpec:
         name: name of the model in options, tables and folders.
         role: what the model is in the comparison.
         build: what makes it.
-        config: configuration class whose defaults make the variant what it is; None for a model
-            that is not trained.
+        config: configuration class; None for a model that is not trained.
+        family: name of the section of options that models of its kind share; its own for None.
+        overrides: options in which it differs from its family, whatever is said of that.
         equal_training_to: name of the model whose training FLOPs decide its number of steps.
         equal_inference_to: name of the model whose FLOPs, at the setting that validation selects,
             decide its size: its number of layers and the width inside their SwiGLU.
@@ -126,6 +127,13 @@ class ModelSpec:
     looped: bool = False
     package: str | None = None
     by_default: bool = True
+    family: str | None = None
+    overrides: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def section(self) -> str:
+        """The section of options that it shares with its family."""
+        return self.family or self.name
 
     @property
     def equal(self) -> list[Equal]:

@@ -6,6 +6,7 @@ import itertools
 import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,6 +25,10 @@ class Parser(ArgumentParser):
 
     jsonargparse takes `--model.x 3` for a field of `--model`, even where it has none.
     """
+
+    def __init__(self, *others: Any, **named: Any):
+        self._overridden: dict[str, Any] = {}  # classes by option
+        super().__init__(*others, **named)
 
     def parse_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, *others: Any, **named: Any
@@ -46,9 +51,33 @@ class Parser(ArgumentParser):
                 self._require_known(str(key), value)
         return super().parse_args(args, *others, **named)
 
+    def add_overrides(self, name: str, kind: type, help: str) -> None:
+        """Add an option whose fields are those of a dataclass, any of which may be given."""
+        self.add_argument(f"--{name}", type=dict[str, Any], default={}, help=help)
+        self._overridden[name] = kind
+
+    def overrides(self, name: str, options: Any, args: Sequence[str]) -> dict[str, Any]:
+        """The fields that are given for an option, in files and as arguments, with their types.
+
+        Raises:
+            InputError: a value is wrong.
+        """
+        files = [*map(str, self.default_config_files), *values_of(list(args), "--config")]
+        given: dict[str, Any] = {}
+        for of_file in (_content(file).get(name) or {} for file in files):
+            given |= of_file
+        given |= options[name] or {}
+        checked = Parser()
+        checked.add_class_arguments(self._overridden[name], name)
+        typed = checked.parse_object({name: given})[name].as_dict()
+        return {field: typed[field] for field in given}
+
     def _has(self, option: str) -> bool:
         """Whether there is this option, or the option whose value, a mapping, has this field."""
         strings = self._option_string_actions
+        name, _, field = option.removeprefix("--").partition(".")
+        if name in self._overridden and field:
+            return field in self._fields(name)
         return option in strings or _takes_fields(strings.get(option.partition(".")[0]))
 
     def _require_known(self, key: str, value: Any) -> None:
@@ -57,6 +86,11 @@ class Parser(ArgumentParser):
         strings = self._option_string_actions
         action = strings.get(f"--{name}") or strings.get(f"--{name.replace('_', '-')}")
         section = any(string.startswith(f"--{name}.") for string in strings)
+        if name in self._overridden:
+            given = [field] if field else list(value or {})
+            for wrong in set(given) - self._fields(name):
+                self.error(f"unknown key '{name}.{wrong}'")
+            return
         if action is None or section or _takes_fields(action):
             return
         if isinstance(value, dict) and value:
@@ -67,6 +101,9 @@ class Parser(ArgumentParser):
             self.error(f"--{name}: expected true or false. Got value: {value}")
         if isinstance(action, argparse._AppendAction) and not isinstance(value, list | None):
             self.error(f"--{name}: expected a list. Got value: {value}")
+
+    def _fields(self, name: str) -> set[str]:
+        return {field.name for field in fields(self._overridden[name])}
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise `message`.

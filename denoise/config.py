@@ -1,10 +1,9 @@
 """Configuration of noise and denoisers. Imports nothing heavy."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from data_prep.config import require
-from worldmodel.config import Anchor, EBTConfig, Form
+from worldmodel.config import Anchor, EBTConfig
 
 STEPS = 1000  # of the diffusion schedule; a level is a fraction of them
 TRAINED_LEVEL, WIDE_LEVEL = 0.1, 0.3
@@ -44,55 +43,6 @@ class EBTDenoiserConfig(EBTConfig):
     def default_anchor(self) -> Anchor:
         """The noisy image."""
         return "last_frame"
-
-
-@dataclass
-class BlindEBTDenoiserConfig(EBTDenoiserConfig):
-    """The EBT whose features do not see the candidate: a regressor in the shape of an energy."""
-
-    candidate_in_features: bool = False
-
-
-@dataclass
-class UnsupervisedEBTDenoiserConfig(EBTDenoiserConfig):
-    """The EBT whose energy is never compared with the error."""
-
-    calibration: float | None = 0.0
-
-
-@dataclass
-class System2EBTDenoiserConfig(EBTDenoiserConfig):
-    """The EBT trained by the published System 2 recipe (arXiv 2507.02092, section 3.3)."""
-
-    loss_at: Literal["each", "last"] = "last"
-    detach: bool = False
-    random_steps: int = 1
-    random_step_size: float = 1.5
-    learn_step_size: bool = False
-    langevin_noise: float = 0.05
-    replay: int = 64
-
-
-@dataclass
-class MultiLevelEBTDenoiserConfig(EBTDenoiserConfig):
-    """The EBT, trained on all levels of the noise up to 0.3."""
-
-    levels: list[float] = field(default_factory=lambda: [1 / STEPS, WIDE_LEVEL])
-
-
-@dataclass
-class EBTWithoutContextConfig(EBTDenoiserConfig):
-    """The EBT whose energy judges an image alone, without seeing the noisy one."""
-
-    context: bool = False
-    form: Form = "linear"
-
-
-@dataclass
-class PublishedEBTConfig(EBTWithoutContextConfig):
-    """The published EBT (arXiv 2507.02092, section 4.3): linear, with one step in training."""
-
-    training_steps: int = 1
 
 
 @dataclass

@@ -12,15 +12,12 @@ import torch
 from baselines.config import (
     DirectConfig,
     DiTConfig,
-    FullRangeDiTConfig,
-    MultiLevelDirectConfig,
-    SingleLevelDiTConfig,
     TransformerPPConfig,
 )
 from baselines.direct import DirectDenoiser
 from baselines.dit import DiTDenoiser
 from baselines.transformer_pp import TransformerPP
-from denoise.config import EBTDenoiserConfig, EBTWithoutContextConfig, PublishedEBTConfig
+from denoise.config import STEPS, TRAINED_LEVEL, WIDE_LEVEL, EBTDenoiserConfig
 from denoise.model import EBTDenoiser
 from worldmodel.config import BackboneConfig, EBTConfig
 from worldmodel.next_frame import NextFrameEBT
@@ -35,15 +32,24 @@ NEXT_FRAME: dict[str, tuple[Callable[..., Predictor], object, float]] = {
     "ebt blind": (NextFrameEBT, EBTConfig(candidate_in_features=False), 0.681956),
     "transformer_pp": (TransformerPP, TransformerPPConfig(), 0.436703),
 }
+LINEAR = EBTDenoiserConfig(context=False, form="linear")
 DENOISE: dict[str, tuple[Callable[..., Predictor], object, float]] = {
     "ebt": (EBTDenoiser, EBTDenoiserConfig(), 0.1028365),
-    "ebt_without_context": (EBTDenoiser, EBTWithoutContextConfig(), 0.0592353),
-    "ebt_linear": (EBTDenoiser, PublishedEBTConfig(), 0.0547492),
+    "ebt_without_context": (
+        EBTDenoiser,
+        EBTDenoiserConfig(context=False, form="linear"),
+        0.0592353,
+    ),
+    "ebt_linear": (
+        EBTDenoiser,
+        EBTDenoiserConfig(context=False, form="linear", training_steps=1),
+        0.0547492,
+    ),
     "direct": (DirectDenoiser, DirectConfig(), 0.0652461),
-    "direct_multi_level": (DirectDenoiser, MultiLevelDirectConfig(), 0.1248547),
+    "direct_multi_level": (DirectDenoiser, DirectConfig(levels=[1 / STEPS, WIDE_LEVEL]), 0.1248547),
     "dit": (DiTDenoiser, DiTConfig(), 0.187056),
-    "dit_full_range": (DiTDenoiser, FullRangeDiTConfig(), 0.740846),
-    "dit_single_level": (DiTDenoiser, SingleLevelDiTConfig(), 0.563911),
+    "dit_full_range": (DiTDenoiser, DiTConfig(levels=[1 / STEPS, 1.0]), 0.740846),
+    "dit_single_level": (DiTDenoiser, DiTConfig(levels=[TRAINED_LEVEL, TRAINED_LEVEL]), 0.563911),
 }
 
 

@@ -1,7 +1,7 @@
 """Configuration of backbones, the EBT and training. Imports nothing heavy."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from data_prep.config import require
 
@@ -81,6 +81,22 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         require(self.learning_rate > 0, "learning_rate must be above 0")
+
+
+# In what variants of the EBT differ from it: one that does not see its candidate, a regressor in
+# the shape of an energy; one whose energy is never compared with the error; and one trained by the
+# published System 2 recipe (arXiv 2507.02092, section 3.3).
+BLIND: dict[str, Any] = {"candidate_in_features": False}
+UNSUPERVISED: dict[str, Any] = {"calibration": 0.0}
+SYSTEM_2: dict[str, Any] = {
+    "loss_at": "last",
+    "detach": False,
+    "random_steps": 1,
+    "random_step_size": 1.5,
+    "learn_step_size": False,
+    "langevin_noise": 0.05,
+    "replay": 64,
+}
 
 
 @dataclass
@@ -169,61 +185,6 @@ class EBTConfig(ModelConfig):
     def default_anchor(self) -> Anchor:
         """The anchor where none is given."""
         return "zero"
-
-
-@dataclass
-class BlindEBTConfig(EBTConfig):
-    """The EBT whose features do not see the candidate: a regressor in the shape of an energy."""
-
-    candidate_in_features: bool = False
-
-
-@dataclass
-class UnsupervisedEBTConfig(EBTConfig):
-    """The EBT whose energy is never compared with the error."""
-
-    calibration: float | None = 0.0
-
-
-@dataclass
-class System2EBTConfig(EBTConfig):
-    """The EBT trained by the published System 2 recipe (arXiv 2507.02092, section 3.3)."""
-
-    loss_at: Literal["each", "last"] = "last"
-    detach: bool = False
-    random_steps: int = 1
-    random_step_size: float = 1.5
-    learn_step_size: bool = False
-    langevin_noise: float = 0.05
-    replay: int = 64
-
-
-@dataclass
-class System2WithoutReplayConfig(System2EBTConfig):
-    """The System 2 recipe without its replay buffer."""
-
-    replay: int = 0
-
-
-@dataclass
-class System2WithoutLangevinConfig(System2EBTConfig):
-    """The System 2 recipe without Langevin noise."""
-
-    langevin_noise: float = 0.0
-
-
-@dataclass
-class System2WithFixedStepsConfig(System2EBTConfig):
-    """The System 2 recipe with the same number of steps in every training step."""
-
-    random_steps: int = 0
-
-
-@dataclass
-class System2WithFixedStepSizeConfig(System2EBTConfig):
-    """The System 2 recipe with the same step size everywhere."""
-
-    random_step_size: float = 1.0
 
 
 def require_counts(counts: list[int], option: str) -> None:

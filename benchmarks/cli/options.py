@@ -20,6 +20,7 @@ from benchmarks.tasks.configuring import (
     build_config,
     plain_options,
     sections_of_run,
+    variants_of,
 )
 from benchmarks.tasks.contract import ModelTask, Task
 from benchmarks.tasks.registry import domains_of, load_task, presets_of, task_names
@@ -109,6 +110,11 @@ def build_parser(task: Task[Any, Any] | None, defaults: Path | None) -> Parser:
     parser.add_argument("--config", action="config", help="YAML file of options")
     for name, section in sections_of_run(task).items() if task else ():
         parser.add_class_arguments(section, name)
+    for spec in variants_of(task) if task else ():
+        assert spec.config is not None
+        said = ", ".join(f"{name} {value}" for name, value in spec.overrides.items())
+        help = f"options of {spec.section} that differ in {spec.name}" + f" ({said})" * bool(said)
+        parser.add_overrides(spec.name, spec.config, help)
     return parser
 
 
@@ -185,6 +191,8 @@ def parse(arguments: list[str]) -> Namespace:
         arguments = _with_plain_options(arguments, plain_options(task))
     try:
         options = parser.parse_args(arguments)
+        for spec in variants_of(task) if task else ():
+            options[spec.name] = parser.overrides(spec.name, options, arguments)
         _require_named_encoder(options, arguments)
         return options
     except InputError as error:
@@ -210,10 +218,7 @@ def to_config(options: Namespace) -> Any:
         InputError: a value is wrong; names the option.
     """
     task = load_task(options.task, options.domain)
-    values: dict[str, Any] = {
-        name: vars(value) if isinstance(value, Namespace) else value
-        for name, value in vars(options).items()
-    }
+    values: dict[str, Any] = options.as_dict()
     if isinstance(task, ModelTask):
         chosen = [*(values.get("model") or []), *map(absolute, values.get("checkpoint") or [])]
         added = [s.name for s in task.specs if place_of(s) in chosen or source_of(s) in chosen]

@@ -1,12 +1,14 @@
 """From options by name, of a command line or a file, to a configuration and back."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.config import RunConfig, require_models, side_by_side
+from benchmarks.models import ModelSpec
 from benchmarks.tasks.contract import ModelTask, Task, plain_fields, sections_of
 from benchmarks.tasks.registry import load_task, presets_of
 from data_prep.errors import InputError
+from worldmodel.config import ModelConfig
 
 DEFAULT_PRESET = "cpu"
 # In the folder of a run: what it was configured by, and how it was begun.
@@ -17,8 +19,15 @@ def sections_of_run(task: Task[Any, Any]) -> dict[str, type]:
     """The configuration classes of a task by section of the options, its models' last."""
     if not isinstance(task, ModelTask):
         return task.sections()
-    models = {spec.name: spec.config for spec in task.specs if spec.config}
-    return sections_of(RunConfig) | sections_of(task.domain.config) | task.sections() | models
+    families = {spec.section: spec.config for spec in task.specs if spec.config}
+    return sections_of(RunConfig) | sections_of(task.domain.config) | task.sections() | families
+
+
+def variants_of(task: Task[Any, Any]) -> list[ModelSpec]:
+    """The models of a task that override options of their family."""
+    if not isinstance(task, ModelTask):
+        return []
+    return [spec for spec in task.specs if spec.config and spec.section != spec.name]
 
 
 def plain_options(task: Task[Any, Any]) -> dict[str, type]:
@@ -40,25 +49,45 @@ def build_config(task: Task[Any, Any], values: Mapping[str, Any]) -> Any:
         return _part(task.config, task.sections(), values)
     specs = task.specs
     models = values.get("models") or [spec.name for spec in specs if spec.by_default]
+    if isinstance(models, str):
+        models = [name.strip() for name in models.split(",")]
+    require_models(models, specs)
     seeds = values.get("seeds", [0])
     common = {
         name: _section(name, kind, values.get(name) or {})
         for name, kind in sections_of(RunConfig).items()
     }
-    config = RunConfig(
+    return RunConfig(
         **common,
         domain=_part(task.domain.config, sections_of(task.domain.config), values),
         task=_part(task.config, task.sections(), values),
-        sections={
-            spec.name: _model_section(spec.name, spec.config, values.get(spec.name) or {})
-            for spec in specs
-            if spec.config is not None
-        },
-        models=[n.strip() for n in models.split(",")] if isinstance(models, str) else models,
+        sections=_model_sections(specs, models, values),
+        models=models,
         seeds=_seeds(seeds) if isinstance(seeds, str) else seeds,
     )
-    require_models(config.models, specs)
-    return config
+
+
+def _model_sections(
+    specs: Sequence[ModelSpec], models: Sequence[str], values: Mapping[str, Any]
+) -> dict[str, ModelConfig]:
+    """The configurations of the models, without those that do not run and cannot be as told."""
+    found: dict[str, ModelConfig] = {}
+    for spec in specs:
+        if spec.config is not None:
+            try:
+                found[spec.name] = _model_section(spec.name, spec.config, _given(spec, values))
+            except InputError:
+                if spec.name in models or spec.section == spec.name:
+                    raise
+    return found
+
+
+def _given(spec: ModelSpec, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a model: those of its family, what makes it different, and its own."""
+    own = values.get(spec.name) or {}
+    if spec.section == spec.name:
+        return dict(own)
+    return {**(values.get(spec.section) or {}), **spec.overrides, **own}
 
 
 def options_of(task: str, config: RunConfig) -> dict[str, Any]:

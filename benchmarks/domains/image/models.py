@@ -1,27 +1,41 @@
 """The models of images, each declared once."""
 
-from baselines.config import (
-    DirectConfig,
-    DiTConfig,
-    FullRangeDiTConfig,
-    MultiLevelDirectConfig,
-    PublishedDiTConfig,
-    SingleLevelDiTConfig,
-)
+from typing import Any
+
+from baselines.config import DirectConfig, DiTConfig
 from benchmarks.models import ModelSpec, Network, Role, Untrained
-from denoise.config import (
-    BlindEBTDenoiserConfig,
-    EBTDenoiserConfig,
-    EBTWithoutContextConfig,
-    MultiLevelEBTDenoiserConfig,
-    PublishedEBTConfig,
-    System2EBTDenoiserConfig,
-    UnsupervisedEBTDenoiserConfig,
-)
+from denoise.config import STEPS, TRAINED_LEVEL, WIDE_LEVEL, EBTDenoiserConfig
+from worldmodel.config import BLIND, SYSTEM_2, UNSUPERVISED, ModelConfig
 
 EBT = Network("denoise.model:EBTDenoiser")
 DIT = Network("baselines.dit:DiTDenoiser")
 DIRECT = Network("baselines.direct:DirectDenoiser")
+ALL_LEVELS = {"levels": [1 / STEPS, WIDE_LEVEL]}
+WITHOUT_CONTEXT = {"context": False, "form": "linear"}
+
+
+def _ebt(name: str, overrides: dict[str, Any], by_default: bool = True) -> ModelSpec:
+    return _variant("ebt", EBT, EBTDenoiserConfig, name, overrides, by_default=by_default)
+
+
+def _dit(name: str, overrides: dict[str, Any], **others: Any) -> ModelSpec:
+    return _variant("dit", DIT, DiTConfig, name, overrides, **others)
+
+
+def _direct(name: str, overrides: dict[str, Any], **others: Any) -> ModelSpec:
+    return _variant("direct", DIRECT, DirectConfig, name, overrides, **others)
+
+
+def _variant(
+    family: str,
+    build: Network,
+    config: type[ModelConfig],
+    name: str,
+    overrides: dict[str, Any],
+    **others: Any,
+) -> ModelSpec:
+    role = Role.ENERGY if build is EBT else Role.NETWORK
+    return ModelSpec(name, role, build, config, family=family, overrides=overrides, **others)
 
 
 def _classical(name: str, method: str, package: str | None = None) -> ModelSpec:
@@ -30,40 +44,31 @@ def _classical(name: str, method: str, package: str | None = None) -> ModelSpec:
 
 
 MODELS = (
-    ModelSpec("ebt", Role.ENERGY, EBT, EBTDenoiserConfig),
-    ModelSpec("ebt_blind", Role.ENERGY, EBT, BlindEBTDenoiserConfig),
-    ModelSpec("ebt_multi_level", Role.ENERGY, EBT, MultiLevelEBTDenoiserConfig),
-    ModelSpec(
-        "ebt_unsupervised", Role.ENERGY, EBT, UnsupervisedEBTDenoiserConfig, by_default=False
-    ),
-    ModelSpec("ebt_system2", Role.ENERGY, EBT, System2EBTDenoiserConfig, by_default=False),
-    ModelSpec("ebt_without_context", Role.ENERGY, EBT, EBTWithoutContextConfig),
-    ModelSpec("ebt_linear", Role.ENERGY, EBT, PublishedEBTConfig),
-    ModelSpec("dit", Role.NETWORK, DIT, DiTConfig),
-    ModelSpec("dit_equal_training", Role.NETWORK, DIT, DiTConfig, equal_training_to="ebt"),
-    ModelSpec("dit_full_range", Role.NETWORK, DIT, FullRangeDiTConfig),
-    ModelSpec("dit_single_level", Role.NETWORK, DIT, SingleLevelDiTConfig),
-    ModelSpec("dit_published", Role.NETWORK, DIT, PublishedDiTConfig),
-    ModelSpec("direct", Role.NETWORK, DIRECT, DirectConfig),
-    ModelSpec("direct_equal_training", Role.NETWORK, DIRECT, DirectConfig, equal_training_to="ebt"),
-    ModelSpec(
-        "direct_looped",
-        Role.NETWORK,
-        DIRECT,
-        DirectConfig,
-        equal_inference_to="ebt",
-        looped=True,
-    ),
-    ModelSpec(
+    _ebt("ebt", {}),
+    _ebt("ebt_blind", BLIND),
+    _ebt("ebt_multi_level", ALL_LEVELS),
+    _ebt("ebt_unsupervised", UNSUPERVISED, by_default=False),
+    _ebt("ebt_system2", SYSTEM_2, by_default=False),
+    _ebt("ebt_without_context", WITHOUT_CONTEXT),
+    # The published energy, with one step in training (arXiv 2507.02092, section 4.3).
+    _ebt("ebt_linear", WITHOUT_CONTEXT | {"training_steps": 1}),
+    _dit("dit", {}),
+    _dit("dit_equal_training", {}, equal_training_to="ebt"),
+    _dit("dit_full_range", {"levels": [1 / STEPS, 1.0]}),
+    _dit("dit_single_level", {"levels": [TRAINED_LEVEL, TRAINED_LEVEL]}),
+    # As published: the plain loss, and sampling in every step.
+    _dit("dit_published", {"min_snr": None, "recursions": [1, 3]}),
+    _direct("direct", {}),
+    _direct("direct_equal_training", {}, equal_training_to="ebt"),
+    _direct("direct_looped", {}, equal_inference_to="ebt", looped=True),
+    _direct(
         "direct_looped_equal_training",
-        Role.NETWORK,
-        DIRECT,
-        DirectConfig,
+        {},
         equal_training_to="ebt",
         equal_inference_to="ebt",
         looped=True,
     ),
-    ModelSpec("direct_multi_level", Role.NETWORK, DIRECT, MultiLevelDirectConfig),
+    _direct("direct_multi_level", ALL_LEVELS),
     _classical("bm3d", "BM3D", package="bm3d"),
     _classical("non_local_means", "NonLocalMeans"),
     _classical("wavelet", "Wavelet"),

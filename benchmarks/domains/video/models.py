@@ -1,24 +1,25 @@
 """The models of video, each declared once."""
 
+from typing import Any
+
 from baselines.config import TransformerPPConfig
 from benchmarks.models import ModelSpec, Network, Role, Untrained
-from worldmodel.config import (
-    BlindEBTConfig,
-    EBTConfig,
-    System2EBTConfig,
-    System2WithFixedStepsConfig,
-    System2WithFixedStepSizeConfig,
-    System2WithoutLangevinConfig,
-    System2WithoutReplayConfig,
-    UnsupervisedEBTConfig,
-)
+from worldmodel.config import BLIND, SYSTEM_2, UNSUPERVISED, EBTConfig
 
 EBT = Network("worldmodel.next_frame:NextFrameEBT")
 TRANSFORMER_PP = Network("baselines.transformer_pp:TransformerPP")
 
 
-def _ebt(name: str, config: type[EBTConfig], by_default: bool = True) -> ModelSpec:
-    return ModelSpec(name, Role.ENERGY, EBT, config, by_default=by_default)
+def _ebt(name: str, overrides: dict[str, Any], by_default: bool = False) -> ModelSpec:
+    return ModelSpec(
+        name,
+        Role.ENERGY,
+        EBT,
+        EBTConfig,
+        by_default=by_default,
+        family="ebt",
+        overrides=overrides,
+    )
 
 
 def _transformer(
@@ -35,19 +36,20 @@ def _transformer(
         equal_training_to,
         equal_inference_to,
         looped,
+        family="transformer_pp",
     )
 
 
 MODELS = (
-    _ebt("ebt", EBTConfig),
-    _ebt("ebt_unsupervised", UnsupervisedEBTConfig, by_default=False),
-    _ebt("ebt_system2", System2EBTConfig, by_default=False),
-    _ebt("ebt_blind", BlindEBTConfig),
+    _ebt("ebt", {}, by_default=True),
+    _ebt("ebt_unsupervised", UNSUPERVISED),
+    _ebt("ebt_system2", SYSTEM_2),
+    _ebt("ebt_blind", BLIND, by_default=True),
     # The System 2 recipe without one of its parts each.
-    _ebt("ebt_system2_without_replay", System2WithoutReplayConfig, by_default=False),
-    _ebt("ebt_system2_without_langevin", System2WithoutLangevinConfig, by_default=False),
-    _ebt("ebt_system2_fixed_steps", System2WithFixedStepsConfig, by_default=False),
-    _ebt("ebt_system2_fixed_step_size", System2WithFixedStepSizeConfig, by_default=False),
+    _ebt("ebt_system2_without_replay", SYSTEM_2 | {"replay": 0}),
+    _ebt("ebt_system2_without_langevin", SYSTEM_2 | {"langevin_noise": 0.0}),
+    _ebt("ebt_system2_fixed_steps", SYSTEM_2 | {"random_steps": 0}),
+    _ebt("ebt_system2_fixed_step_size", SYSTEM_2 | {"random_step_size": 1.0}),
     _transformer("transformer_pp"),
     _transformer("transformer_pp_equal_training", equal_training_to="ebt"),
     _transformer("transformer_pp_equal_inference", equal_inference_to="ebt"),
