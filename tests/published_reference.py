@@ -20,9 +20,10 @@ from worldmodel.published.model import PublishedEBT
 BACKBONE = BackboneConfig(layers=2, heads=2, width=32)
 GRID, DIM = (2, 2), 12  # one frame is a vector of 48
 TOLERANCE = 1e-5
-SYSTEM_1 = PublishedEBTConfig(step_size=3.7)
+SYSTEM_1 = PublishedEBTConfig(step_size=3.7, start_noise=1.0)
 SYSTEM_2 = PublishedEBTConfig(
     step_size=4.7,
+    start_noise=1.0,
     learn_step_size=False,
     landscapes=1,
     least_visits=2,

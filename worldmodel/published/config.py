@@ -10,13 +10,17 @@ from worldmodel.config import ModelConfig
 class PublishedEBTConfig(ModelConfig):
     """The published EBT on video, with the settings of its System 1 training as defaults.
 
+    Step size and start noise belong to a scale of the latents. The published ones are for latents
+    of standard deviation 5.5; the defaults are for scaled embeddings, whose is 1.
+
     Args:
-        step_size: step size (published: 30,000, or 3,000 in System 2, on latents of another scale).
+        step_size: step size (published: 30,000). With 1, and the default start noise, the first
+            update has an RMS near 0.3, on frames of any size.
         learn_step_size: whether the step size is learned; else it stays as it began.
         step_size_rate: learning rate of the step size, as a multiple of `learning_rate` times the
             step size that training starts from.
         calibrate: whether the step size is set once before training, so that the first update has
-            an RMS of 0.3 of the start noise; `step_size` has no effect then.
+            an RMS of 0.3; `step_size` has no effect then.
         landscapes: number of step tokens; each gives the energy another landscape.
         least_visits: smallest number of thinking steps in each landscape of a training step.
         most_visits: largest such number; between them each landscape draws its own. Predictions
@@ -27,7 +31,8 @@ class PublishedEBTConfig(ModelConfig):
             or divided in training, at random (1: by none).
         langevin_noise: standard deviation of noise that is added to the projected candidate where
             the energy and its gradient are taken, in training and predictions.
-        start_noise: standard deviation of the noise where candidates start.
+        start_noise: standard deviation of the noise where candidates start (published: 1). Where a
+            frame has more dimensions than the model's width, most of it stays in the prediction.
         replay: number of clips in a buffer that keeps their final candidates (0: no buffer).
         replay_share: number of clips from the buffer that are added to each batch, as a share of
             it.
@@ -38,7 +43,7 @@ class PublishedEBTConfig(ModelConfig):
         inference_langevin_noise: its noise on the projected candidate (null: as in training).
     """
 
-    step_size: float = 100.0
+    step_size: float = 1.0
     learn_step_size: bool = True
     step_size_rate: float = 3.0
     calibrate: bool = False
@@ -49,7 +54,7 @@ class PublishedEBTConfig(ModelConfig):
     truncate: bool = False
     random_step_size: float = 1.0
     langevin_noise: float = 0.0
-    start_noise: float = 1.0
+    start_noise: float = 0.18
     replay: int = 0
     replay_share: float = 0.5
     inference_steps: int | None = None

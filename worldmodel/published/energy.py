@@ -95,11 +95,11 @@ class PublishedEnergy(nn.Module):
         gradient = self.backbone.input_gradient(to_features, look)[:, :, 0]  # [B, C, W]
         return (gradient @ self.project.weight).to(candidate.dtype), energies
 
-    def calibrate(self, gradient: Tensor, noise: float) -> None:
-        """Set the step size once, so that the first update has an RMS of 0.3 of the start noise.
+    def calibrate(self, gradient: Tensor) -> None:
+        """Set the step size once, so that the first update has an RMS of 0.3.
 
-        `gradient [B, C, F]` is that at start candidates of standard deviation `noise`. Kept in the
-        state, so a loaded model is never calibrated again.
+        `gradient [B, C, F]` is that at start candidates. Kept in the state, so a loaded model is
+        never calibrated again.
 
         Raises:
             FloatingPointError: the gradient is zero or not finite.
@@ -108,7 +108,7 @@ class PublishedEnergy(nn.Module):
         if not (math.isfinite(rms) and rms > 0):
             raise FloatingPointError(f"the energy's gradient at the start has an RMS of {rms}")
         with torch.no_grad():
-            self.raw_step_size.fill_(CALIBRATED_RMS * noise / rms)
+            self.raw_step_size.fill_(CALIBRATED_RMS / rms)
             self.calibrated.fill_(True)
 
     def _look(

@@ -171,7 +171,7 @@ class PublishedEBT(Predictor):
             start = self._start(self._draws(visible, batch.keys, 1))
             encoded = self.energy.encode(context, landscape=0)
             gradient, _ = self.energy.input_gradient(start, encoded, visible)
-        self.energy.calibrate(gradient, self.config.start_noise)
+        self.energy.calibrate(gradient)
 
     def training_state(self) -> dict[str, Tensor]:
         """The replay buffer."""

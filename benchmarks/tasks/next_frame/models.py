@@ -1,11 +1,14 @@
 """The models of next-frame prediction, each declared once."""
 
-from baselines.config import TransformerPPConfig
+from baselines.config import TransformerPPConfig, TransformerPublishedConfig
 from benchmarks.models import ModelSpec, Network, Role, Untrained
 from worldmodel.config import BlindEBTConfig, EBTConfig
+from worldmodel.published.config import PublishedEBTConfig
 
 EBT = Network("worldmodel.next_frame:NextFrameEBT")
 TRANSFORMER_PP = Network("baselines.transformer_pp:TransformerPP")
+PUBLISHED_EBT = Network("worldmodel.published.model:PublishedEBT")
+TRANSFORMER_PUBLISHED = Network("baselines.transformer_published:TransformerPublished")
 
 
 def _transformer(
@@ -44,5 +47,12 @@ MODELS = (
     ),
     ModelSpec(
         "mean_frame", Role.FLOOR, Untrained("baselines.trivial:MeanFrame", takes="mean_frame")
+    ),
+)
+# The published video models; `--models` names them.
+PUBLISHED = (
+    ModelSpec("ebt_published", Role.ENERGY, PUBLISHED_EBT, PublishedEBTConfig),
+    ModelSpec(
+        "transformer_published", Role.NETWORK, TRANSFORMER_PUBLISHED, TransformerPublishedConfig
     ),
 )

@@ -9,7 +9,7 @@ from benchmarks.config import Inputs
 from benchmarks.contrasts import VIDEO
 from benchmarks.tasks.contract import Task
 from benchmarks.tasks.next_frame.config import NextFrameConfig
-from benchmarks.tasks.next_frame.models import MODELS
+from benchmarks.tasks.next_frame.models import MODELS, PUBLISHED
 
 if TYPE_CHECKING:
     from benchmarks.reporting.page import Report
@@ -23,7 +23,7 @@ class NextFrame(Task[NextFrameConfig, "NextFrameData"]):
     """Predict the next frame of a video, and roll out."""
 
     config = NextFrameConfig
-    declared = MODELS
+    declared = (*MODELS, *PUBLISHED)
     takes = "predictor"
 
     def prepare(self, config: NextFrameConfig, inputs: Inputs) -> "NextFrameData":

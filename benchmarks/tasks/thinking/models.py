@@ -1,6 +1,6 @@
 """The models of thinking, each declared once, for both parts."""
 
-from baselines.config import DirectConfig, TransformerPPConfig
+from baselines.config import DirectConfig, TransformerPPConfig, TransformerPublishedConfig
 from benchmarks.models import ModelSpec, Network, Role, Untrained
 from denoise.config import (
     BlindEBTDenoiserConfig,
@@ -19,9 +19,12 @@ from worldmodel.config import (
     System2WithoutReplayConfig,
     UnsupervisedEBTConfig,
 )
+from worldmodel.published.config import PublishedEBTConfig
 
 EBT = Network("worldmodel.next_frame:NextFrameEBT")
 TRANSFORMER_PP = Network("baselines.transformer_pp:TransformerPP")
+PUBLISHED_EBT = Network("worldmodel.published.model:PublishedEBT")
+TRANSFORMER_PUBLISHED = Network("baselines.transformer_published:TransformerPublished")
 DENOISER = Network("denoise.model:EBTDenoiser")
 DIRECT = Network("baselines.direct:DirectDenoiser")
 
@@ -47,6 +50,13 @@ ABLATION = (
     ModelSpec("ebt_system2_without_langevin", Role.ENERGY, EBT, System2WithoutLangevinConfig),
     ModelSpec("ebt_system2_fixed_steps", Role.ENERGY, EBT, System2WithFixedStepsConfig),
     ModelSpec("ebt_system2_fixed_step_size", Role.ENERGY, EBT, System2WithFixedStepSizeConfig),
+)
+# The published video models; `--models` names them.
+PUBLISHED = (
+    ModelSpec("ebt_published", Role.ENERGY, PUBLISHED_EBT, PublishedEBTConfig),
+    ModelSpec(
+        "transformer_published", Role.NETWORK, TRANSFORMER_PUBLISHED, TransformerPublishedConfig
+    ),
 )
 DENOISE = (
     ModelSpec("ebt", Role.ENERGY, DENOISER, EBTDenoiserConfig),

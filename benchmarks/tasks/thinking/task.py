@@ -14,7 +14,7 @@ from benchmarks.tasks.thinking.config import (
     NextFrameThinkingConfig,
     ThinkingEvaluationConfig,
 )
-from benchmarks.tasks.thinking.models import ABLATION, DENOISE, NEXT_FRAME
+from benchmarks.tasks.thinking.models import ABLATION, DENOISE, NEXT_FRAME, PUBLISHED
 
 if TYPE_CHECKING:
     from benchmarks.reporting.page import Report
@@ -125,7 +125,7 @@ class NextFrameThinking(ThinkingTask[NextFrameThinkingConfig]):
     name = "thinking"
     contrasts = VIDEO
     config = NextFrameThinkingConfig
-    declared = (*NEXT_FRAME, *ABLATION)
+    declared = (*NEXT_FRAME, *ABLATION, *PUBLISHED)
     takes = "predictor"
 
     def prepare(self, config: NextFrameThinkingConfig, inputs: Inputs) -> "ThinkingData":
