@@ -1,5 +1,6 @@
 """The published video models against recorded runs of the public implementation."""
 
+import functools
 from dataclasses import replace
 
 import pytest
@@ -25,6 +26,7 @@ from torch import Tensor
 
 from benchmarks.measure.memory import imagined
 from worldmodel.backbone import Visible
+from worldmodel.compiling import compiled, warm_up
 from worldmodel.predictor import Clips, Predictor, Setting, Thinking
 from worldmodel.published.model import PublishedEBT
 from worldmodel.published.replay import PublishedReplay, Rows
@@ -227,8 +229,11 @@ def test_rollouts_of_the_ebt_are_the_published_ones(reference: Reference) -> Non
     for number in range(3):
         found = model.predict(seen.frames(0, 2 + number), Thinking(2), energies=True)
         assert found.energies is not None
-        expected = tensors[f"outputs/energies_frame_{number}"]
-        assert_close(found.energies[1, :, -1], expected[:, 1])
+        frames = seen.embeddings[:, : 2 + number].flatten(2)
+        encoded, visible = model.energy.encode(frames, 0), Visible.every(2 + number)
+        first = model.energy(found.candidates[0].flatten(2), encoded, visible)
+        energies = torch.stack([first[:, -1], found.energies[1, :, -1]], dim=1)
+        assert_close(energies, tensors[f"outputs/energies_frame_{number}"])
 
 
 def test_the_transformer_is_the_published_one(reference: Reference) -> None:
@@ -459,3 +464,18 @@ def test_no_devices_are_mixed(name: str) -> None:
             *model.features(batch).values(),
         ]
         assert {tensor.device.type for tensor in found} == {"cuda"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ebt", "transformer"])
+def test_traced_graphs_train_and_predict_alike(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    compile = functools.partial(torch.compile, backend="aot_eager")  # traced, not translated
+    monkeypatch.setattr(torch, "compile", lambda function, options=None: compile(function))
+    model: Predictor = published_ebt(OPEN) if name == "ebt" else transformer_published()
+    batch, setting = random_clips(), model.trained_setting()
+    prediction = model.predict(batch, setting).prediction
+    rollout = model.rollout(batch, 2, setting)
+    with compiled(model):
+        warm_up(model, batch, "32-true")  # compares gradients with those of the eager model
+        assert torch.allclose(model.predict(batch, setting).prediction, prediction, atol=1e-5)
+        assert torch.allclose(model.rollout(batch, 2, setting), rollout, atol=1e-4)
