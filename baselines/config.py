@@ -19,6 +19,11 @@ class TransformerPPConfig(ModelConfig):
 
 
 @dataclass
+class TransformerPublishedConfig(ModelConfig):
+    """The feed-forward transformer as published."""
+
+
+@dataclass
 class DirectConfig(ModelConfig):
     """The EBT's backbone as a one-pass denoiser.
 

@@ -11,6 +11,7 @@ Precision = Literal["32-true", "bf16-mixed"]
 Compile = Literal["auto", "on", "off"]
 Optimizer = Literal["muon", "adamw"]
 Strategy = Literal["auto", "ddp"]
+Decayed = Literal["matrices", "all"]
 WHOLE = ("devices", "nodes", "processes")
 
 
@@ -205,11 +206,17 @@ class TrainingConfig:
         accumulate: number of equal parts into which the clips of a step are divided, one after
             another; less memory for the same gradient.
         warmup_steps: steps in which the learning rate rises to its peak; then it falls as a cosine.
-        final_learning_rate: learning rate at the last step, as a share of the peak.
+        schedule_steps: number of steps at the last of which the cosine ends; with more than `steps`
+            the learning rate has fallen in part only when training ends (null: it ends with the
+            run).
+        final_learning_rate: learning rate at the end of the cosine, as a share of the model's peak;
+            the same for parameters with another peak.
         optimizer: `muon` moves the matrices of the blocks by Muon and all other parameters by
             AdamW; `adamw` moves all by AdamW.
         beta2: second moment decay of AdamW (the first moment decay is 0.9).
-        weight_decay: weight decay, applied to matrices only.
+        weight_decay: weight decay.
+        decayed: what weight decay falls on; `all` adds biases, norms and other vectors. A learned
+            step size never decays where it has a learning rate of its own.
         context_noise: largest standard deviation of noise that is added to the observed frames in
             training, on scaled embeddings; each clip draws its own. It prepares a model for the
             errors of its own rollouts (next frame only).
@@ -242,10 +249,12 @@ class TrainingConfig:
     batch_size: int = 8
     accumulate: int = 1
     warmup_steps: int = 50
+    schedule_steps: int | None = None
     final_learning_rate: float = 0.0
     optimizer: Optimizer = "muon"
     beta2: float = 0.95
     weight_decay: float = 0.01
+    decayed: Decayed = "matrices"
     context_noise: float = 0.0
     clip_norm: float = 1.0
     precision: Precision = "32-true"
@@ -271,6 +280,10 @@ class TrainingConfig:
         require(self.clips is None or self.clips >= 1, "training.clips must be at least 1")
         require(self.workers is None or self.workers >= 0, "training.workers must be at least 0")
         require(self.warmup_steps >= 0, "training.warmup_steps must be at least 0")
+        require(
+            self.schedule_steps is None or self.schedule_steps > self.warmup_steps,
+            "training.schedule_steps must be above training.warmup_steps",
+        )
         require(self.clip_norm > 0, "training.clip_norm must be above 0")
         require(self.context_noise >= 0, "training.context_noise must be at least 0")
         require(0 <= self.ema < 1, "training.ema must be at least 0 and below 1")

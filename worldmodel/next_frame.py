@@ -253,7 +253,7 @@ class NextFrameEBT(Predictor):
         thinking = expect(setting, Thinking)
         candidates, scored = thinking.candidates, energies or thinking.candidates > 1
         found = self._compete(encoded, visible, keys, thinking, scored, checked)
-        return found if candidates == 1 else _lowest(found, candidates)
+        return found if candidates == 1 else lowest(found, candidates)
 
     def _compete(
         self,
@@ -307,8 +307,8 @@ class NextFrameEBT(Predictor):
         return share * noise() + (1 - share) * last if share else last
 
 
-def _lowest(trajectory: Trajectory, candidates: int) -> Trajectory:
-    """The candidate of each frame whose energy is lowest after the last step."""
+def lowest(trajectory: Trajectory, candidates: int) -> Trajectory:
+    """Of the N candidates of each frame, side by side, the one of lowest energy at the end."""
     assert trajectory.energies is not None
     assert trajectory.patch_energies is not None
     last = trajectory.energies[-1].unflatten(1, (-1, candidates))  # [B, C, N]

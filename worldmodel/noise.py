@@ -30,6 +30,7 @@ class Stream(StrEnum):
     CALIBRATION = "corruption of the images that calibrate an energy"
     START = "start candidates of predictions"
     LANGEVIN = "noise on the candidates of predictions"
+    PROJECTED_LANGEVIN = "noise on the projected candidates of predictions"
     CORRUPTION = "corruption of test images"
 
 

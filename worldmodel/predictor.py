@@ -209,6 +209,13 @@ class Predictor(nn.Module, Shareable):
     def seed_starts(self, seed: int) -> None:
         """Draw the starts of predictions from another seed; most models start from no noise."""
 
+    def rate_multiples(self) -> list[tuple[nn.Parameter, float]]:
+        """Parameters with a learning rate of their own, as a multiple of the model's rate.
+
+        They get no weight decay. Most models have none.
+        """
+        return []
+
     def calibrate(self, batch: Clips) -> None:
         """Calibrate, once before training, on one fixed batch; most models have nothing to set."""
 

@@ -2,12 +2,15 @@
 
 from typing import Any
 
-from baselines.config import TransformerPPConfig
+from baselines.config import TransformerPPConfig, TransformerPublishedConfig
 from benchmarks.models import ModelSpec, Network, Role, Untrained
 from worldmodel.config import BLIND, SYSTEM_2, UNSUPERVISED, EBTConfig
+from worldmodel.published.config import PublishedEBTConfig
 
 EBT = Network("worldmodel.next_frame:NextFrameEBT")
 TRANSFORMER_PP = Network("baselines.transformer_pp:TransformerPP")
+PUBLISHED_EBT = Network("worldmodel.published.model:PublishedEBT")
+TRANSFORMER_PUBLISHED = Network("baselines.transformer_published:TransformerPublished")
 
 
 def _ebt(name: str, overrides: dict[str, Any], by_default: bool = False) -> ModelSpec:
@@ -41,6 +44,14 @@ def _transformer(
 
 
 MODELS = (
+    ModelSpec("ebt_published", Role.ENERGY, PUBLISHED_EBT, PublishedEBTConfig, by_default=False),
+    ModelSpec(
+        "transformer_published",
+        Role.NETWORK,
+        TRANSFORMER_PUBLISHED,
+        TransformerPublishedConfig,
+        by_default=False,
+    ),
     _ebt("ebt", {}, by_default=True),
     _ebt("ebt_unsupervised", UNSUPERVISED),
     _ebt("ebt_system2", SYSTEM_2),
