@@ -29,6 +29,8 @@ class CorpusConfig:
             (null: clips follow one another without overlap).
         size: height and width of the frames in pixels; the shorter side of the video is resized
             to this size and the longer side is cropped around its centre.
+        crop: whether the longer side is cropped; else both sides are resized, so that frames are
+            squeezed.
         splits: csv file with columns name and split, optionally also group and label (null: a
             split.csv or splits.csv in the folder is used when there is one).
         validation_fraction: share of the groups that is used for validation when no list names
@@ -46,6 +48,7 @@ class CorpusConfig:
     frame_interval: float = 0.25
     stride: float | None = None
     size: int = 32
+    crop: bool = True
     splits: str | None = None
     validation_fraction: float = 0.2
     test_fraction: float = 0.2

@@ -11,6 +11,7 @@ Precision = Literal["32-true", "bf16-mixed"]
 Compile = Literal["auto", "on", "off"]
 Optimizer = Literal["muon", "adamw"]
 Strategy = Literal["auto", "ddp"]
+Scaling = Literal["standardised", "encoded", "raw"]
 Decayed = Literal["matrices", "all"]
 WHOLE = ("devices", "nodes", "processes")
 

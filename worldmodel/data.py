@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_in
 
 from data_prep.shards.format import EMBEDDINGS, ShardSet, decode_embeddings
 from data_prep.shards.stream import stream_clips
+from worldmodel.config import Scaling
 from worldmodel.predictor import Clips
 
 MOST_WORKERS = 4  # of a loader, for each device
@@ -31,8 +32,13 @@ class Scaler:
     scale: Tensor
 
     @classmethod
-    def of(cls, embeddings: ShardSet) -> "Scaler":
-        """The scaler that the manifest's statistics define."""
+    def of(
+        cls, embeddings: ShardSet, scaling: Scaling = "standardised", factor: float = 1.0
+    ) -> "Scaler":
+        """The scaler that the manifest's statistics define; `factor` is the encoder's own."""
+        if scaling != "standardised":
+            dim = int(embeddings.manifest["encoder"]["dim"])
+            return cls(torch.zeros(dim), torch.full((dim,), factor if scaling == "raw" else 1.0))
         statistics = embeddings.manifest["statistics"]
         mean, std = torch.tensor(statistics["mean"]), torch.tensor(statistics["std"])
         if embeddings.manifest["encoder"]["isometric"]:

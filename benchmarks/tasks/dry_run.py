@@ -32,6 +32,11 @@ from worldmodel.predictor import Clips, Predictor
 
 GIB = 2**30
 USUAL_GPU = 80 * 10**9  # bytes, of an A100 or H100
+# Dense FLOPs a second of an H100 (SXM) by precision of training, and the share of them that
+# trainings of transformers usually reach.
+H100 = {"32-true": 67e12, "bf16-mixed": 989e12}
+UTILISATION = 0.4
+DAY = 86400  # seconds
 FLOAT, MOMENTS = 4, 2  # bytes of a parameter, and AdamW's moments of each; Muon has one
 WITHOUT_COST = ("learning_rate", "optimizer", "levels")
 
@@ -72,6 +77,7 @@ def dry_run(
         "Models made equal in inference FLOPs are those of the trained number of steps; a run "
         "takes the number that validation selects.",
         *_fits(outlines, config, device),
+        _days(outlines, config),
     ]
     section = Section("What would be trained", [_table(outlines, len(config.seeds))])
     print_report(console, Report("Dry run", [], [], [section], sentences))
@@ -225,6 +231,17 @@ def _fits(outlines: list[Outline], config: RunConfig, device: str) -> list[str]:
         "evaluation.batch_size.",
         f"Training {'would be' if compiled else 'is not'} compiled.",
     ]
+
+
+def _days(outlines: list[Outline], config: RunConfig) -> str:
+    """How long one H100 would train all models."""
+    precision = config.training.precision
+    flops = len(config.seeds) * sum(found.training_flops for found in outlines)
+    days = flops / (UTILISATION * H100[precision]) / DAY
+    return (
+        f"One H100 would train for {days:.3g} days at {UTILISATION:.0%} of its "
+        f"{H100[precision] / 1e12:.0f} TFLOPs a second (training.precision {precision})."
+    )
 
 
 def _describe_data(domain: Domain, config: RunConfig, inputs: Inputs) -> str:

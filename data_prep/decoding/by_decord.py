@@ -33,15 +33,19 @@ else:
 TIME_DIFFERENCE = 1e-3  # seconds by which two readers of one time stamp may differ
 
 
-def frames_by_decord(video: "Video", size: int) -> Iterator[tuple[int, Callable[[], np.ndarray]]]:
-    """Frames by their number, all in sequence: random access is wrong in open-GOP HEVC.
+def frames_by_decord(
+    video: "Video", size: tuple[int, int]
+) -> Iterator[tuple[int, Callable[[], np.ndarray]]]:
+    """Frames of a height and width by their number, all in sequence.
+
+    Random access is wrong in open-GOP HEVC.
 
     They hold only if the last can be read too.
 
     Raises:
         DecodeError: decord does not deliver the frames that the container names.
     """
-    height, width = video.scaled_size(size)
+    height, width = size
     ends: list[np.ndarray] = []
     with _captured_log() as log:
         reader = decord.VideoReader(str(video.path), width=width, height=height, num_threads=1)

@@ -54,10 +54,12 @@ def pictures(container: Any) -> Iterator[Any]:
             yield frame if whole else None
 
 
-def frames_by_pyav(video: "Video", size: int) -> Iterator[tuple[int, Callable[[], np.ndarray]]]:
-    """Good frames by their number, each with a function that gives its pixels."""
+def frames_by_pyav(
+    video: "Video", size: tuple[int, int]
+) -> Iterator[tuple[int, Callable[[], np.ndarray]]]:
+    """Good frames by their number, each with a function that gives its pixels in a size."""
     number = {stamp: index for index, stamp in enumerate(video.stamps.tolist())}
-    height, width = video.scaled_size(size)[:: -1 if video.quarter_turns % 2 else 1]  # as stored
+    height, width = size[:: -1 if video.quarter_turns % 2 else 1]  # as stored
     last = -1
     with open_video(video.path) as container:
         for frame in pictures(container):

@@ -93,8 +93,10 @@ class Video:
         times: np.ndarray = (self.stamps - self.stamps[0]) * self.time_base
         return times
 
-    def scaled_size(self, size: int) -> tuple[int, int]:
-        """Height and width with the shorter side resized to `size`."""
+    def scaled_size(self, size: int, crop: bool) -> tuple[int, int]:
+        """Height and width with the shorter side resized to `size`; without `crop` both sides."""
+        if not crop:
+            return size, size
         scale = size / min(self.height, self.width)
         return max(size, round(self.height * scale)), max(size, round(self.width * scale))
 

@@ -24,7 +24,7 @@ MOST_BYTES = 2**26
 
 
 def read_clips(path: Path, config: CorpusConfig) -> Iterator[DecodedClip]:
-    """All clips of a video, in order of time, upright, resized and centre-cropped to a square.
+    """All clips of a video, in order of time, upright, resized and cropped or squeezed to a square.
 
     Clips come as soon as their last frame is decoded. A later DecodeError makes the earlier
     clips void: the file is not what it seemed.
@@ -62,7 +62,7 @@ def _decode(video: Video, indices: np.ndarray, config: CorpusConfig) -> Iterator
         except Exception:  # whatever its bindings give
             pass
     try:
-        frames = frames_by_pyav(video, config.size)
+        frames = frames_by_pyav(video, video.scaled_size(config.size, config.crop))
         yield from _assemble(frames, video, indices, config, "pyav")
     except (MemoryError, DecodeError):
         raise
@@ -79,7 +79,7 @@ def _suits_decord(video: Video, indices: np.ndarray, config: CorpusConfig) -> bo
 
 def _checked_clips(video: Video, indices: np.ndarray, config: CorpusConfig) -> list[DecodedClip]:
     """The clips by decord, which are given out only when the whole file was read."""
-    frames = by_decord.frames_by_decord(video, config.size)
+    frames = by_decord.frames_by_decord(video, video.scaled_size(config.size, config.crop))
     clips = list(_assemble(frames, video, indices, config, "decord"))
     for _ in frames:
         pass
@@ -99,7 +99,7 @@ def _assemble(
         DecodeError: more than `config.damage_limit` of the frames up to the last clip never came.
     """
     size = config.size
-    top, left = ((side - size) // 2 for side in video.scaled_size(size))
+    top, left = ((side - size) // 2 for side in video.scaled_size(size, config.crop))
     wanted, held = set(indices.flat), dict[int, np.ndarray]()
     finished, good = 0, 0
     for index, picture in frames:

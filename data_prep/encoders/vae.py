@@ -37,7 +37,7 @@ class AutoencoderLatents:
         self.model = _vae_model(kind, folder, weights)
         self.model.eval().requires_grad_(False)
         settings = self.model.config
-        self._scale = float(settings.get("scaling_factor") or 1.0)
+        self.factor = float(settings.get("scaling_factor") or 1.0)
         self._shift = float(settings.get("shift_factor") or 0.0)
         reduction = 2 ** (len(settings["block_out_channels"]) - 1)
         if kind == "AutoencoderTiny":
@@ -64,7 +64,7 @@ class AutoencoderLatents:
             encoded = self.model.encode(resize(part, self.input_size) * 2 - 1)
             tiny = isinstance(self.model, diffusers.AutoencoderTiny)
             latents = encoded.latents if tiny else encoded.latent_dist.mode()
-            latents = (latents.float() - self._shift) * self._scale
+            latents = (latents.float() - self._shift) * self.factor
             patches = latents.unflatten(3, (columns, side)).unflatten(2, (rows, side))
             # [B, channels, rows, side, columns, side]
             return patches.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)  # [B, P, D]
@@ -80,7 +80,7 @@ class AutoencoderLatents:
             patches = part.unflatten(2, (side, side, -1)).unflatten(1, (rows, columns))
             # [B, rows, columns, side, side, channels]
             latents = patches.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
-            decoded = self.model.decode(latents / self._scale + self._shift).sample
+            decoded = self.model.decode(latents / self.factor + self._shift).sample
             return resize((decoded.float() + 1) / 2, self.size)
 
         return in_batches(picture, embeddings, self._batch_size)

@@ -84,9 +84,9 @@ class Image(Domain):
     def imagined(self, config: RunConfig) -> "ImaginedData":
         """Single images, and pairs of noisy and clean ones."""
         from benchmarks.domains.imagined import ImaginedClips, ImaginedData, ImaginedPairs
-        from data_prep.encoders.registry import build_encoder
+        from data_prep.encoders.shapes import build_or_imagine
 
-        encoder = build_encoder(config.encoder, config.domain.images.size)
+        encoder = build_or_imagine(config.encoder, config.domain.images.size)
         return ImaginedData(ImaginedClips(1, encoder), ImaginedPairs(2, encoder), encoder)
 
     def built_in(self, config: ImageConfig) -> tuple[str, Any]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.config import DomainConfig, EvaluationConfig, RunConfig, require_degrees
 from data_prep.config import BouncingBallsConfig, CorpusConfig, require
+from worldmodel.config import Scaling
 
 if TYPE_CHECKING:
     from data_prep.sources.corpus import Media
@@ -40,11 +41,15 @@ class VideoConfig(DomainConfig):
 
     Args:
         clip_frames: number of frames of each clip that are used, from its first on (null: all).
+        scaling: how embeddings are scaled for models: `standardised` by the statistics of the
+            training split, `encoded` as the encoder gives them, or `raw` without the encoder's own
+            factor either (0.18215 of a Stable Diffusion VAE).
     """
 
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     balls: BouncingBallsConfig = field(default_factory=BouncingBallsConfig)
     clip_frames: int | None = None
+    scaling: Scaling = "standardised"
 
     @property
     def used_frames(self) -> int:

@@ -21,6 +21,7 @@ from data_prep.shards.plan import digest
 from data_prep.sources.corpus import SPLITS
 from data_prep.synthetic.bouncing_balls import write_bouncing_balls
 from data_prep.verify import require_whole
+from worldmodel.config import Scaling
 from worldmodel.data import EmbeddingClips, Scaler
 
 
@@ -38,6 +39,7 @@ class VideoData:
     encoder: Encoder
     scaler: Scaler
     used: int | None = None
+    scaling: Scaling = "standardised"
 
     @property
     def train(self) -> EmbeddingClips:
@@ -53,7 +55,10 @@ class VideoData:
     def fingerprint(self) -> str:
         """Name of the embeddings: the same data, the same name."""
         shards = self.embeddings.manifest["shards"]
-        return digest(shards) if self.used is None else digest(shards, self.used)
+        seen: list[object] = [] if self.used is None else [self.used]
+        if self.scaling != "standardised":
+            seen.append(self.scaling)
+        return digest(shards, *seen)
 
     def clips(self, split: str) -> EmbeddingClips:
         """The clips of a split."""
@@ -133,8 +138,10 @@ def prepare_data(config: RunConfig, inputs: Inputs) -> VideoData:
     embeddings = prepare_embeddings(frames, cache, config.encoder) if frames else given
     _require_long_enough(embeddings, frames_needed(config))
     encoder = encoder_of(embeddings, config.encoder)
-    scaler = Scaler.of(embeddings)
-    return VideoData(name, frames, embeddings, encoder, scaler, options.clip_frames)
+    scaler = Scaler.of(embeddings, options.scaling, getattr(encoder, "factor", 1.0))
+    return VideoData(
+        name, frames, embeddings, encoder, scaler, options.clip_frames, options.scaling
+    )
 
 
 def _balls_name(config: BouncingBallsConfig) -> str:

@@ -83,10 +83,10 @@ class Video(Domain):
     def imagined(self, config: RunConfig) -> "ImaginedData":
         """Clips as long as those of the corpus."""
         from benchmarks.domains.imagined import ImaginedClips, ImaginedData
-        from data_prep.encoders.registry import build_encoder
+        from data_prep.encoders.shapes import build_or_imagine
 
         options: VideoConfig = config.domain
-        encoder = build_encoder(config.encoder, options.corpus.size)
+        encoder = build_or_imagine(config.encoder, options.corpus.size)
         clips = ImaginedClips(options.used_frames, encoder)
         return ImaginedData(clips, clips, encoder)
 
