@@ -188,7 +188,7 @@ def test_only_the_caller_back_propagates(detach: bool) -> None:
         assert all(torch.equal(after[name], before.get(name, torch.zeros(()))) for name in after)
         loss.backward()
     assert float(losses[-1].detach()) == 0 if detach else float(losses[-1].detach()) > 0
-    encoder = model.energy.context.backbone.get_parameter("blocks.0.attention.query.weight")
+    encoder = model.energy.backbone.get_parameter("blocks.0.attention.query.weight")
     assert encoder.grad is not None
     assert encoder.grad.any()
 

@@ -59,7 +59,7 @@ def test_a_finished_training_is_loaded_not_repeated(
     before = {name: value.clone() for name, value in trained.state_dict().items()}
     train(trained, embedding_shards, tmp_path)
     moved = [n for n, v in trained.state_dict().items() if not torch.equal(v, before[n])]
-    assert "energy.context.backbone.blocks.0.attention.query.weight" in moved
+    assert "energy.backbone.blocks.0.attention.query.weight" in moved
     weights = (tmp_path / WEIGHTS).read_bytes()
     loaded = build("residual")
     train(loaded, embedding_shards, tmp_path)

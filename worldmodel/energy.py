@@ -13,9 +13,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from worldmodel.backbone import CandidatePass, ContextEncoder, EmptyContext, EncodedContext, Visible
+from worldmodel.backbone import (
+    CandidatePass,
+    ContextEncoder,
+    EmptyContext,
+    EncodedContext,
+    Transformer,
+    Visible,
+)
 from worldmodel.config import BackboneConfig, EBTConfig
 from worldmodel.layers import initialise
+from worldmodel.sharing import accept_former_names
 
 HEAD_STD = 0.02
 CALIBRATED_RMS = 0.3  # of the first update, or of the learned part's gradient, in start noise
@@ -53,6 +61,7 @@ class EnergyTransformer(nn.Module):
         super().__init__()
         self.form, self.anchor = config.form, config.resolved_anchor
         self.sees_context = config.context
+        self.backbone = Transformer(backbone, grid)
         self.context: ContextEncoder | EmptyContext = (
             ContextEncoder(backbone, grid, dim, projected=True)
             if config.context
@@ -85,6 +94,7 @@ class EnergyTransformer(nn.Module):
         self.log_step_size = nn.Parameter(torch.zeros(()), requires_grad=config.learn_step_size)
         self.register_buffer("log_gain", torch.zeros(()))
         self.register_buffer("calibrated", torch.tensor(config.form == "residual"))
+        accept_former_names(self, {"context.backbone.": "backbone."})
 
     @property
     def step_size(self) -> Tensor:
@@ -97,7 +107,7 @@ class EnergyTransformer(nn.Module):
         Where the energy judges the candidate alone, nothing is computed: the frames remain as the
         anchor only.
         """
-        encoded: EncodedContext = self.context(embeddings, past)
+        encoded: EncodedContext = self.context(self.backbone, embeddings, past)
         return encoded
 
     def forward(self, candidate: Tensor, context: EncodedContext, visible: Visible) -> Tensor:
@@ -173,7 +183,7 @@ class EnergyTransformer(nn.Module):
             tokens = tokens + context.features.index_select(1, visible.index - 1)  # [B, C, P, W]
         if self.embed_candidate is not None:
             tokens = tokens + self.embed_candidate(candidate)  # [B, C, P, W]
-        return self.context.backbone.candidates(tokens, context, visible)
+        return self.backbone.candidates(tokens, context, visible)
 
     def _energy(
         self, features: Tensor, candidate: Tensor, context: EncodedContext, visible: Visible
@@ -205,7 +215,7 @@ class EnergyTransformer(nn.Module):
                 gradient = gradient * terms.slope[..., None]
             if self.residual_head is not None and terms.offset is not None:
                 gradient = gradient - terms.offset @ self.residual_head.weight  # [B, C, P, W]
-        gradient = self.context.backbone.input_gradient(gradient, look)
+        gradient = self.backbone.input_gradient(gradient, look)
         return (gradient @ self.embed_candidate.weight).to(candidate.dtype)
 
     def _anchor(self, context: EncodedContext, visible: Visible) -> Tensor | float:

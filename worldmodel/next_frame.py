@@ -49,11 +49,11 @@ class NextFrameEBT(Predictor):
     @property
     def backbone(self) -> nn.Module:
         """The stack of both streams."""
-        return self.energy.context.backbone
+        return self.energy.backbone
 
     def regions(self) -> list[tuple[nn.Module, str]]:
         """Encoding the context, and one step's energy and gradient."""
-        return [(self.energy.context, "forward"), (self.energy, "input_gradient")]
+        return [(self.energy, "encode"), (self.energy, "input_gradient")]
 
     def settings(self, counts: Sequence[int]) -> Sequence[Setting]:
         """A setting for each number of thinking steps."""

@@ -54,7 +54,7 @@ def _rollout(case: Case, repeats: int) -> tuple[Series, list[Measurement]]:
     naive = NaiveEBT(model)
     known, new = clips.embeddings[:, :-1], clips.embeddings[:, -1:]
     with torch.no_grad():
-        past, plain_past = model.energy.encode(known), plain.context(known)
+        past, plain_past = model.energy.encode(known), plain.encode(known)
 
     def fast() -> None:
         with torch.no_grad():
@@ -62,7 +62,7 @@ def _rollout(case: Case, repeats: int) -> tuple[Series, list[Measurement]]:
 
     def cached_plain() -> None:
         with torch.no_grad():
-            plain.next_frame(plain.context(new, plain_past))
+            plain.next_frame(plain.encode(new, plain_past))
 
     calls = {
         "fast": fast,

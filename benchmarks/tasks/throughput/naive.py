@@ -111,7 +111,7 @@ class NaiveEBT:
 
     def _run(self, x: Tensor, seen: Tensor, frames: Sequence[int]) -> Tensor:
         """Tokens `[B, L, W]` of `frames` through all blocks; `seen [L, L]` says who sees whom."""
-        backbone = self.model.energy.context.backbone
+        backbone = self.model.energy.backbone
         rotation = backbone.rotary(torch.tensor(list(frames), device=x.device))  # [L, K] each
         for block in backbone.blocks:
             assert isinstance(block, Block)
