@@ -31,6 +31,7 @@ from worldmodel.config import SIZES
 
 DEFAULT_PRESET = "cpu"
 COMPARISON_FIELDS = ("sections", "models", "seeds")
+RENAMED = {"calibration": "energy_loss_weight"}  # options by the names of earlier versions
 EXAMPLES = """\
 Add --task to see the options of a task.
 
@@ -197,7 +198,7 @@ def parse(arguments: list[str]) -> Namespace:
         return options
     except InputError as error:
         files = [argument for argument in arguments if argument.endswith((".yaml", ".yml"))]
-        said = explain(str(error), parser, arguments, files or [str(defaults)])
+        said = explain(str(error), parser, arguments, files or [str(defaults)], RENAMED)
         if resumed is not None:
             said += "; a run of an earlier version cannot be continued: start it anew"
         raise InputError(said) from None

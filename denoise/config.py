@@ -57,7 +57,7 @@ class BlindEBTDenoiserConfig(EBTDenoiserConfig):
 class UnsupervisedEBTDenoiserConfig(EBTDenoiserConfig):
     """The EBT whose energy is never compared with the error."""
 
-    calibration: float | None = 0.0
+    energy_loss_weight: float | None = 0.0
 
 
 @dataclass

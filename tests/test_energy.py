@@ -64,7 +64,7 @@ WRITTEN_OUT = [
     {"form": "residual", "anchor": "zero"},
     {"form": "residual", "anchor": "last_frame"},
     {"form": "residual", "candidate_in_features": False},
-    {"form": "residual", "candidate_in_features": False, "calibration": 0.0},
+    {"form": "residual", "candidate_in_features": False, "energy_loss_weight": 0.0},
     {"form": "residual", "context": False, "anchor": "last_frame"},
     {"form": "quadratic", "anchor": "zero"},
     {"form": "quadratic", "anchor": "last_frame"},

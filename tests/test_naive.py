@@ -20,7 +20,7 @@ OPTIONS: list[dict[str, object]] = [
     {"anchor": "last_frame", "start_noise": 0.5},
     {"context": False, "form": "linear"},
     {"candidate_in_features": False},
-    {"calibration": 0.0},
+    {"energy_loss_weight": 0.0},
     {"loss_at": "last"},
     {"training_steps": 3, "detach": False},
     {"training_steps": 1},

@@ -107,9 +107,9 @@ class EBTConfig(ModelConfig):
             step of training, on scaled embeddings.
         replay: number of clips in a buffer that keeps where thinking has come to; half of each
             training batch goes on from there (0: no buffer).
-        calibration: weight of the loss that teaches the energy of a patch to be the expected half
-            squared error of the candidate there; 0 leaves the energy unsupervised (null: 0.003 for
-            the form `residual`; the other forms cannot be calibrated).
+        energy_loss_weight: weight of the loss that teaches the energy of a patch to be the expected
+            half squared error of the candidate there; 0 leaves the energy unsupervised (null: 0.003
+            for the form `residual`; the energies of other forms cannot be taught that).
     """
 
     form: Form = "residual"
@@ -125,7 +125,7 @@ class EBTConfig(ModelConfig):
     learn_step_size: bool = True
     langevin_noise: float = 0.0
     replay: int = 0
-    calibration: float | None = None
+    energy_loss_weight: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -144,19 +144,22 @@ class EBTConfig(ModelConfig):
             self.candidate_in_features or self.context,
             "context and candidate_in_features cannot both be false: h would see nothing",
         )
-        require(self.calibration is None or self.calibration >= 0, "calibration must be at least 0")
         require(
-            self.form == "residual" or not self.calibration,
-            f"calibration has no meaning where form is {self.form}, whose energy may be negative: "
-            "set it to null",
+            self.energy_loss_weight is None or self.energy_loss_weight >= 0,
+            "energy_loss_weight must be at least 0",
+        )
+        require(
+            self.form == "residual" or not self.energy_loss_weight,
+            f"energy_loss_weight has no meaning where form is {self.form}, whose energy may be "
+            "negative: set it to null",
         )
 
     @property
-    def resolved_calibration(self) -> float:
-        """The weight of the calibration that is used; 0 for forms that cannot be calibrated."""
-        if self.calibration is None:
+    def resolved_energy_loss_weight(self) -> float:
+        """The weight of the energy loss that is used; 0 for forms whose energy may be negative."""
+        if self.energy_loss_weight is None:
             return 0.003 if self.form == "residual" else 0.0
-        return self.calibration
+        return self.energy_loss_weight
 
     @property
     def resolved_anchor(self) -> Anchor | None:
@@ -182,7 +185,7 @@ class BlindEBTConfig(EBTConfig):
 class UnsupervisedEBTConfig(EBTConfig):
     """The EBT whose energy is never compared with the error."""
 
-    calibration: float | None = 0.0
+    energy_loss_weight: float | None = 0.0
 
 
 @dataclass

@@ -79,10 +79,10 @@ class EnergyTransformer(nn.Module):
             )
         if self.embed_candidate is not None:
             initialise(self.embed_candidate)
-        # Without calibration a gradient on the candidate is all that trains: a head on features
+        # Without the energy loss a gradient on the candidate is all that trains: a head on features
         # that do not see the candidate would never learn, nor would a bias outside a nonlinearity.
         self.energy_head: nn.Linear | None = None
-        if config.candidate_in_features or config.resolved_calibration:
+        if config.candidate_in_features or config.resolved_energy_loss_weight:
             self.energy_head = nn.Linear(backbone.width, 1, bias=self.form == "residual")
             nn.init.normal_(self.energy_head.weight, std=HEAD_STD)
             if self.energy_head.bias is not None:
@@ -123,7 +123,7 @@ class EnergyTransformer(nn.Module):
     ) -> Tensor:
         """Energy `[B, C, P]` of every patch of candidates `[B, C, P, D]`.
 
-        Where it is calibrated, the half squared error that is expected of the patch.
+        Where the energy loss has taught it, the half squared error that is expected of the patch.
         """
         features = self._look(candidate, context, visible).features  # [B, C, P, W]
         return self._energy(features, candidate, context, visible).energy

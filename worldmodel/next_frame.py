@@ -222,7 +222,7 @@ class NextFrameEBT(Predictor):
                     if config.loss_at == "each":
                         share /= steps
                     loss = F.smooth_l1_loss(part, target[:, group])
-                    if weight := config.resolved_calibration:
+                    if weight := config.resolved_energy_loss_weight:
                         loss = loss + weight * deviance(energies, error[:, group])
                     yield loss * share
             candidate = torch.cat(moved, dim=1)

@@ -76,13 +76,13 @@ class NaiveEBT:
             if config.loss_at == "each" or step == config.training_steps:
                 share = config.training_steps if config.loss_at == "each" else 1
                 loss = F.smooth_l1_loss(candidate, target) / share
-                if config.resolved_calibration:
+                if config.resolved_energy_loss_weight:
                     if config.detach:
                         start = start.detach()
                     energy = self.patch_energies(context, start)
                     error = (start.detach() - target).square().sum(-1) / 2
                     score = deviance(energy, error)
-                    loss = loss + config.resolved_calibration * score / share
+                    loss = loss + config.resolved_energy_loss_weight * score / share
                 if config.detach:
                     yield loss
                 else:
