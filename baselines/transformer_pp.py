@@ -10,7 +10,7 @@ from baselines.config import TransformerPPConfig
 from worldmodel.attention import at_least_float32
 from worldmodel.backbone import ContextEncoder, EncodedContext, Transformer
 from worldmodel.config import BackboneConfig
-from worldmodel.energy import HEAD_STD
+from worldmodel.layers import Head
 from worldmodel.predictor import Clips, Predictor, Setting, Trajectory
 from worldmodel.rollout import cached_rollout
 from worldmodel.sharing import accept_former_names
@@ -34,8 +34,7 @@ class TransformerPP(Predictor):
         self.anchor = config.anchor
         self.stack = Transformer(backbone, grid)
         self.context = ContextEncoder(backbone, grid, dim)
-        self.head = nn.Linear(backbone.width, dim, bias=False)
-        nn.init.normal_(self.head.weight, std=HEAD_STD)
+        self.head = Head(backbone.width, dim)
         accept_former_names(self, {"context.backbone.": "stack."})
 
     @property

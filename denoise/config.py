@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from data_prep.config import require
-from worldmodel.config import Anchor, EBTConfig, Form
+from worldmodel.config import Anchor, EBTConfig, FormName
 
 STEPS = 1000  # of the diffusion schedule; a level is a fraction of them
 TRAINED_LEVEL, WIDE_LEVEL = 0.1, 0.3
@@ -85,7 +85,7 @@ class EBTWithoutContextConfig(EBTDenoiserConfig):
     """The EBT whose energy judges an image alone, without seeing the noisy one."""
 
     context: bool = False
-    form: Form = "linear"
+    form: FormName = "linear"
 
 
 @dataclass

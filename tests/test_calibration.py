@@ -89,3 +89,5 @@ def test_the_weight_belongs_to_the_form_whose_energy_can_be_an_error() -> None:
         InputError, match="energy_loss_weight has no meaning where form is quadratic"
     ):
         EBTConfig(form="quadratic", energy_loss_weight=0.1)
+    with pytest.raises(InputError, match="energy_loss_weight 0 has no meaning where candidate_in"):
+        EBTConfig(candidate_in_features=False, energy_loss_weight=0.0)

@@ -10,12 +10,12 @@ from benchmarks.tasks.throughput.naive import NaiveEBT
 from worldmodel import attention, thinking
 from worldmodel.backbone import Visible
 from worldmodel.config import BackboneConfig, EBTConfig
+from worldmodel.forms import FORMS
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Clips, Thinking
 
 OPTIONS: list[dict[str, object]] = [
-    {},
-    {"form": "linear"},
+    *({"form": name} for name in FORMS),
     {"form": "quadratic", "anchor": "last_frame"},
     {"anchor": "last_frame", "start_noise": 0.5},
     {"context": False, "form": "linear"},
@@ -98,7 +98,7 @@ def test_losses_and_what_they_teach_are_equal(options: dict[str, object]) -> Non
         assert torch.allclose(fast[name], slow[name], rtol=1e-8, atol=1e-11), name
 
 
-@pytest.mark.parametrize("options", OPTIONS[:5], ids=str)
+@pytest.mark.parametrize("options", OPTIONS[: len(FORMS) + 3], ids=str)
 def test_rollouts_are_equal(options: dict[str, object]) -> None:
     model, naive = pair(options)
     context = clips(2, 3)

@@ -12,6 +12,7 @@ from baselines.trivial import CopyLast, LinearExtrapolation, MeanFrame
 from benchmarks.measure.costs import peak_memory
 from worldmodel.backbone import Transformer, Visible
 from worldmodel.config import BackboneConfig, EBTConfig
+from worldmodel.forms import FORMS
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.noise import Stream, noise_like
 from worldmodel.predictor import Clips, Predictor, Setting, Thinking
@@ -120,7 +121,7 @@ def test_prediction_works_in_inference_mode_and_leaves_no_gradients() -> None:
 @pytest.mark.parametrize(
     ("detach", "loss_at", "steps"), [(True, "each", 1), (False, "each", 2), (False, "last", 2)]
 )
-@pytest.mark.parametrize("form", ["residual", "quadratic", "linear"])
+@pytest.mark.parametrize("form", FORMS)
 def test_second_order_gradients_equal_finite_differences(
     form: str, detach: bool, loss_at: str, steps: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

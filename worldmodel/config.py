@@ -1,16 +1,20 @@
 """Configuration of backbones, the EBT and training. Imports nothing heavy."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from data_prep.config import require
+from worldmodel.forms import FORMS
 
 Anchor = Literal["zero", "last_frame"]
-Form = Literal["residual", "quadratic", "linear"]
 Precision = Literal["32-true", "bf16-mixed"]
 Compile = Literal["auto", "on", "off"]
 Optimizer = Literal["muon", "adamw"]
 Strategy = Literal["auto", "ddp"]
+if TYPE_CHECKING:
+    FormName = str
+else:
+    FormName = Literal[tuple(FORMS)]  # help lists them, and options take no other
 WHOLE = ("devices", "nodes", "processes")
 
 
@@ -88,8 +92,7 @@ class EBTConfig(ModelConfig):
     """The energy, and how a candidate descends it.
 
     Args:
-        form: form of the energy, with y the candidate, r the anchor and h the features;
-            `residual` is 1/2|y-r-Wh|^2+softplus(wh+b), `quadratic` 1/2|y-r|^2+wh, `linear` wh.
+        form: form of the energy; `worldmodel/forms.py` says what each is.
         anchor: r in the form, where the quadratic part of the energy is centred (null: zero for
             next frame, the noisy image for denoising; the form `linear` has none).
         context: whether h sees the context; without it the energy judges the candidate alone.
@@ -109,10 +112,10 @@ class EBTConfig(ModelConfig):
             training batch goes on from there (0: no buffer).
         energy_loss_weight: weight of the loss that teaches the energy of a patch to be the expected
             half squared error of the candidate there; 0 leaves the energy unsupervised (null: 0.003
-            for the form `residual`; the energies of other forms cannot be taught that).
+            for the form `residual`, else 0; an energy that may be negative cannot be taught that).
     """
 
-    form: Form = "residual"
+    form: FormName = "residual"
     anchor: Anchor | None = None
     context: bool = True
     candidate_in_features: bool = True
@@ -129,16 +132,19 @@ class EBTConfig(ModelConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require(self.form in FORMS, f"form {self.form} is none of {', '.join(FORMS)}")
+        form = FORMS[self.form]
+        predicting = [name for name, form in FORMS.items() if form.predicts]
         require(
-            self.form != "linear" or self.anchor is None,
-            f"anchor {self.anchor} has no meaning where form is linear: set anchor to null",
+            form.anchored or self.anchor is None,
+            f"anchor {self.anchor} has no meaning where form is {self.form}: set anchor to null",
         )
         require(0 <= self.start_noise <= 1, "start_noise must be between 0 and 1")
         require(self.training_steps >= 1, "training_steps must be at least 1")
         require(
-            self.candidate_in_features or self.form == "residual",
-            "candidate_in_features false is defined for form residual only: in the other forms the "
-            "candidate would not depend on the context",
+            self.candidate_in_features or form.predicts,
+            f"candidate_in_features false has no meaning where form is {self.form}: the candidate "
+            f"would not depend on the context; set form to one of {', '.join(predicting)}",
         )
         require(
             self.candidate_in_features or self.context,
@@ -149,22 +155,27 @@ class EBTConfig(ModelConfig):
             "energy_loss_weight must be at least 0",
         )
         require(
-            self.form == "residual" or not self.energy_loss_weight,
+            form.energy_loss_weight is not None or not self.energy_loss_weight,
             f"energy_loss_weight has no meaning where form is {self.form}, whose energy may be "
             "negative: set it to null",
+        )
+        require(
+            self.candidate_in_features or not form.scores or self.resolved_energy_loss_weight > 0,
+            f"energy_loss_weight 0 has no meaning where candidate_in_features is false and form is "
+            f"{self.form}, a part of which nothing would train: set it above 0, or change form",
         )
 
     @property
     def resolved_energy_loss_weight(self) -> float:
         """The weight of the energy loss that is used; 0 for forms whose energy may be negative."""
         if self.energy_loss_weight is None:
-            return 0.003 if self.form == "residual" else 0.0
+            return FORMS[self.form].energy_loss_weight or 0.0
         return self.energy_loss_weight
 
     @property
     def resolved_anchor(self) -> Anchor | None:
-        """The anchor that is used; None for the form `linear`, which has none."""
-        if self.form == "linear":
+        """The anchor that is used; None for a form that has none."""
+        if not FORMS[self.form].anchored:
             return None
         return self.anchor or self.default_anchor
 

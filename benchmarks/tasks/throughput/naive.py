@@ -51,17 +51,8 @@ class NaiveEBT:
         both = torch.cat([observed.flatten(1, 2), tokens.flatten(1, 2)], dim=1)  # [B, 2 L, W]
         joint = self._run(both, seen, [*range(frames), *range(1, frames + 1)])
         features = joint[:, frames * patches :].unflatten(1, (frames, patches))
-        learned = torch.zeros_like(features[..., 0])  # [B, T, P]
-        if energy.energy_head is not None:
-            learned = energy.log_gain.exp() * energy.energy_head(features).squeeze(-1)
-        if energy.form == "linear":
-            return learned
-        offset = candidate - (context if energy.anchor == "last_frame" else 0.0)
-        if energy.residual_head is not None:
-            offset = offset - energy.residual_head(features)
-            if energy.energy_head is not None:
-                learned = F.softplus(learned)
-        return offset.square().sum(-1) / 2 + learned
+        anchor = context if energy.anchor == "last_frame" else 0.0
+        return energy.form.energy(energy.heads, features, candidate, anchor)
 
     def training_losses(self, batch: Clips, seed: int) -> Iterator[Tensor]:
         """The model's own losses: its noise, its schedule of steps, its shares."""
