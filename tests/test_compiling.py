@@ -28,7 +28,7 @@ from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Clips, Predictor, Setting, Thinking
 
 COMPILE = torch.compile
-NAMES = ["ebt", "transformer_pp", "ebt_denoiser", "direct", "dit"]
+NAMES = ["ebt", "ebt_by_autograd", "transformer_pp", "ebt_denoiser", "direct", "dit"]
 BACKBONE, GRID, DIM = BackboneConfig(layers=1, heads=2, width=32), (2, 2), 12
 
 
@@ -47,7 +47,8 @@ def build(name: str) -> Predictor:
         return DirectDenoiser(DirectConfig(), BACKBONE, GRID, DIM)
     if name == "dit":
         return DiTDenoiser(DiTConfig(), BACKBONE, GRID, DIM)
-    return NextFrameEBT(EBTConfig(), BACKBONE, GRID, DIM)
+    form = "gradient_step" if name == "ebt_by_autograd" else "residual"
+    return NextFrameEBT(EBTConfig(form=form), BACKBONE, GRID, DIM)
 
 
 def learned(model: Predictor, source: Predictor | NaiveEBT) -> dict[str, Tensor]:

@@ -39,6 +39,7 @@ FORMULAS: dict[str, Formula] = {
     "residual": lambda y, r, w, W: (y - r - W) @ (y - r - W) / 2 + (1 + w.exp()).log(),
     "quadratic": lambda y, r, w, W: (y - r) @ (y - r) / 2 + w,
     "linear": lambda y, r, w, W: w,
+    "gradient_step": lambda y, r, w, W: (y - r - W) @ (y - r - W) / 2,
 }
 
 

@@ -173,3 +173,18 @@ class Linear(Form, name="linear"):
         number = heads["energy"](h)  # [B, C, P, 1]
         features = heads["energy"].input_gradient(number.new_ones(number.shape))
         return HeadGradient(number.squeeze(-1), features, None)
+
+
+class GradientStep(Form, name="gradient_step"):
+    """1/2 |y - N|^2 with N = r + W h: how far a network N(y, context) would move the candidate.
+
+    A network whose unit step denoises as N does, but is the gradient of an energy (Hurault et al.,
+    ICLR 2022, arXiv 2110.03220). The gradient holds N's Jacobian on y.
+    """
+
+    heads: ClassVar[Mapping[str, Reading]] = {"prediction": Reading(embedding=True)}
+    energy_loss_weight = 0.0
+
+    def energy(self, heads: Heads, h: Tensor, y: Tensor, r: Tensor | float) -> Tensor:
+        """The formula."""
+        return (y - r - heads["prediction"](h)).square().sum(-1) / 2
