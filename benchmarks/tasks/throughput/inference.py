@@ -12,11 +12,11 @@ from benchmarks.tasks.denoise.config import DenoiseConfig
 from benchmarks.tasks.throughput.cases import STEPS, Case, in_turn
 from benchmarks.tasks.throughput.config import MeasureConfig
 from benchmarks.tasks.throughput.measuring import Series, measurement
-from benchmarks.tasks.throughput.naive import NaiveEBT
 from denoise.config import EBTDenoiserConfig
 from denoise.model import EBTDenoiser
 from worldmodel.backbone import Visible
 from worldmodel.predictor import Clips, Passes, Thinking
+from worldmodel.reference import ReferenceEBT
 from worldmodel.thinking import thinking_step
 
 TIME_TARGETS = {
@@ -51,7 +51,7 @@ def _rollout(case: Case, repeats: int) -> tuple[Series, list[Measurement]]:
     """One new frame after a context: with the cache at hand, and all positions anew."""
     model, plain = case.ebt(), case.transformer_pp()
     clips = case.clips().frames(0, case.frames)
-    naive = NaiveEBT(model)
+    naive = ReferenceEBT(model)
     known, new = clips.embeddings[:, :-1], clips.embeddings[:, -1:]
     with torch.no_grad():
         past, plain_past = model.energy.encode(known), plain.encode(known)
