@@ -5,9 +5,10 @@ import difflib
 import itertools
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, set_parsing_settings
@@ -210,10 +211,17 @@ def value_of(arguments: list[str], option: str) -> str | None:
     return next(iter(values_of(arguments, option)), None)
 
 
-def explain(message: str, parser: ArgumentParser, arguments: list[str], files: list[str]) -> str:
+def explain(
+    message: str,
+    parser: ArgumentParser,
+    arguments: list[str],
+    files: list[str],
+    renamed: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     """jsonargparse's message as one plain line: what is wrong, where, and what may be meant.
 
     `files` are the configuration files that were read, named where an error is not in `arguments`.
+    `renamed` gives the present name of an option by the former one, both without their section.
     """
     line = " ".join(message.split())
     line = re.sub(
@@ -233,6 +241,10 @@ def explain(message: str, parser: ArgumentParser, arguments: list[str], files: l
     if not any(argument.split("=")[0] == name for argument in arguments):
         line = f"{', '.join(files)}: {line}"
     known = [option for action in parser._actions for option in action.option_strings]
+    section, dot, leaf = name.rpartition(".")
+    now = f"{section}{dot}{renamed.get(leaf)}"
+    if name not in known and now in known:
+        return f"{line} (it is called {now} now)"
     meant = None if name in known else nearest_option(key.group(1), known)
     return line if meant is None else f"{line} (did you mean {meant}?)"
 

@@ -51,7 +51,7 @@ def observations(batch: int, generator: torch.Generator) -> tuple[Clips, Tensor]
 @pytest.fixture(scope="module")
 def trained() -> NextFrameEBT:
     torch.manual_seed(0)
-    model = NextFrameEBT(EBTConfig(calibration=0.1), BackboneConfig(1, 1, 16), (1, 1), DIM)
+    model = NextFrameEBT(EBTConfig(energy_loss_weight=0.1), BackboneConfig(1, 1, 16), (1, 1), DIM)
     generator = torch.Generator().manual_seed(1)
     steps = 500
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-2)
@@ -82,8 +82,12 @@ def test_the_energy_reaches_its_closed_form(trained: NextFrameEBT) -> None:
             assert float(ratio) == pytest.approx(1, abs=0.05)
 
 
-def test_the_weight_belongs_to_the_form_that_can_be_calibrated() -> None:
-    assert EBTConfig().resolved_calibration > 0
-    assert replace(EBTConfig(), form="linear").resolved_calibration == 0
-    with pytest.raises(InputError, match="calibration has no meaning where form is quadratic"):
-        EBTConfig(form="quadratic", calibration=0.1)
+def test_the_weight_belongs_to_the_form_whose_energy_can_be_an_error() -> None:
+    assert EBTConfig().resolved_energy_loss_weight > 0
+    assert replace(EBTConfig(), form="linear").resolved_energy_loss_weight == 0
+    with pytest.raises(
+        InputError, match="energy_loss_weight has no meaning where form is quadratic"
+    ):
+        EBTConfig(form="quadratic", energy_loss_weight=0.1)
+    with pytest.raises(InputError, match="energy_loss_weight 0 has no meaning where candidate_in"):
+        EBTConfig(candidate_in_features=False, energy_loss_weight=0.0)

@@ -62,13 +62,13 @@ def test_a_looped_model_trains_through_every_application() -> None:
     assert parameters == sum(p.numel() for p in transformer(BACKBONE).parameters())
     (loss,) = looped.training_losses(clips(), 0)
     loss.backward()
-    weight = looped.get_parameter("context.backbone.blocks.1.feed_forward.down.weight")
+    weight = looped.get_parameter("stack.blocks.1.feed_forward.down.weight")
     assert weight.grad is not None
     once = transformer(BACKBONE)
     once.load_state_dict(looped.state_dict())
     (loss,) = once.training_losses(clips(), 0)
     loss.backward()
-    other = once.get_parameter("context.backbone.blocks.1.feed_forward.down.weight").grad
+    other = once.get_parameter("stack.blocks.1.feed_forward.down.weight").grad
     assert not torch.allclose(weight.grad, other)
 
 

@@ -11,7 +11,6 @@ from baselines.config import DirectConfig, DiTConfig, TransformerPPConfig
 from baselines.direct import DirectDenoiser
 from baselines.dit import DiTDenoiser
 from baselines.transformer_pp import TransformerPP
-from benchmarks.tasks.throughput.naive import NaiveEBT
 from data_prep.errors import InputError
 from denoise.config import EBTDenoiserConfig
 from denoise.model import Denoiser, EBTDenoiser
@@ -26,9 +25,10 @@ from worldmodel.compiling import (
 from worldmodel.config import BackboneConfig, EBTConfig, Precision
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Clips, Predictor, Setting, Thinking
+from worldmodel.reference import ReferenceEBT
 
 COMPILE = torch.compile
-NAMES = ["ebt", "transformer_pp", "ebt_denoiser", "direct", "dit"]
+NAMES = ["ebt", "ebt_by_autograd", "transformer_pp", "ebt_denoiser", "direct", "dit"]
 BACKBONE, GRID, DIM = BackboneConfig(layers=1, heads=2, width=32), (2, 2), 12
 
 
@@ -47,10 +47,11 @@ def build(name: str) -> Predictor:
         return DirectDenoiser(DirectConfig(), BACKBONE, GRID, DIM)
     if name == "dit":
         return DiTDenoiser(DiTConfig(), BACKBONE, GRID, DIM)
-    return NextFrameEBT(EBTConfig(), BACKBONE, GRID, DIM)
+    form = "gradient_step" if name == "ebt_by_autograd" else "residual"
+    return NextFrameEBT(EBTConfig(form=form), BACKBONE, GRID, DIM)
 
 
-def learned(model: Predictor, source: Predictor | NaiveEBT) -> dict[str, Tensor]:
+def learned(model: Predictor, source: Predictor | ReferenceEBT) -> dict[str, Tensor]:
     """The losses of a training step and the gradients that are not zero."""
     model.zero_grad()
     losses = []
@@ -72,7 +73,7 @@ def assert_alike(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
 def test_a_compiled_training_step_equals_the_naive_one() -> None:
     model = build("ebt")
     assert isinstance(model, NextFrameEBT)
-    naive = learned(model, NaiveEBT(model))
+    naive = learned(model, ReferenceEBT(model))
     with compiled(model):
         fast = learned(model, model)
     assert_alike(fast, naive)

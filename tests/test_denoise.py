@@ -237,6 +237,7 @@ def models() -> list[TrainedDenoiser]:
         ebt(),
         ebt(context=False, form="linear", training_steps=1),
         ebt(context=False, form="residual", anchor="zero"),
+        ebt(form="gradient_step"),
         direct(),
         dit(),
     ]

@@ -1,5 +1,7 @@
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -10,20 +12,48 @@ from benchmarks.config import RunConfig
 from benchmarks.tasks.configuring import preset_config
 from data_prep.encoders.base import Encoder
 from data_prep.encoders.registry import build_encoder
+from data_prep.errors import InputError
 from worldmodel.backbone import Visible
 from worldmodel.config import BackboneConfig, EBTConfig
 from worldmodel.energy import EnergyTransformer
+from worldmodel.forms import FORMS
+from worldmodel.layers import Head, Heads
 
 BACKBONE = BackboneConfig(layers=2, heads=2, width=32)
 GRID, PATCHES, DIM = (2, 2), 4, 12
-FORMS = ("residual", "quadratic", "linear")
-VARIANTS = [("linear", None), *itertools.product(FORMS[:2], ("zero", "last_frame"))]
+VARIANTS = [
+    (name, anchor)
+    for name, form in FORMS.items()
+    for anchor in (("zero", "last_frame") if form.anchored else (None,))
+]
 
 
 def make(form: str = "residual", anchor: str | None = None, **options: object) -> EnergyTransformer:
     torch.manual_seed(0)
     config = replace(EBTConfig(), form=form, anchor=anchor, **options)
     return EnergyTransformer(config, BACKBONE, GRID, DIM)
+
+
+Formula = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+FORMULAS: dict[str, Formula] = {
+    "residual": lambda y, r, w, W: (y - r - W) @ (y - r - W) / 2 + (1 + w.exp()).log(),
+    "quadratic": lambda y, r, w, W: (y - r) @ (y - r) / 2 + w,
+    "linear": lambda y, r, w, W: w,
+    "gradient_step": lambda y, r, w, W: (y - r - W) @ (y - r - W) / 2,
+}
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_a_form_is_the_formula_that_documents_state(name: str) -> None:
+    torch.manual_seed(0)
+    heads = Heads({"energy": Head(8, 1, bias=0.5), "prediction": Head(8, DIM)})
+    h, y, r = torch.randn(2, 3, PATCHES, 8), *torch.randn(2, 2, 3, PATCHES, DIM)
+    with torch.no_grad():
+        energies = FORMS[name].energy(heads, h, y, r)
+        for place in itertools.product(range(2), range(3), range(PATCHES)):
+            number, embedding = heads["energy"](h[place])[0], heads["prediction"](h[place])
+            expected = FORMULAS[name](y[place], r[place], number, embedding)
+            assert float(energies[place]) == pytest.approx(float(expected), rel=1e-5)
 
 
 @pytest.mark.parametrize(("form", "anchor"), VARIANTS)
@@ -59,17 +89,26 @@ def test_parallel_positions_equal_one_position_at_a_time(form: str, anchor: str 
         assert torch.allclose(together[:, position], alone[:, 0], rtol=1e-5, atol=1e-5)
 
 
+def is_allowed(options: dict[str, Any]) -> bool:
+    try:
+        EBTConfig(**options)
+    except InputError:
+        return False
+    return True
+
+
+SEEN = [(True, True), (True, False), (False, True)]  # context, candidate
 WRITTEN_OUT = [
-    {"form": "residual", "anchor": "zero"},
-    {"form": "residual", "anchor": "last_frame"},
-    {"form": "residual", "candidate_in_features": False},
-    {"form": "residual", "candidate_in_features": False, "calibration": 0.0},
-    {"form": "residual", "context": False, "anchor": "last_frame"},
-    {"form": "quadratic", "anchor": "zero"},
-    {"form": "quadratic", "anchor": "last_frame"},
-    {"form": "quadratic", "context": False},
-    {"form": "linear"},
-    {"form": "linear", "context": False},
+    options
+    for (form, anchor), (context, candidate) in itertools.product(VARIANTS, SEEN)
+    if is_allowed(
+        options := {
+            "form": form,
+            "anchor": anchor,
+            "context": context,
+            "candidate_in_features": candidate,
+        }
+    )
 ]
 # Observed frames, and the frames that each candidate sees: one candidate after one frame takes a
 # path of its own (denoising), as one after many does (rollouts).
@@ -157,7 +196,7 @@ def test_learned_gradient_has_full_rank_in_the_candidate(task: str, preset: str,
     candidate = torch.randn(1, samples, patches, encoder.dim, requires_grad=True)
     energy = model(candidate, context, Visible.all_of(1).repeated(samples))
     (gradient,) = torch.autograd.grad(energy.sum(), candidate)
-    if form != "linear":  # without the part that is given: 1/2 |y - r|^2
+    if FORMS[form].anchored:  # without the part that is given: 1/2 |y - r|^2
         gradient = gradient - (candidate - model._anchor(context, Visible.all_of(1)))
     singular = torch.linalg.svdvals(gradient[0, :, 0].detach().double())
     # Widths 63 and 64 are a nearly square random matrix: 1e-4 to 6e-4 over seeds. Without full rank
@@ -193,7 +232,7 @@ def test_calibration_sets_the_first_update_once_and_is_kept_in_the_state() -> No
 
 def test_calibration_on_a_zero_gradient_is_an_error() -> None:
     model = make("linear")
-    torch.nn.init.zeros_(model.energy_head.weight)
+    torch.nn.init.zeros_(model.heads["energy"].weight)
     frames = torch.randn(1, 3, PATCHES, DIM)
     with pytest.raises(FloatingPointError, match="gradient at the start"):
         model.calibrate(torch.randn(1, 3, PATCHES, DIM), model.encode(frames), Visible.every(3))

@@ -1,8 +1,11 @@
+import functools
+from collections.abc import Callable
+
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaModel
 
-from worldmodel.backbone import ContextEncoder, Transformer
+from worldmodel.backbone import ContextEncoder, EncodedContext, Transformer
 from worldmodel.config import BackboneConfig
 
 
@@ -47,13 +50,18 @@ def test_stack_equals_hugging_face_llama_with_the_same_weights() -> None:
     assert torch.allclose(features[:, :, 0], expected, atol=1e-5)
 
 
+def context_encoder(grid: tuple[int, int]) -> Callable[..., EncodedContext]:
+    config = BackboneConfig(layers=2, heads=2, width=32)
+    return functools.partial(ContextEncoder(config, grid, dim=6), Transformer(config, grid))
+
+
 @pytest.mark.parametrize("grid", [(1, 1), (2, 3)])
 def test_context_is_causal_over_frames_and_dense_within_one(grid: tuple[int, int]) -> None:
     torch.manual_seed(0)
     patches = grid[0] * grid[1]
-    encoder = ContextEncoder(BackboneConfig(layers=2, heads=2, width=32), grid, dim=6)
+    encode = context_encoder(grid)
     frames = torch.randn(1, 5, patches, 6, requires_grad=True)
-    features = encoder(frames).features
+    features = encode(frames).features
     (gradient,) = torch.autograd.grad(features[:, 2, 0].square().sum(), frames)
     reached = gradient.abs().amax((0, 2, 3))
     assert (reached[:3] > 0).all()
@@ -63,12 +71,12 @@ def test_context_is_causal_over_frames_and_dense_within_one(grid: tuple[int, int
 
 def test_encoding_frame_by_frame_equals_encoding_at_once() -> None:
     torch.manual_seed(0)
-    encoder = ContextEncoder(BackboneConfig(layers=2, heads=2, width=32), (2, 2), dim=6)
+    encode = context_encoder((2, 2))
     frames = torch.randn(3, 6, 4, 6)
-    whole = encoder(frames)
-    parts = encoder(frames[:, :3])
+    whole = encode(frames)
+    parts = encode(frames[:, :3])
     for frame in range(3, 6):
-        parts = encoder(frames[:, frame : frame + 1], parts)
+        parts = encode(frames[:, frame : frame + 1], parts)
     assert torch.allclose(whole.features, parts.features, atol=1e-5)
     assert torch.allclose(whole.keys[1], parts.keys[1], atol=1e-5)
     assert torch.equal(whole.embeddings, parts.embeddings)

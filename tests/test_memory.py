@@ -7,13 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from baselines.config import TransformerPPConfig
 from baselines.transformer_pp import TransformerPP
 from baselines.trivial import CopyLast
 from benchmarks.cli.command_line import main
-from benchmarks.domains.video.conditions import TEACHER_FORCED
 from benchmarks.domains.video.config import VideoEvaluationConfig
 from benchmarks.domains.video.data import VideoData
 from benchmarks.domains.video.judge import FrameJudge
@@ -61,7 +59,6 @@ def test_judging_many_clips_takes_no_more_memory_than_few() -> None:
         condition = next(c for c in judged.conditions if c.split == "test")
         peaks[clips] = held_bytes(lambda: judged.values(CopyLast(), [Setting()], condition))  # noqa: B023
     assert peaks[2000] < 1.1 * peaks[200]
-    assert TEACHER_FORCED["split"] == "test"
 
 
 def test_at_most_so_many_clips_are_judged_always_the_same() -> None:
@@ -144,5 +141,4 @@ def test_a_dry_run_says_what_a_run_would_take(
     for name in chosen[1].split(","):
         assert name in said
     assert not list(tmp_path.iterdir())
-    assert isinstance(before + 1, Tensor)  # and leaves torch as it was
-    assert float(before + 1) == 1
+    assert float(before + 1) == 1  # torch is as it was

@@ -6,35 +6,36 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.tasks.throughput.naive import NaiveEBT
 from worldmodel import attention, thinking
 from worldmodel.backbone import Visible
 from worldmodel.config import BackboneConfig, EBTConfig
+from worldmodel.forms import FORMS
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Clips, Thinking
+from worldmodel.reference import ReferenceEBT
 
 OPTIONS: list[dict[str, object]] = [
-    {},
-    {"form": "linear"},
+    *({"form": name} for name in FORMS),
     {"form": "quadratic", "anchor": "last_frame"},
     {"anchor": "last_frame", "start_noise": 0.5},
     {"context": False, "form": "linear"},
     {"candidate_in_features": False},
-    {"calibration": 0.0},
+    {"energy_loss_weight": 0.0},
     {"loss_at": "last"},
     {"training_steps": 3, "detach": False},
     {"training_steps": 1},
 ]
 
 
-def pair(options: dict[str, object]) -> tuple[NextFrameEBT, NaiveEBT]:
+def pair(options: dict[str, object], depth: int | None = None) -> tuple[NextFrameEBT, ReferenceEBT]:
     torch.manual_seed(0)
-    model = NextFrameEBT(replace(EBTConfig(), **options), BackboneConfig(2, 2, 32), (2, 2), 12)
+    backbone = BackboneConfig(layers=2, heads=2, width=32, depth=depth)
+    model = NextFrameEBT(replace(EBTConfig(), **options), backbone, (2, 2), 12)
     model = model.double()
     with torch.no_grad():
         model.energy.context.position.normal_()
     model.calibrate(clips(3, 5))
-    return model, NaiveEBT(model)
+    return model, ReferenceEBT(model)
 
 
 def clips(batch: int, frames: int) -> Clips:
@@ -98,7 +99,19 @@ def test_losses_and_what_they_teach_are_equal(options: dict[str, object]) -> Non
         assert torch.allclose(fast[name], slow[name], rtol=1e-8, atol=1e-11), name
 
 
-@pytest.mark.parametrize("options", OPTIONS[:5], ids=str)
+def test_blocks_that_are_passed_again_are_equal() -> None:
+    context = clips(2, 3).embeddings
+    candidate = torch.randn_like(context)
+    found = []
+    for depth in (2, 3, 5):
+        model, naive = pair({}, depth)
+        fast = model.energy(candidate, model.energy.encode(context), Visible.every(3))
+        assert torch.allclose(fast, naive.energies(context, candidate), rtol=1e-12)
+        found.append(fast)
+    assert not torch.allclose(found[0], found[1])
+
+
+@pytest.mark.parametrize("options", OPTIONS[: len(FORMS) + 3], ids=str)
 def test_rollouts_are_equal(options: dict[str, object]) -> None:
     model, naive = pair(options)
     context = clips(2, 3)

@@ -12,6 +12,7 @@ from baselines.trivial import CopyLast, LinearExtrapolation, MeanFrame
 from benchmarks.measure.costs import peak_memory
 from worldmodel.backbone import Transformer, Visible
 from worldmodel.config import BackboneConfig, EBTConfig
+from worldmodel.forms import FORMS
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.noise import Stream, noise_like
 from worldmodel.predictor import Clips, Predictor, Setting, Thinking
@@ -116,11 +117,11 @@ def test_prediction_works_in_inference_mode_and_leaves_no_gradients() -> None:
 
 
 # A graph cut between steps has no loss of which it is the derivative, except at a single step. Nor
-# has the calibration, which takes the errors of later steps for given.
+# has the energy loss, which takes the errors of later steps for given.
 @pytest.mark.parametrize(
     ("detach", "loss_at", "steps"), [(True, "each", 1), (False, "each", 2), (False, "last", 2)]
 )
-@pytest.mark.parametrize("form", ["residual", "quadratic", "linear"])
+@pytest.mark.parametrize("form", FORMS)
 def test_second_order_gradients_equal_finite_differences(
     form: str, detach: bool, loss_at: str, steps: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,9 +130,9 @@ def test_second_order_gradients_equal_finite_differences(
         return (error / energy + energy.log()).mean()
 
     monkeypatch.setattr("worldmodel.next_frame.deviance", smooth)
-    calibration = None if steps == 1 else 0.0
+    weight = None if steps == 1 else 0.0
     model = ebt(
-        form=form, detach=detach, loss_at=loss_at, training_steps=steps, calibration=calibration
+        form=form, detach=detach, loss_at=loss_at, training_steps=steps, energy_loss_weight=weight
     ).double()
     batch = clips(2, frames=4, dtype=torch.float64)
     for part in model.training_losses(batch, 0):
@@ -152,12 +153,12 @@ def test_second_order_gradients_equal_finite_differences(
 
 def test_step_by_step_backward_equals_one_backward_over_all_steps() -> None:
     batch = clips(3)
-    stepwise = ebt(training_steps=3, calibration=0.0)
+    stepwise = ebt(training_steps=3, energy_loss_weight=0.0)
     losses = []
     for part in stepwise.training_losses(batch, 7):
         part.backward()
         losses.append(float(part.detach()))
-    reference = ebt(training_steps=3, calibration=0.0)
+    reference = ebt(training_steps=3, energy_loss_weight=0.0)
     energy, target = reference.energy, batch.embeddings[:, 1:]
     context, visible = energy.encode(batch.embeddings[:, :-1]), Visible.every(5)
     candidate = noise_like(target, batch.keys, Stream.TRAINING_START, 7)
@@ -188,7 +189,7 @@ def test_only_the_caller_back_propagates(detach: bool) -> None:
         assert all(torch.equal(after[name], before.get(name, torch.zeros(()))) for name in after)
         loss.backward()
     assert float(losses[-1].detach()) == 0 if detach else float(losses[-1].detach()) > 0
-    encoder = model.energy.context.backbone.get_parameter("blocks.0.attention.query.weight")
+    encoder = model.energy.backbone.get_parameter("blocks.0.attention.query.weight")
     assert encoder.grad is not None
     assert encoder.grad.any()
 

@@ -161,6 +161,11 @@ def test_no_misspelt_option_of_a_preparation_is_taken(command: str) -> None:
     ("main", "arguments", "said"),
     [
         (run, ["--task", "next_frame", "--model.widht", "3"], "(did you mean --backbone.width?)"),
+        (
+            run,
+            ["--task", "next_frame", "--ebt.calibration", "0"],
+            "(it is called --ebt.energy_loss_weight now)",
+        ),
         (run, ["--task", "next_frame", "--dry-rn"], "(did you mean --dry-run?)"),
         (run, ["--task", "probe", "--cache-di=x"], "(did you mean --cache-dir?)"),
         (prepare.main, ["shards", "a", "b", "--frams", "3"], "(did you mean --frames?)"),
@@ -178,6 +183,17 @@ def test_a_misspelt_option_is_one_line_and_code_2(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ")
     assert line.endswith(said)
+
+
+def test_a_run_with_an_option_of_a_former_name_says_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config.yaml").write_text("task: next_frame\nebt:\n  calibration: 0.1\n")
+    assert run(["--resume", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {tmp_path / 'config.yaml'}: unknown key 'ebt.calibration'")
+    assert "(it is called --ebt.energy_loss_weight now)" in line
+    assert line.endswith("a run of an earlier version cannot be continued: start it anew")
 
 
 def test_files_come_before_the_options_that_overrule_them(tmp_path: Path) -> None:

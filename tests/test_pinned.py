@@ -29,6 +29,7 @@ NEXT_FRAME: dict[str, tuple[Callable[..., Predictor], object, float]] = {
     "ebt": (NextFrameEBT, EBTConfig(), 0.467918),
     "ebt quadratic": (NextFrameEBT, EBTConfig(form="quadratic", anchor="last_frame"), 0.723698),
     "ebt linear": (NextFrameEBT, EBTConfig(form="linear"), 0.746916),
+    "ebt gradient_step": (NextFrameEBT, EBTConfig(form="gradient_step"), 0.438882),
     "ebt blind": (NextFrameEBT, EBTConfig(candidate_in_features=False), 0.681956),
     "transformer_pp": (TransformerPP, TransformerPPConfig(), 0.436703),
 }

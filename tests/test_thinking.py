@@ -1,13 +1,17 @@
 """The thinking task: stopping, choice, the known future, and a small run from end to end."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from benchmarks.tasks.thinking.data import Case
+from benchmarks.tasks.thinking.foreign import judge_foreign
 from browsing import require_readable
 from playwright.sync_api import Browser
+from torch import Tensor
 
 from baselines.config import TransformerPPConfig
 from baselines.transformer_pp import TransformerPP
@@ -18,12 +22,16 @@ from benchmarks.domains.video.shifts import ClipSet, VideoSamples
 from benchmarks.record.results import Model, Result, Row, read_result
 from benchmarks.reporting.html import PAGE
 from benchmarks.tasks.registry import load_task
+from benchmarks.tasks.thinking.candidates import Contenders
+from benchmarks.tasks.thinking.evaluation import ThinkingJudge
 from benchmarks.tasks.thinking.looping import LoopedLonger
 from benchmarks.tasks.thinking.stopping import Trace, choose_threshold, judge_stopping
 from data_prep.synthetic.balls import from_json
-from worldmodel.config import BackboneConfig
+from worldmodel.config import BackboneConfig, EBTConfig
+from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Clips
 
+PREDICTIONS = ("prediction of ebt", "prediction of transformer_pp")
 SMALL = [
     *("--task", "thinking", "--preset", "smoke", "--models", "ebt,transformer_pp,copy_last"),
     *("--balls.train", "3", "--balls.validation", "2", "--balls.test", "5", "--seeds", "0,1"),
@@ -155,12 +163,47 @@ def test_foreign_candidates_are_verified(run: tuple[Path, Path]) -> None:
         for row in rows_of(read_result(run[0]), "in distribution", "foreign")
     }
     assert rows["truth"]["error"].mean == 0
-    assert 0 <= rows["truth"]["truth_first"].mean <= 1
     assert rows["truth of another sample"]["error"].mean > rows["blurred truth"]["error"].mean > 0
-    others = ("prediction of ebt", "prediction of transformer_pp", "copy of the last frame")
-    for name in (*others, "frame after the next"):
-        assert 0 <= rows[name]["truth_preferred"].mean <= 1
-        assert 0 <= rows[name]["auroc"].mean <= 1
+    first, others = rows.pop("truth")["truth_first"].mean, ("copy of the last frame", *PREDICTIONS)
+    assert {*others, "frame after the next"} < set(rows)
+    preferred = [metrics["truth_preferred"].mean for metrics in rows.values()]
+    # The truth is first where it is preferred to every other candidate.
+    assert 1 - sum(1 - share for share in preferred) - 1e-6 <= first <= min(preferred) + 1e-6
+
+
+class KnowingEBT(NextFrameEBT):
+    """An energy that is the true error, times a sign."""
+
+    def __init__(self, data: VideoSamples, cases: Sequence[Case], sign: int):
+        super().__init__(EBTConfig(), BackboneConfig(1, 1, 64), data.encoder.grid, data.encoder.dim)
+        self.sign = sign
+        self.targets = {
+            key: target
+            for case in cases
+            for key, target in zip(case.context.keys, case.target, strict=True)
+        }
+
+    def verify(self, context: Clips, candidates: Tensor) -> Tensor:
+        target = torch.stack([self.targets[key] for key in context.keys])
+        return self.sign * (candidates - target[:, :, None]).square().sum(-1) / 2
+
+
+@pytest.mark.parametrize(("sign", "share"), [(1, 1), (-1, 0)])
+def test_an_energy_that_knows_the_error_tells_the_truth_from_all_else(
+    sign: int, share: int, run: tuple[Path, Path]
+) -> None:
+    data, name = data_of(run), "in distribution"
+    judge = ThinkingJudge(to_config(parse(SMALL)).evaluation, data, "cpu")
+    model = KnowingEBT(data, judge.cases(name), sign)
+    contenders = Contenders(["untrained"], [model])
+    found = {v.kind: v.metrics for v in judge_foreign(judge, [model], [contenders], name)}
+    assert found.pop("truth")["truth_first"].mean == share
+    assert len(found) > 3
+    for metrics in found.values():
+        assert metrics["truth_preferred"].mean == share
+        assert metrics["auroc"].mean == pytest.approx(share)
+        assert metrics["calibration"].mean == pytest.approx(sign)
+        assert metrics["error_rank"].mean == pytest.approx(sign)
 
 
 def data_of(run: tuple[Path, Path]) -> VideoSamples:

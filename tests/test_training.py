@@ -11,6 +11,7 @@ from data_prep.errors import InputError
 from data_prep.shards.format import ShardSet
 from worldmodel.config import BackboneConfig, EBTConfig, TrainingConfig
 from worldmodel.data import EmbeddingClips, Scaler
+from worldmodel.forms import FORMS
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.optimizers import block_matrices, make_optimizers
 from worldmodel.predictor import Clips, Predictor
@@ -59,7 +60,7 @@ def test_a_finished_training_is_loaded_not_repeated(
     before = {name: value.clone() for name, value in trained.state_dict().items()}
     train(trained, embedding_shards, tmp_path)
     moved = [n for n, v in trained.state_dict().items() if not torch.equal(v, before[n])]
-    assert "energy.context.backbone.blocks.0.attention.query.weight" in moved
+    assert "energy.backbone.blocks.0.attention.query.weight" in moved
     weights = (tmp_path / WEIGHTS).read_bytes()
     loaded = build("residual")
     train(loaded, embedding_shards, tmp_path)
@@ -134,7 +135,7 @@ def test_an_average_of_the_weights_is_what_is_judged_and_kept(
         assert torch.allclose(value, kept[name], atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["transformer_pp", "residual", "quadratic", "linear"])
+@pytest.mark.parametrize("name", ["transformer_pp", *FORMS])
 def test_training_lowers_the_loss(name: str, embedding_shards: ShardSet, tmp_path: Path) -> None:
     config = replace(CONFIG, steps=40, validate_every=40)
     predictor = build(name)
@@ -183,7 +184,7 @@ def test_a_loss_that_is_not_finite_names_step_and_clips(
     embedding_shards: ShardSet, tmp_path: Path
 ) -> None:
     predictor = build("residual")
-    torch.nn.init.constant_(predictor.get_parameter("energy.residual_head.weight"), float("nan"))
+    torch.nn.init.constant_(predictor.get_parameter("energy.heads.prediction.weight"), float("nan"))
     with pytest.raises(
         NonFiniteError, match=r"part 1 of 3 of training step 0, clips train-000000-"
     ):

@@ -223,15 +223,14 @@ class Transformer(nn.Module):
 class ContextEncoder(nn.Module):
     """Encodes frames of embeddings to a context: the part that EBT and Transformer++ share.
 
-    A frame hands on the normalised output of the last layer, where `projected` through a linear
-    layer.
+    The backbone belongs to the model, whose other stream uses it too. A frame hands on the
+    normalised output of its last layer, where `projected` through a linear layer.
     """
 
     def __init__(
         self, config: BackboneConfig, grid: tuple[int, int], dim: int, projected: bool = False
     ):
         super().__init__()
-        self.backbone = Transformer(config, grid)
         self.embed = nn.Linear(dim, config.width, bias=False)
         # Rotary positions are relative; walls and borders stand still.
         self.position = nn.Parameter(torch.zeros(grid[0] * grid[1], config.width))
@@ -241,10 +240,12 @@ class ContextEncoder(nn.Module):
         for layer in (self.embed, self.project):
             initialise(layer)
 
-    def forward(self, embeddings: Tensor, past: EncodedContext | None = None) -> EncodedContext:
+    def forward(
+        self, backbone: Transformer, embeddings: Tensor, past: EncodedContext | None = None
+    ) -> EncodedContext:
         """Encode frames `[B, T, P, D]` after `past`; each sees itself and what precedes it."""
         tokens = self.embed(embeddings) + self.position
-        features, keys, values = self.backbone(tokens, past)
+        features, keys, values = backbone(tokens, past)
         features = self.project(features)
         if past is not None:
             features = torch.cat([past.features, features], dim=1)
@@ -257,16 +258,17 @@ class EmptyContext(nn.Module):
 
     def __init__(self, config: BackboneConfig, grid: tuple[int, int]):
         super().__init__()
-        self.backbone = Transformer(config, grid)
         self.position = nn.Parameter(torch.zeros(grid[0] * grid[1], config.width))
 
-    def forward(self, embeddings: Tensor, past: EncodedContext | None = None) -> EncodedContext:
+    def forward(
+        self, backbone: Transformer, embeddings: Tensor, past: EncodedContext | None = None
+    ) -> EncodedContext:
         """Frames `[B, T, P, D]` after `past`, without keys, values or features."""
         if past is not None:
             embeddings = torch.cat([past.embeddings, embeddings], dim=1)
-        heads, width = self.backbone.heads, self.backbone.norm.weight.shape[0]
-        nothing = embeddings.new_zeros(len(embeddings), heads, 0, width // heads)
-        depth = self.backbone.depth
+        head_width = self.position.shape[1] // backbone.heads
+        nothing = embeddings.new_zeros(len(embeddings), backbone.heads, 0, head_width)
+        depth = backbone.depth
         features = embeddings.new_zeros(*embeddings.shape[:3], 0)
         return EncodedContext([nothing] * depth, [nothing] * depth, features, embeddings)
 

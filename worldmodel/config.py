@@ -1,18 +1,22 @@
 """Configuration of backbones, the EBT and training. Imports nothing heavy."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from data_prep.config import require
+from worldmodel.forms import FORMS
 
 Anchor = Literal["zero", "last_frame"]
-Form = Literal["residual", "quadratic", "linear"]
 Precision = Literal["32-true", "bf16-mixed"]
 Compile = Literal["auto", "on", "off"]
 Optimizer = Literal["muon", "adamw"]
 Strategy = Literal["auto", "ddp"]
 Scaling = Literal["standardised", "encoded", "raw"]
 Decayed = Literal["matrices", "all"]
+if TYPE_CHECKING:
+    FormName = str
+else:
+    FormName = Literal[tuple(FORMS)]  # help lists them, and options take no other
 WHOLE = ("devices", "nodes", "processes")
 
 
@@ -89,7 +93,7 @@ class ModelConfig:
 # the shape of an energy; one whose energy is never compared with the error; and one trained by the
 # published System 2 recipe (arXiv 2507.02092, section 3.3).
 BLIND: dict[str, Any] = {"candidate_in_features": False}
-UNSUPERVISED: dict[str, Any] = {"calibration": 0.0}
+UNSUPERVISED: dict[str, Any] = {"energy_loss_weight": 0.0}
 SYSTEM_2: dict[str, Any] = {
     "loss_at": "last",
     "detach": False,
@@ -106,8 +110,7 @@ class EBTConfig(ModelConfig):
     """The energy, and how a candidate descends it.
 
     Args:
-        form: form of the energy, with y the candidate, r the anchor and h the features;
-            `residual` is 1/2|y-r-Wh|^2+softplus(wh+b), `quadratic` 1/2|y-r|^2+wh, `linear` wh.
+        form: form of the energy; `worldmodel/forms.py` says what each is.
         anchor: r in the form, where the quadratic part of the energy is centred (null: zero for
             next frame, the noisy image for denoising; the form `linear` has none).
         context: whether h sees the context; without it the energy judges the candidate alone.
@@ -125,12 +128,12 @@ class EBTConfig(ModelConfig):
             step of training, on scaled embeddings.
         replay: number of clips in a buffer that keeps where thinking has come to; half of each
             training batch goes on from there (0: no buffer).
-        calibration: weight of the loss that teaches the energy of a patch to be the expected half
-            squared error of the candidate there; 0 leaves the energy unsupervised (null: 0.003 for
-            the form `residual`; the other forms cannot be calibrated).
+        energy_loss_weight: weight of the loss that teaches the energy of a patch to be the expected
+            half squared error of the candidate there; 0 leaves the energy unsupervised (null: 0.003
+            for the form `residual`, else 0; an energy that may be negative cannot be taught that).
     """
 
-    form: Form = "residual"
+    form: FormName = "residual"
     anchor: Anchor | None = None
     context: bool = True
     candidate_in_features: bool = True
@@ -143,43 +146,54 @@ class EBTConfig(ModelConfig):
     learn_step_size: bool = True
     langevin_noise: float = 0.0
     replay: int = 0
-    calibration: float | None = None
+    energy_loss_weight: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require(self.form in FORMS, f"form {self.form} is none of {', '.join(FORMS)}")
+        form = FORMS[self.form]
+        predicting = [name for name, form in FORMS.items() if form.predicts]
         require(
-            self.form != "linear" or self.anchor is None,
-            f"anchor {self.anchor} has no meaning where form is linear: set anchor to null",
+            form.anchored or self.anchor is None,
+            f"anchor {self.anchor} has no meaning where form is {self.form}: set anchor to null",
         )
         require(0 <= self.start_noise <= 1, "start_noise must be between 0 and 1")
         require(self.training_steps >= 1, "training_steps must be at least 1")
         require(
-            self.candidate_in_features or self.form == "residual",
-            "candidate_in_features false is defined for form residual only: in the other forms the "
-            "candidate would not depend on the context",
+            self.candidate_in_features or form.predicts,
+            f"candidate_in_features false has no meaning where form is {self.form}: the candidate "
+            f"would not depend on the context; set form to one of {', '.join(predicting)}",
         )
         require(
             self.candidate_in_features or self.context,
             "context and candidate_in_features cannot both be false: h would see nothing",
         )
-        require(self.calibration is None or self.calibration >= 0, "calibration must be at least 0")
         require(
-            self.form == "residual" or not self.calibration,
-            f"calibration has no meaning where form is {self.form}, whose energy may be negative: "
-            "set it to null",
+            self.energy_loss_weight is None or self.energy_loss_weight >= 0,
+            "energy_loss_weight must be at least 0",
+        )
+        require(
+            form.energy_loss_weight is not None or not self.energy_loss_weight,
+            f"energy_loss_weight has no meaning where form is {self.form}, whose energy may be "
+            "negative: set it to null",
+        )
+        require(
+            self.candidate_in_features or not form.scores or self.resolved_energy_loss_weight > 0,
+            f"energy_loss_weight 0 has no meaning where candidate_in_features is false and form is "
+            f"{self.form}, a part of which nothing would train: set it above 0, or change form",
         )
 
     @property
-    def resolved_calibration(self) -> float:
-        """The weight of the calibration that is used; 0 for forms that cannot be calibrated."""
-        if self.calibration is None:
-            return 0.003 if self.form == "residual" else 0.0
-        return self.calibration
+    def resolved_energy_loss_weight(self) -> float:
+        """The weight of the energy loss that is used; 0 for forms whose energy may be negative."""
+        if self.energy_loss_weight is None:
+            return FORMS[self.form].energy_loss_weight or 0.0
+        return self.energy_loss_weight
 
     @property
     def resolved_anchor(self) -> Anchor | None:
-        """The anchor that is used; None for the form `linear`, which has none."""
-        if self.form == "linear":
+        """The anchor that is used; None for a form that has none."""
+        if not FORMS[self.form].anchored:
             return None
         return self.anchor or self.default_anchor
 

@@ -7,32 +7,31 @@ repeated.
 
 import math
 import warnings
-from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from worldmodel.backbone import CandidatePass, ContextEncoder, EmptyContext, EncodedContext, Visible
+from worldmodel.backbone import (
+    CandidatePass,
+    ContextEncoder,
+    EmptyContext,
+    EncodedContext,
+    Transformer,
+    Visible,
+)
 from worldmodel.config import BackboneConfig, EBTConfig
-from worldmodel.layers import initialise
+from worldmodel.forms import FORMS, HeadGradient
+from worldmodel.layers import Head, Heads, initialise
+from worldmodel.sharing import accept_former_names
 
-HEAD_STD = 0.02
 CALIBRATED_RMS = 0.3  # of the first update, or of the learned part's gradient, in start noise
-FIRST_BIAS = -1.0  # softplus begins at 0.3, below the errors that training starts from
+GAIN = "heads.energy.log_gain"
+FORMER_NAMES = {
+    "context.backbone.": "backbone.",
+    "energy_head.": "heads.energy.",
+    "residual_head.": "heads.prediction.",
+}
 DEVIANCE_FLOOR = 1e-4  # far below any error that matters; keeps the logarithm finite
-
-
-class EnergyTerms(NamedTuple):
-    """Energies `[B, C, P]` of patches, and what their gradient needs.
-
-    `offset [B, C, P, D]` is what the quadratic part squares, `slope [B, C, P]` that of softplus at
-    its input; each is None in the forms without that part.
-    """
-
-    energy: Tensor
-    offset: Tensor | None
-    slope: Tensor | None
 
 
 class EnergyTransformer(nn.Module):
@@ -44,15 +43,15 @@ class EnergyTransformer(nn.Module):
     embedding and from what the last visible frame hands on at the same place.
     """
 
-    log_gain: Tensor
     calibrated: Tensor
 
     def __init__(
         self, config: EBTConfig, backbone: BackboneConfig, grid: tuple[int, int], dim: int
     ):
         super().__init__()
-        self.form, self.anchor = config.form, config.resolved_anchor
+        self.form, self.anchor = FORMS[config.form], config.resolved_anchor
         self.sees_context = config.context
+        self.backbone = Transformer(backbone, grid)
         self.context: ContextEncoder | EmptyContext = (
             ContextEncoder(backbone, grid, dim, projected=True)
             if config.context
@@ -70,25 +69,25 @@ class EnergyTransformer(nn.Module):
             )
         if self.embed_candidate is not None:
             initialise(self.embed_candidate)
-        # Without calibration a gradient on the candidate is all that trains: a head on features
-        # that do not see the candidate would never learn, nor would a bias outside a nonlinearity.
-        self.energy_head: nn.Linear | None = None
-        if config.candidate_in_features or config.resolved_calibration:
-            self.energy_head = nn.Linear(backbone.width, 1, bias=self.form == "residual")
-            nn.init.normal_(self.energy_head.weight, std=HEAD_STD)
-            if self.energy_head.bias is not None:
-                nn.init.constant_(self.energy_head.bias, FIRST_BIAS)
-        self.residual_head: nn.Linear | None = None
-        if self.form == "residual":
-            self.residual_head = nn.Linear(backbone.width, dim, bias=False)
-            nn.init.normal_(self.residual_head.weight, std=HEAD_STD)
+        gained = self.form.scale == "gain"
+        self.heads = Heads(
+            {
+                name: Head(
+                    backbone.width,
+                    dim if reading.embedding else 1,
+                    reading.bias,
+                    gained=gained and name == "energy",
+                )
+                for name, reading in self.form.heads.items()
+            }
+        )
         self.log_step_size = nn.Parameter(torch.zeros(()), requires_grad=config.learn_step_size)
-        self.register_buffer("log_gain", torch.zeros(()))
-        self.register_buffer("calibrated", torch.tensor(config.form == "residual"))
+        self.register_buffer("calibrated", torch.tensor(self.form.scale is None))
+        accept_former_names(self, FORMER_NAMES | {"log_gain": GAIN if gained else None})
 
     @property
     def step_size(self) -> Tensor:
-        """Step size of the descent; learned from 1 on, or in the linear form from a calibration."""
+        """Step size of the descent; learned from 1 on, or from where `calibrate` has set it."""
         return self.log_step_size.exp()
 
     def encode(self, embeddings: Tensor, past: EncodedContext | None = None) -> EncodedContext:
@@ -97,7 +96,7 @@ class EnergyTransformer(nn.Module):
         Where the energy judges the candidate alone, nothing is computed: the frames remain as the
         anchor only.
         """
-        encoded: EncodedContext = self.context(embeddings, past)
+        encoded: EncodedContext = self.context(self.backbone, embeddings, past)
         return encoded
 
     def forward(self, candidate: Tensor, context: EncodedContext, visible: Visible) -> Tensor:
@@ -113,10 +112,12 @@ class EnergyTransformer(nn.Module):
     ) -> Tensor:
         """Energy `[B, C, P]` of every patch of candidates `[B, C, P, D]`.
 
-        Where it is calibrated, the half squared error that is expected of the patch.
+        Where the energy loss has taught it, the half squared error that is expected of the patch.
         """
-        features = self._look(candidate, context, visible).features  # [B, C, P, W]
-        return self._energy(features, candidate, context, visible).energy
+        features = self._look(candidate, context, visible).features
+        with torch.autocast(candidate.device.type, enabled=False):
+            h, r = features.to(candidate.dtype), self._anchor(context, visible)
+            return self.form.energy(self.heads, h, candidate, r)
 
     def candidate_features(
         self, candidate: Tensor, context: EncodedContext, visible: Visible
@@ -129,25 +130,26 @@ class EnergyTransformer(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Gradient `[B, C, P, D]` of the energies on their candidates, and the patch energies.
 
-        Written out, and so itself differentiable by one ordinary backward pass. The energies of
-        patches are `[B, C, P]`.
+        Written out, but for what a form leaves to autograd at its head, and so itself
+        differentiable by one ordinary backward pass. The energies of patches are `[B, C, P]`.
         """
         look = self._look(candidate, context, visible)
-        terms = self._energy(look.features, candidate, context, visible)
-        learned = self._learned_gradient(look, candidate, terms)
-        if learned is None:
-            assert terms.offset is not None
-            return terms.offset, terms.energy
-        return learned if terms.offset is None else terms.offset + learned, terms.energy
+        at_head = self._head_gradient(look.features, candidate, context, visible)
+        found = at_head.candidate
+        if self.embed_candidate is not None and at_head.features is not None:
+            learned = self._through_backbone(at_head.features, look)
+            found = learned if found is None else found + learned
+        assert found is not None  # no form is blind and without a prediction
+        return found, at_head.energy
 
     def calibrate(
         self, candidate: Tensor, context: EncodedContext, visible: Visible, noise: float = 1.0
     ) -> None:
         """Set the one free scale of the form once, on a batch of start candidates.
 
-        `linear`: the step size, so that the first update has an RMS of 0.3 of the start's `noise`.
-        `quadratic`: the gain of the learned part, so that its gradient has. `residual` has nothing
-        to set. Kept in the state, so a loaded model is never calibrated again.
+        A step size is set so that the first update has an RMS of 0.3 of the start's `noise`, a gain
+        so that the learned part's gradient has. A form without a scale has nothing to set. Kept in
+        the state, so that a loaded model is never calibrated again.
 
         Raises:
             FloatingPointError: the gradient at the start is zero or not finite.
@@ -155,14 +157,19 @@ class EnergyTransformer(nn.Module):
         if bool(self.calibrated):
             return
         with torch.no_grad():
-            look = self._look(candidate, context, visible)
-            gradient = self._learned_gradient(look, candidate, EnergyTerms(candidate, None, None))
-        assert gradient is not None
-        rms = float(gradient.square().mean().sqrt())
-        if not (math.isfinite(rms) and rms > 1e-12):
-            raise FloatingPointError(f"the energy's gradient at the start has an RMS of {rms}")
-        scale = self.log_step_size if self.form == "linear" else self.log_gain
-        with torch.no_grad():
+            if self.form.scale == "gain":
+                look = self._look(candidate, context, visible)
+                at_head = self._head_gradient(look.features, candidate, context, visible)
+                scale = self.heads["energy"].log_gain
+                assert scale is not None
+                assert at_head.features is not None
+                gradient = self._through_backbone(at_head.features, look)
+            else:
+                scale = self.log_step_size
+                gradient, _ = self.input_gradient(candidate, context, visible)
+            rms = float(gradient.square().mean().sqrt())
+            if not (math.isfinite(rms) and rms > 1e-12):
+                raise FloatingPointError(f"the energy's gradient at the start has an RMS of {rms}")
             scale.fill_(math.log(CALIBRATED_RMS * noise / rms))
             self.calibrated.fill_(True)
 
@@ -173,40 +180,22 @@ class EnergyTransformer(nn.Module):
             tokens = tokens + context.features.index_select(1, visible.index - 1)  # [B, C, P, W]
         if self.embed_candidate is not None:
             tokens = tokens + self.embed_candidate(candidate)  # [B, C, P, W]
-        return self.context.backbone.candidates(tokens, context, visible)
+        return self.backbone.candidates(tokens, context, visible)
 
-    def _energy(
+    def _head_gradient(
         self, features: Tensor, candidate: Tensor, context: EncodedContext, visible: Visible
-    ) -> EnergyTerms:
-        """Energies of patches, and the parts of them that the gradient needs."""
+    ) -> HeadGradient:
+        """Energies of patches and their gradients at the head, in float32 at least."""
         with torch.autocast(candidate.device.type, enabled=False):
-            features = features.to(candidate.dtype)
-            learned, slope = candidate.new_zeros(candidate.shape[:3]), None  # [B, C, P]
-            if self.energy_head is not None:
-                learned = self.log_gain.exp() * self.energy_head(features).squeeze(-1)
-            if self.form == "linear":
-                return EnergyTerms(learned, None, None)
-            offset = candidate - self._anchor(context, visible)  # [B, C, P, D]
-            if self.residual_head is not None:
-                offset = offset - self.residual_head(features)
-                if self.energy_head is not None:
-                    learned, slope = F.softplus(learned), learned.sigmoid()
-            return EnergyTerms(offset.square().sum(-1) / 2 + learned, offset, slope)
+            h, r = features.to(candidate.dtype), self._anchor(context, visible)
+            sighted = self.embed_candidate is not None
+            return self.form.gradient(self.heads, h, candidate, r, sighted)
 
-    def _learned_gradient(
-        self, look: CandidatePass, candidate: Tensor, terms: EnergyTerms
-    ) -> Tensor | None:
-        """The part of the gradient that comes through the features; None if they are blind."""
-        if self.embed_candidate is None or self.energy_head is None:
-            return None
-        with torch.autocast(candidate.device.type, enabled=False):
-            gradient = (self.log_gain.exp() * self.energy_head.weight[0]).expand_as(look.features)
-            if terms.slope is not None:
-                gradient = gradient * terms.slope[..., None]
-            if self.residual_head is not None and terms.offset is not None:
-                gradient = gradient - terms.offset @ self.residual_head.weight  # [B, C, P, W]
-        gradient = self.context.backbone.input_gradient(gradient, look)
-        return (gradient @ self.embed_candidate.weight).to(candidate.dtype)
+    def _through_backbone(self, gradient: Tensor, look: CandidatePass) -> Tensor:
+        """Gradient `[B, C, P, D]` on candidates from that on their features `[B, C, P, W]`."""
+        assert self.embed_candidate is not None
+        on_tokens = self.backbone.input_gradient(gradient, look)
+        return (on_tokens @ self.embed_candidate.weight).to(gradient.dtype)
 
     def _anchor(self, context: EncodedContext, visible: Visible) -> Tensor | float:
         return (

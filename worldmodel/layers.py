@@ -9,7 +9,7 @@ Letters in shapes: B batch, T frames, C candidate frames, P patches per frame, W
 A attention heads, K width of a head, L context tokens (T * P).
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +29,7 @@ from worldmodel.config import BackboneConfig
 
 # Llama's base for time; patches lie on grids of a few dozen rows, so space turns faster.
 TIME_BASE, SPACE_BASE = 10_000.0, 100.0
+HEAD_STD = 0.02  # of the weights of heads: predictions and energies begin near their anchors
 
 KeyValue = tuple[Tensor, Tensor]  # keys and values of a layer, `[B, A, L, K]` each
 
@@ -249,6 +250,41 @@ class Block(nn.Module):
         gradient = gradient + self.feed_forward_norm.input_gradient(y, kept.feed_forward_norm)
         y = self.attention.input_gradient(gradient, kept.attention, seen)
         return gradient + self.attention_norm.input_gradient(y, kept.attention_norm)
+
+
+class Head(nn.Linear):
+    """A linear head on features, with small weights: one number, or an embedding.
+
+    Where `gained`, what it reads is multiplied by a gain that is set once and not learned.
+    """
+
+    log_gain: Tensor | None
+
+    def __init__(self, width: int, outputs: int, bias: float | None = None, gained: bool = False):
+        super().__init__(width, outputs, bias=bias is not None)
+        nn.init.normal_(self.weight, std=HEAD_STD)
+        if bias is not None:
+            nn.init.constant_(self.bias, bias)
+        self.register_buffer("log_gain", torch.zeros(()) if gained else None)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`[..., W]` to `[..., outputs]`."""
+        return self._gained(super().forward(features))
+
+    def input_gradient(self, gradient: Tensor) -> Tensor:
+        """Gradient `[..., W]` on the features from that on the output."""
+        weight = self._gained(self.weight)
+        return gradient * weight[0] if len(weight) == 1 else gradient @ weight
+
+    def _gained(self, x: Tensor) -> Tensor:
+        return x if self.log_gain is None else self.log_gain.exp() * x
+
+
+class Heads(nn.ModuleDict):
+    """Heads by their names."""
+
+    def __getitem__(self, name: str) -> Head:
+        return cast(Head, super().__getitem__(name))
 
 
 def initialise(module: nn.Module) -> None:

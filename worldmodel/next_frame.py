@@ -49,11 +49,11 @@ class NextFrameEBT(Predictor):
     @property
     def backbone(self) -> nn.Module:
         """The stack of both streams."""
-        return self.energy.context.backbone
+        return self.energy.backbone
 
     def regions(self) -> list[tuple[nn.Module, str]]:
         """Encoding the context, and one step's energy and gradient."""
-        return [(self.energy.context, "forward"), (self.energy, "input_gradient")]
+        return [(self.energy, "encode"), (self.energy, "input_gradient")]
 
     def settings(self, counts: Sequence[int]) -> Sequence[Setting]:
         """A setting for each number of thinking steps."""
@@ -222,7 +222,7 @@ class NextFrameEBT(Predictor):
                     if config.loss_at == "each":
                         share /= steps
                     loss = F.smooth_l1_loss(part, target[:, group])
-                    if weight := config.resolved_calibration:
+                    if weight := config.resolved_energy_loss_weight:
                         loss = loss + weight * deviance(energies, error[:, group])
                     yield loss * share
             candidate = torch.cat(moved, dim=1)

@@ -2,10 +2,12 @@
 
 import contextlib
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
 from huggingface_hub import PyTorchModelHubMixin
+from torch import nn
 
 from data_prep.errors import InputError
 
@@ -34,3 +36,20 @@ def write_model(model: Shareable, folder: Path, config: dict[str, Any]) -> None:
     """
     (folder / "README.md").touch()  # or the hub's own card would be written
     model.save_pretrained(folder, config=config)
+
+
+def accept_former_names(module: nn.Module, renamed: Mapping[str, str | None]) -> None:
+    """Let a module load weights of earlier versions, in which the names of some began otherwise.
+
+    `renamed` gives the present beginning of a name by the former one, or None where such a weight
+    is no longer needed.
+    """
+
+    def rename(_: nn.Module, weights: dict[str, Any], prefix: str, *__: Any) -> None:
+        for former, present in renamed.items():
+            for name in [name for name in weights if name.startswith(prefix + former)]:
+                weight = weights.pop(name)
+                if present is not None:
+                    weights[prefix + present + name.removeprefix(prefix + former)] = weight
+
+    module.register_load_state_dict_pre_hook(rename)

@@ -24,8 +24,8 @@ OVERSHOOT = 0.05  # beyond [0, 1], as resizing leaves it
 class Thought:
     """Candidates of the next frame `[M + 1, 3, height, width]` from the start to the last step.
 
-    `energies [M + 1]` are theirs; of a calibrated EBT the half squared error that it expects, on
-    scaled embeddings.
+    `energies [M + 1]` are theirs; where the energy loss taught the EBT, the half squared error that
+    it expects, on scaled embeddings.
     """
 
     frames: Tensor

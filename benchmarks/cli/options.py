@@ -38,6 +38,9 @@ from data_prep.options import (
 )
 from worldmodel.config import SIZES
 
+RENAMED = {  # options by the names of earlier versions
+    "calibration": "energy_loss_weight",
+}
 EXAMPLES = """\
 Add --task to see the options of a task.
 
@@ -197,7 +200,7 @@ def parse(arguments: list[str]) -> Namespace:
         return options
     except InputError as error:
         files = [argument for argument in arguments if argument.endswith((".yaml", ".yml"))]
-        said = explain(str(error), parser, arguments, files or [str(defaults)])
+        said = explain(str(error), parser, arguments, files or [str(defaults)], RENAMED)
         if resumed is not None:
             said += "; a run of an earlier version cannot be continued: start it anew"
         raise InputError(said) from None

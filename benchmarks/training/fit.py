@@ -27,7 +27,7 @@ from worldmodel.training import RECORD, TrainingData, TrainingRecord, train_pred
 # Options that do not change the weights: a run may be continued with other values.
 OTHER_OPTIONS = ("recursions", "processes", "workers")
 # Version of a training's folder; it changes when weights of earlier versions would not fit.
-FORMAT = 5
+FORMAT = 6
 # What runs the network of a predictor.
 CALLS = ("predict", "predict_all", "rollout", "features")
 

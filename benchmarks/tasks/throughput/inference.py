@@ -12,11 +12,11 @@ from benchmarks.tasks.configuring import preset_config
 from benchmarks.tasks.throughput.cases import STEPS, Case, in_turn
 from benchmarks.tasks.throughput.config import MeasureConfig
 from benchmarks.tasks.throughput.measuring import Series, measurement
-from benchmarks.tasks.throughput.naive import NaiveEBT
 from denoise.config import EBTDenoiserConfig
 from denoise.model import EBTDenoiser
 from worldmodel.backbone import Visible
 from worldmodel.predictor import Clips, Passes, Thinking
+from worldmodel.reference import ReferenceEBT
 from worldmodel.thinking import thinking_step
 
 TIME_TARGETS = {
@@ -51,10 +51,10 @@ def _rollout(case: Case, repeats: int) -> tuple[Series, list[Measurement]]:
     """One new frame after a context: with the cache at hand, and all positions anew."""
     model, plain = case.ebt(), case.transformer_pp()
     clips = case.clips().frames(0, case.frames)
-    naive = NaiveEBT(model)
+    naive = ReferenceEBT(model)
     known, new = clips.embeddings[:, :-1], clips.embeddings[:, -1:]
     with torch.no_grad():
-        past, plain_past = model.energy.encode(known), plain.context(known)
+        past, plain_past = model.energy.encode(known), plain.encode(known)
 
     def fast() -> None:
         with torch.no_grad():
@@ -62,7 +62,7 @@ def _rollout(case: Case, repeats: int) -> tuple[Series, list[Measurement]]:
 
     def cached_plain() -> None:
         with torch.no_grad():
-            plain.next_frame(plain.context(new, plain_past))
+            plain.next_frame(plain.encode(new, plain_past))
 
     calls = {
         "fast": fast,

@@ -25,12 +25,12 @@ from benchmarks.tasks.throughput.cases import (
 )
 from benchmarks.tasks.throughput.config import MeasureConfig
 from benchmarks.tasks.throughput.measuring import Series, measurement
-from benchmarks.tasks.throughput.naive import NaiveEBT
 from worldmodel import attention
 from worldmodel.backbone import Visible
 from worldmodel.compiling import compiled
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Clips, Predictor
+from worldmodel.reference import ReferenceEBT
 
 # How far over the FLOP ratio the time of the EBT may lie when both are compiled.
 PRECISIONS = {"float32": 1.08, "bfloat16": 1.02}
@@ -63,7 +63,7 @@ def _eager(case: Case, repeats: int) -> list[Measurement]:
     model, plain, batch = case.ebt(), case.transformer_pp(), case.clips()
     calls = {
         "fast": _step(model, batch),
-        "naive": _step(model, batch, NaiveEBT(model)),
+        "naive": _step(model, batch, ReferenceEBT(model)),
         "plain": _step(plain, batch),
     }
     flops = {name: _useful_flops(call) for name, call in calls.items()}
@@ -237,7 +237,7 @@ def _candidate_stream(model: NextFrameEBT, batch: Clips) -> Callable[[], None]:
     return step
 
 
-def _step(model: Predictor, batch: Clips, slow: NaiveEBT | None = None) -> Callable[[], None]:
+def _step(model: Predictor, batch: Clips, slow: ReferenceEBT | None = None) -> Callable[[], None]:
     """A training step; the gradients of the one before are dropped first, as training does."""
 
     def step() -> None:
