@@ -206,4 +206,5 @@ def _spec_of(place: str) -> ModelSpec:
     config = getattr(found, "Config", ModelConfig)
     if not (isinstance(config, type) and issubclass(config, ModelConfig)):
         raise InputError(f"--model {place}: its Config is no subclass of ModelConfig")
-    return ModelSpec(getattr(found, "name", small), Role.NETWORK, Network(place), config)
+    name = getattr(found, "name", small)
+    return ModelSpec(name, Role.NETWORK, Network(place), config, by_default=False)

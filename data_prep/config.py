@@ -150,6 +150,7 @@ class ImagesConfig:
         resize: length in pixels to which the shorter side of an image is resized before cropping
             (null: images are not resized).
         crops: number of crops of each training image, at random places.
+        centre: whether a crop lies in the centre instead; each image then gives one.
         held_out_crops: number of crops of each image for validation or testing.
         splits: csv file with columns name and split, optionally also group and label (null: a
             split.csv or splits.csv in the folder is used when there is one).
@@ -164,6 +165,7 @@ class ImagesConfig:
     size: int = 32
     resize: int | None = None
     crops: int = 12
+    centre: bool = False
     held_out_crops: int = 2
     splits: str | None = None
     validation_fraction: float = 0.1
@@ -180,6 +182,10 @@ class ImagesConfig:
         )
         for name in ("crops", "held_out_crops", "sources_per_shard"):
             require(getattr(self, name) >= 1, f"images.{name} must be at least 1")
+        require(
+            not self.centre or self.crops == self.held_out_crops == 1,
+            "images.centre: the centre is one crop: set images.crops and held_out_crops to 1",
+        )
         _require_limits("images", self.time_limit, self.memory_limit)
         require(0 < self.validation_fraction < 1, "images.validation_fraction must be in (0, 1)")
         require(0 < self.test_fraction < 1, "images.test_fraction must be in (0, 1)")

@@ -170,7 +170,8 @@ def preset_with_encoder(
 
 @pytest.mark.parametrize(
     ("task", "domain", "preset"),
-    [asked for asked in WITH_MODELS if asked[2] != "bottleneck"],  # it asks what such ones do
+    # `bottleneck` asks what such embeddings do, and the published ones are.
+    [a for a in WITH_MODELS if a[2] != "bottleneck" and not a[2].startswith("published")],
 )
 def test_no_preset_has_embeddings_wider_than_its_model(task: str, domain: str, preset: str) -> None:
     config, encoder = preset_with_encoder(task, preset, domain)

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from benchmarks.options import parse, to_config
 
+from benchmarks.cli.options import parse, to_config
 from denoise.config import EBTDenoiserConfig
 from denoise.model import EBTDenoiser
 from worldmodel.backbone import Visible

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from data_prep.config import DeadLeavesConfig, EncoderConfig, ImagesConfig
-from data_prep.decoding.images import random_crops, read_crops, read_image
+from data_prep.decoding.images import crops_of, read_crops, read_image
 from data_prep.embed import prepare_embeddings
 from data_prep.errors import DecodeError, InputError
 from data_prep.frames import prepare_images
@@ -91,16 +91,16 @@ def test_damaged_dead_leaves_are_rendered_again(
 
 def test_crops_lie_in_the_image_and_depend_on_its_name_alone() -> None:
     image = photograph()
-    crops = random_crops(image, 20, 16, "a")
+    crops = crops_of(image, 20, 16, "a")
     windows = {
         image[top : top + 16, left : left + 16].tobytes()
         for top in range(40 - 15)
         for left in range(56 - 15)
     }
     assert all(crop.tobytes() in windows for crop in crops)
-    again = random_crops(image, 20, 16, "a")
+    again = crops_of(image, 20, 16, "a")
     assert all(np.array_equal(a, b) for a, b in zip(crops, again, strict=True))
-    others = random_crops(image, 20, 16, "b")
+    others = crops_of(image, 20, 16, "b")
     assert not all(np.array_equal(a, b) for a, b in zip(crops, others, strict=True))
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from benchmarks.command_line import main
 from benchmarks.reporting.results import read_result
 from published_reference import (
     SYSTEM_1,
@@ -26,6 +25,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from benchmarks.cli.command_line import main
 from data_prep.errors import InputError
 from worldmodel.config import BackboneConfig, TrainingConfig
 from worldmodel.noise import Stream

@@ -75,7 +75,7 @@ def test_a_pushed_model_is_the_trained_one(finished: tuple[Path, Path], pushed: 
     frames = data.truth("test", [0], clip[None])[0, :5]
     model = load(pushed)
     frame = model.predict(frames)
-    assert torch.allclose(frame, loaded.data.decode(expected)[0, -1].clamp(0, 1), atol=2e-2)
+    assert torch.allclose(frame, data.decode(expected)[0, -1].clamp(0, 1), atol=2e-2)
 
 
 def test_a_loaded_model_predicts_thinks_and_judges(pushed: Path) -> None:
@@ -294,7 +294,7 @@ def test_what_is_no_checkpoint_is_said(
     shutil.copytree(pushed, second)
     about = json.loads((other / "config.json").read_text())
     (other / "config.json").write_text(json.dumps(about | {"class": "Trojan"}))
-    assert "a Trojan is none of NextFrameEBT" in said(f"mine={other}")
+    assert "a Trojan is none of PublishedEBT" in said(f"mine={other}")
     del about["scale"]
     (other / "config.json").write_text(json.dumps(about))
     assert "its config.json lacks scale" in said(f"mine={other}")

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from benchmarks.tasks.thinking.data import Case
 from benchmarks.tasks.thinking.foreign import judge_foreign
 from browsing import require_readable
 from playwright.sync_api import Browser
@@ -18,6 +17,7 @@ from baselines.transformer_pp import TransformerPP
 from benchmarks.cli.command_line import main
 from benchmarks.cli.options import parse, to_config
 from benchmarks.config import Inputs
+from benchmarks.domains.samples import Case
 from benchmarks.domains.video.shifts import ClipSet, VideoSamples
 from benchmarks.record.results import Model, Result, Row, read_result
 from benchmarks.reporting.html import PAGE

@@ -80,19 +80,28 @@ class ModelConfig:
     Args:
         learning_rate: peak learning rate.
         optimizer: optimiser of this model (null: training.optimizer).
+        weight_decay: weight decay of this model (null: training.weight_decay).
     """
 
     learning_rate: float = 1e-2
     optimizer: Optimizer | None = None
+    weight_decay: float | None = None
 
     def __post_init__(self) -> None:
         require(self.learning_rate > 0, "learning_rate must be above 0")
+        require(
+            self.weight_decay is None or self.weight_decay >= 0, "weight_decay must be at least 0"
+        )
 
 
 # In what variants of the EBT differ from it: one that does not see its candidate, a regressor in
 # the shape of an energy; one whose energy is never compared with the error; and one trained by the
 # published System 2 recipe (arXiv 2507.02092, section 3.3).
-BLIND: dict[str, Any] = {"candidate_in_features": False}
+BLIND: dict[str, Any] = {
+    "candidate_in_features": False,
+    "form": "residual",
+    "energy_loss_weight": None,
+}
 UNSUPERVISED: dict[str, Any] = {"energy_loss_weight": 0.0}
 SYSTEM_2: dict[str, Any] = {
     "loss_at": "last",

@@ -26,8 +26,8 @@ from data_prep.errors import InputError
 from data_prep.options import PlainParser, run_command
 from data_prep.shards.storage import atomic_file, write_json
 
-ROOT = Path(__file__).parent.parent
-KEPT = Path(__file__).parent / "results"
+ROOT = Path(__file__).parents[2]
+KEPT = Path(__file__).parents[1] / "results"
 DOCUMENTS = (ROOT / "README.md", ROOT / "docs" / "results.md")
 # Between these lines of a document stands the table of a kept result, or of one part of it.
 TABLE = re.compile(

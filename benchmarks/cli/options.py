@@ -175,7 +175,8 @@ def parse(arguments: list[str]) -> Namespace:
     """
     arguments = config_first(_with_size(_of_domain(arguments)))
     resumed = value_of(arguments, "--resume")
-    preset = value_of(arguments, "--preset") or DEFAULT_PRESET
+    files = [Path(file) for file in values_of(arguments, "--config")]
+    preset = value_of(arguments, "--preset") or _named(files, "preset") or DEFAULT_PRESET
     defaults = None
     if resumed is not None:
         defaults = Path(resumed) / OPTIONS

@@ -38,7 +38,7 @@ H100 = {"32-true": 67e12, "bf16-mixed": 989e12}
 UTILISATION = 0.4
 DAY = 86400  # seconds
 FLOAT, MOMENTS = 4, 2  # bytes of a parameter, and AdamW's moments of each; Muon has one
-WITHOUT_COST = ("learning_rate", "optimizer", "levels")
+WITHOUT_COST = ("learning_rate", "optimizer", "weight_decay", "levels")
 
 
 @dataclass(frozen=True)

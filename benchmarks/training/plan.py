@@ -36,9 +36,15 @@ class PlannedModel:
     def training(self, config: RunConfig) -> TrainingConfig:
         """How the model is trained: as all others, for its own steps, by its own optimiser."""
         training = replace(config.training, steps=self.steps)
-        if self.config is not None and self.config.optimizer is not None:
-            training = replace(training, optimizer=self.config.optimizer)
-        return training
+        if self.config is None:
+            return training
+        return replace(
+            training,
+            optimizer=self.config.optimizer or training.optimizer,
+            weight_decay=training.weight_decay
+            if self.config.weight_decay is None
+            else self.config.weight_decay,
+        )
 
     def build(self, data: RunData) -> Predictor:
         """The model with fresh weights."""
@@ -51,7 +57,7 @@ class PlannedModel:
             return (self.name,)
         return (
             self.spec.build,
-            repr(replace(self.config, learning_rate=1.0, optimizer=None)),
+            repr(replace(self.config, learning_rate=1.0, optimizer=None, weight_decay=None)),
             repr(self.backbone),
         )
 

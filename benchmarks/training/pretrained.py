@@ -109,7 +109,9 @@ def add_checkpoints(domain: str, given: Sequence[str], declared: Sequence[ModelS
             )
         network = place_of(like)
         assert network is not None
-        if not register(domain, ModelSpec(name, like.role, Checkpoint(source, network, about))):
+        if not register(
+            domain, ModelSpec(name, like.role, Checkpoint(source, network, about), by_default=False)
+        ):
             raise InputError(f"--checkpoint {pair}: the name {name} is taken; give another")
         names.append(name)
     return names

@@ -24,7 +24,8 @@ def read_crops(path: Path, source: Source, config: ImagesConfig) -> Iterator[Dec
     """
     image = read_image(path, config.resize)
     count = config.crops if source.split == "train" else config.held_out_crops
-    for crop in random_crops(image, count, config.size, seed=source.path):
+    seed = None if config.centre else source.path
+    for crop in crops_of(image, count, config.size, seed):
         yield DecodedClip(crop[None], [0.0], 0, "pillow", PIL.__version__)
 
 
@@ -58,10 +59,10 @@ def read_image(path: Path, resize: int | None) -> np.ndarray:
     return np.asarray(image)
 
 
-def random_crops(image: np.ndarray, count: int, size: int, seed: str) -> list[np.ndarray]:
+def crops_of(image: np.ndarray, count: int, size: int, seed: str | None) -> list[np.ndarray]:
     """`count` square crops of `size` pixels of an image `[height, width, 3]`.
 
-    Their places are drawn from `seed`.
+    Their places are drawn from `seed`; without one they lie in the centre.
 
     Raises:
         DecodeError: the image is smaller than a crop.
@@ -69,10 +70,12 @@ def random_crops(image: np.ndarray, count: int, size: int, seed: str) -> list[np
     height, width = image.shape[:2]
     if min(height, width) < size:
         raise DecodeError(f"{width}x{height} pixels, smaller than a crop of {size}x{size}")
-    entropy = hashlib.blake2b(seed.encode(), digest_size=8).digest()
+    entropy = hashlib.blake2b((seed or "").encode(), digest_size=8).digest()
     rng = np.random.default_rng(int.from_bytes(entropy))
     crops = []
     for _ in range(count):
-        top, left = rng.integers(height - size + 1), rng.integers(width - size + 1)
+        top, left = (height - size) // 2, (width - size) // 2
+        if seed is not None:
+            top, left = rng.integers(height - size + 1), rng.integers(width - size + 1)
         crops.append(np.ascontiguousarray(image[top : top + size, left : left + size]))
     return crops

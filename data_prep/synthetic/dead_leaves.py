@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.config import LARGEST_LEAF, DeadLeavesConfig, ExecutorConfig, ImagesConfig
-from data_prep.decoding.images import random_crops
+from data_prep.decoding.images import crops_of
 from data_prep.shards.executors import Advance
 from data_prep.shards.format import (
     FRAMES,
@@ -146,7 +146,7 @@ class CanvasShard:
             for drawn, canvas in zip(self.canvases, rendered, strict=True):
                 number = drawn[1]
                 source = f"{split}/{number:05d}"
-                crops = random_crops(canvas, self.crops, self.size, source)
+                crops = crops_of(canvas, self.crops, self.size, source)
                 known = {"source": source, "times": [0.0], "truth": look_of(drawn, self.config)}
                 for index, crop in enumerate(crops):
                     metadata = encode_metadata(known)
