@@ -8,7 +8,7 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from benchmarks.reporting.results import read_result
+from benchmarks.record.results import read_result
 from published_reference import (
     SYSTEM_1,
     SYSTEM_2,

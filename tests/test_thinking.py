@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from benchmarks.tasks.thinking.foreign import judge_foreign
+from benchmarks.tasks.thinking.verification import judge_foreign
 from browsing import require_readable
 from playwright.sync_api import Browser
 from torch import Tensor
