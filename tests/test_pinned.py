@@ -20,7 +20,7 @@ from baselines.config import (
 from baselines.direct import DirectDenoiser
 from baselines.dit import DiTDenoiser
 from baselines.transformer_pp import TransformerPP
-from denoise.config import EBTDenoiserConfig, EBTWithoutContextConfig, PublishedEBTConfig
+from denoise.config import EBTDenoiserConfig, EBTWithoutContextConfig, LinearEBTDenoiserConfig
 from denoise.model import EBTDenoiser
 from worldmodel.config import BackboneConfig, EBTConfig
 from worldmodel.next_frame import NextFrameEBT
@@ -38,7 +38,7 @@ NEXT_FRAME: dict[str, tuple[Callable[..., Predictor], object, float]] = {
 DENOISE: dict[str, tuple[Callable[..., Predictor], object, float]] = {
     "ebt": (EBTDenoiser, EBTDenoiserConfig(), 0.1028365),
     "ebt_without_context": (EBTDenoiser, EBTWithoutContextConfig(), 0.0592353),
-    "ebt_linear": (EBTDenoiser, PublishedEBTConfig(), 0.0547492),
+    "ebt_linear": (EBTDenoiser, LinearEBTDenoiserConfig(), 0.0547492),
     "direct": (DirectDenoiser, DirectConfig(), 0.0652461),
     "direct_multi_level": (DirectDenoiser, MultiLevelDirectConfig(), 0.1248547),
     "dit": (DiTDenoiser, DiTConfig(), 0.187056),

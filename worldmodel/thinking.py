@@ -70,7 +70,7 @@ def think(
         for of_groups in zip(*parts, strict=True)
     )
     if checked:
-        _require_finite(candidates[1:], values, keys)
+        require_finite(candidates[1:], values, keys)
     return Trajectory(torch.stack(candidates), torch.stack(values) if energies else None)
 
 
@@ -111,8 +111,14 @@ def _descend(
     return candidates, values
 
 
-def _require_finite(candidates: list[Tensor], values: list[Tensor], keys: Sequence[str]) -> None:
-    """Check all steps at once, after the last, so that the loop never waits for the device."""
+def require_finite(candidates: list[Tensor], values: list[Tensor], keys: Sequence[str]) -> None:
+    """Check all steps at once, after the last, so that the loop never waits for the device.
+
+    Candidates and energies are `[B, ...]`, one tensor for each step.
+
+    Raises:
+        NonFiniteError: one is not finite; names the thinking step and the clip.
+    """
     for what, tensors in (("energy", values), ("gradient", candidates)):
         if not tensors:
             continue

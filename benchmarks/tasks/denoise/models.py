@@ -13,8 +13,8 @@ from denoise.config import (
     BlindEBTDenoiserConfig,
     EBTDenoiserConfig,
     EBTWithoutContextConfig,
+    LinearEBTDenoiserConfig,
     MultiLevelEBTDenoiserConfig,
-    PublishedEBTConfig,
 )
 
 EBT = Network("denoise.model:EBTDenoiser")
@@ -32,7 +32,7 @@ MODELS = (
     ModelSpec("ebt_blind", Role.ENERGY, EBT, BlindEBTDenoiserConfig),
     ModelSpec("ebt_multi_level", Role.ENERGY, EBT, MultiLevelEBTDenoiserConfig),
     ModelSpec("ebt_without_context", Role.ENERGY, EBT, EBTWithoutContextConfig),
-    ModelSpec("ebt_linear", Role.ENERGY, EBT, PublishedEBTConfig),
+    ModelSpec("ebt_linear", Role.ENERGY, EBT, LinearEBTDenoiserConfig),
     ModelSpec("dit", Role.NETWORK, DIT, DiTConfig),
     ModelSpec("dit_equal_training", Role.NETWORK, DIT, DiTConfig, equal_training_to="ebt"),
     ModelSpec("dit_full_range", Role.NETWORK, DIT, FullRangeDiTConfig),
