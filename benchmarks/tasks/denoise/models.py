@@ -15,10 +15,13 @@ from denoise.config import (
     EBTWithoutContextConfig,
     LinearEBTDenoiserConfig,
     MultiLevelEBTDenoiserConfig,
+    PublishedEBTDenoiserConfig,
 )
 
 EBT = Network("denoise.model:EBTDenoiser")
+PUBLISHED_EBT = Network("denoise.published:PublishedEBTDenoiser")
 DIT = Network("baselines.dit:DiTDenoiser")
+PUBLISHED_DIT = Network("baselines.dit_published:PublishedDiTDenoiser")
 DIRECT = Network("baselines.direct:DirectDenoiser")
 
 
@@ -33,11 +36,12 @@ MODELS = (
     ModelSpec("ebt_multi_level", Role.ENERGY, EBT, MultiLevelEBTDenoiserConfig),
     ModelSpec("ebt_without_context", Role.ENERGY, EBT, EBTWithoutContextConfig),
     ModelSpec("ebt_linear", Role.ENERGY, EBT, LinearEBTDenoiserConfig),
+    ModelSpec("ebt_published", Role.ENERGY, PUBLISHED_EBT, PublishedEBTDenoiserConfig),
     ModelSpec("dit", Role.NETWORK, DIT, DiTConfig),
     ModelSpec("dit_equal_training", Role.NETWORK, DIT, DiTConfig, equal_training_to="ebt"),
     ModelSpec("dit_full_range", Role.NETWORK, DIT, FullRangeDiTConfig),
     ModelSpec("dit_single_level", Role.NETWORK, DIT, SingleLevelDiTConfig),
-    ModelSpec("dit_published", Role.NETWORK, DIT, PublishedDiTConfig),
+    ModelSpec("dit_published", Role.NETWORK, PUBLISHED_DIT, PublishedDiTConfig),
     ModelSpec("direct", Role.NETWORK, DIRECT, DirectConfig),
     ModelSpec("direct_equal_training", Role.NETWORK, DIRECT, DirectConfig, equal_training_to="ebt"),
     ModelSpec(
