@@ -11,18 +11,20 @@ from benchmarks.tasks.thinking.data import BLURS, Case
 from benchmarks.tasks.thinking.evaluation import ThinkingJudge
 from benchmarks.training.fit import TrainedModel
 from denoise.model import EBTDenoiser
+from denoise.published import PublishedEBTDenoiser
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Predictor, Thinking
 
 STARTS, LANGEVIN, MODELS, PATH = "starts", "Langevin noise", "models", "path and blurs"
 COUNTED = (STARTS, LANGEVIN)  # sources of as many candidates as are asked for
+Thinker = NextFrameEBT | PublishedEBTDenoiser  # what descends an energy
 
 
-def energy_model(predictor: Predictor) -> NextFrameEBT | None:
+def energy_model(predictor: Predictor) -> Thinker | None:
     """The model of the energy behind a predictor; None for one that does not think."""
     if isinstance(predictor, EBTDenoiser):
         return predictor.ebt
-    return predictor if isinstance(predictor, NextFrameEBT) else None
+    return predictor if isinstance(predictor, Thinker) else None
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Contenders:
 
 def candidates(
     source: str,
-    model: NextFrameEBT,
+    model: Thinker,
     contenders: Contenders,
     case: Case,
     judge: ThinkingJudge,
@@ -66,7 +68,7 @@ def candidates(
     return model.competing(case.context, setting).prediction.unflatten(1, (-1, count))
 
 
-def sources_of(model: NextFrameEBT, contenders: Contenders) -> list[str]:
+def sources_of(model: Thinker, contenders: Contenders) -> list[str]:
     """The sources that give different candidates for a model."""
     found = [PATH, STARTS] if model.config.start_noise > 0 else [PATH]
     if model.config.training_steps > 1:

@@ -6,6 +6,7 @@ from denoise.config import (
     BlindEBTDenoiserConfig,
     EBTDenoiserConfig,
     MultiLevelEBTDenoiserConfig,
+    PublishedEBTDenoiserConfig,
     System2EBTDenoiserConfig,
     UnsupervisedEBTDenoiserConfig,
 )
@@ -23,6 +24,7 @@ from worldmodel.config import (
 EBT = Network("worldmodel.next_frame:NextFrameEBT")
 TRANSFORMER_PP = Network("baselines.transformer_pp:TransformerPP")
 DENOISER = Network("denoise.model:EBTDenoiser")
+PUBLISHED_DENOISER = Network("denoise.published:PublishedEBTDenoiser")
 DIRECT = Network("baselines.direct:DirectDenoiser")
 
 NEXT_FRAME = (
@@ -64,4 +66,8 @@ DENOISE = (
         looped=True,
     ),
     ModelSpec("identity", Role.FLOOR, Untrained("baselines.classical:Identity")),
+)
+# The published image model; `--models` names it.
+PUBLISHED_DENOISE = (
+    ModelSpec("ebt_published", Role.ENERGY, PUBLISHED_DENOISER, PublishedEBTDenoiserConfig),
 )

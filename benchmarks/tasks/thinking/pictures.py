@@ -14,12 +14,11 @@ from benchmarks.measure.pictures import (
     write_pictures,
 )
 from benchmarks.models import Role
-from benchmarks.tasks.thinking.candidates import energy_model
+from benchmarks.tasks.thinking.candidates import Thinker, energy_model
 from benchmarks.tasks.thinking.conditions import IN_DISTRIBUTION
 from benchmarks.tasks.thinking.data import Case
 from benchmarks.tasks.thinking.evaluation import ThinkingJudge
 from benchmarks.training.fit import TrainedModel
-from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Thinking, Trajectory
 
 GRID = 25  # points along each side of the landscape
@@ -67,7 +66,7 @@ def _steps(judge: ThinkingJudge, case: Case, thinkers: Sequence[TrainedModel]) -
     return found
 
 
-def _landscape(model: NextFrameEBT, case: Case, trajectory: Trajectory) -> dict[str, Tensor]:
+def _landscape(model: Thinker, case: Case, trajectory: Trajectory) -> dict[str, Tensor]:
     """Energies on a plane through the start, the prediction and the truth of the first sample.
 
     The first axis leads from the prediction to the truth, the second, at a right angle to it,
@@ -103,7 +102,7 @@ def _landscape(model: NextFrameEBT, case: Case, trajectory: Trajectory) -> dict[
     }
 
 
-def _patches(judge: ThinkingJudge, model: NextFrameEBT) -> dict[str, Tensor]:
+def _patches(judge: ThinkingJudge, model: Thinker) -> dict[str, Tensor]:
     """Energies and errors of patches, in distribution, after as many steps as in training."""
     pairs = []
     for case in judge.cases(IN_DISTRIBUTION):

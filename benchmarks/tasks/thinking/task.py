@@ -14,7 +14,7 @@ from benchmarks.tasks.thinking.config import (
     NextFrameThinkingConfig,
     ThinkingEvaluationConfig,
 )
-from benchmarks.tasks.thinking.models import ABLATION, DENOISE, NEXT_FRAME
+from benchmarks.tasks.thinking.models import ABLATION, DENOISE, NEXT_FRAME, PUBLISHED_DENOISE
 
 if TYPE_CHECKING:
     from benchmarks.reporting.page import Report
@@ -153,7 +153,7 @@ class DenoiseThinking(ThinkingTask[DenoiseThinkingConfig]):
     name = "thinking/denoise"
     contrasts = IMAGES
     config = DenoiseThinkingConfig
-    declared = DENOISE
+    declared = (*DENOISE, *PUBLISHED_DENOISE)
     takes = "denoiser"
 
     def prepare(self, config: DenoiseThinkingConfig, inputs: Inputs) -> "ThinkingData":
