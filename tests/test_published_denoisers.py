@@ -130,6 +130,22 @@ def test_recomputed_blocks_teach_the_same(build: Callable[[], TrainedDenoiser]) 
 
 
 @pytest.mark.parametrize("build", [ebt, dit])
+def test_candidates_and_energies_stay_in_float32(build: Callable[[], TrainedDenoiser]) -> None:
+    model, given = build(), noisy()
+    expected = gradients(model)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = gradients(model)
+        for setting in model.settings([2]):
+            trajectory = model.predict(given, setting, energies=True)
+            assert trajectory.candidates.dtype == torch.float32
+            assert trajectory.energies is None or trajectory.energies.dtype == torch.float32
+    assert found.keys() == expected.keys()
+    off = torch.cat([(found[name] - value).flatten() for name, value in expected.items()]).norm()
+    size = torch.cat([value.flatten() for value in expected.values()]).norm()
+    assert 0 < float(off / size) < 0.02
+
+
+@pytest.mark.parametrize("build", [ebt, dit])
 def test_a_written_model_comes_back(
     build: Callable[[], PublishedEBTDenoiser | PublishedDiTDenoiser], tmp_path: Path
 ) -> None:
