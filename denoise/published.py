@@ -138,7 +138,6 @@ class PublishedEBTDenoiser(TrainedDenoiser):
     """
 
     draws: Draws
-
     calibrated: Tensor
 
     def __init__(

@@ -1,6 +1,6 @@
 """The published image models as denoisers like every other."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -77,15 +77,20 @@ def awakened(model: Any) -> Any:
     return model
 
 
-def gradients(model: TrainedDenoiser) -> dict[str, Tensor]:
-    """What a training step teaches, and its loss."""
+def learned(model: TrainedDenoiser, losses: Iterable[Tensor]) -> dict[str, Tensor]:
+    """The sum of losses, and what they teach."""
     model.zero_grad()
     total = torch.zeros(())
-    for loss in model.training_losses(clean(), seed=3):
+    for loss in losses:
         loss.backward()
         total += loss.detach()
     found = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
     return {name: gradient.clone() for name, gradient in found.items()} | {"loss": total}
+
+
+def gradients(model: TrainedDenoiser) -> dict[str, Tensor]:
+    """What a training step teaches, and its loss."""
+    return learned(model, model.training_losses(clean(), seed=3))
 
 
 def require_same(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
@@ -352,6 +357,23 @@ def test_truncation_leaves_nothing_to_detach() -> None:
     assert not torch.allclose(
         whole["energy.embed.weight"], gradients(ebt(config))["energy.embed.weight"]
     )
+
+
+def test_without_detaching_the_loss_goes_through_the_whole_descent() -> None:
+    config = replace(PLAIN, least_steps=3, most_steps=3)
+    images, given, step = clean(), noisy().embeddings, torch.full((3,), 99)
+    whole, detached = (ebt(replace(config, detach=detach)) for detach in (False, True))
+    found, cut = (
+        learned(model, model.denoising_losses(images, given, given, step, seed=0))
+        for model in (whole, detached)
+    )
+    image, losses = given.clone().requires_grad_(), []
+    for _ in range(3):
+        (slope,) = torch.autograd.grad(whole.energy(image).sum(), image, create_graph=True)
+        image = image - whole.step_size * slope
+        losses.append(torch.nn.functional.smooth_l1_loss(image, images.embeddings))
+    require_same(found, learned(whole, [torch.stack(losses).mean()]))
+    assert not torch.allclose(found["step_size"], cut["step_size"], rtol=1e-2)
 
 
 def test_training_draws_its_steps_sizes_and_noise_from_seed_and_key() -> None:
