@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from data_prep.config import require
 from denoise.config import STEPS, TRAINED_LEVEL, require_levels
-from worldmodel.config import Anchor, ModelConfig
+from worldmodel.config import Anchor, ModelConfig, Optimizer
 
 
 @dataclass
@@ -47,17 +47,36 @@ class DiTConfig(ModelConfig):
         min_snr: gamma of the Min-SNR weights of the loss (null: all diffusion steps weigh alike,
             as published). With 5, on levels up to 0.1, where the signal-to-noise ratio is above 5,
             the loss is the plain mean squared error of the clean image.
-        recursions: how often the published protocol runs through all steps of the schedule from
-            the image's own on (1 is once, 3 is recursed twice); each is evaluated as a row of its
-            own. Where there are any, training is judged by the first.
     """
 
     levels: list[float] = field(default_factory=lambda: [1 / STEPS, TRAINED_LEVEL])
     min_snr: float | None = 5.0
-    recursions: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_levels(self.levels, "levels")
         require(self.min_snr is None or self.min_snr > 0, "min_snr must be above 0")
+
+
+@dataclass
+class PublishedDiTConfig(ModelConfig):
+    """The diffusion transformer as published, with learned variance.
+
+    (arXiv 2507.02092, section 4.3, and its public implementation.)
+
+    Args:
+        levels: lowest and highest level of the noise in training.
+        recursions: how often the published protocol runs through all steps of the schedule from
+            the image's own on (1 is once, 3 is recursed twice); each is evaluated as a row of its
+            own. Where there are any, training is judged by the first.
+    """
+
+    learning_rate: float = 1e-4
+    optimizer: Optimizer | None = "adamw"
+    levels: list[float] = field(default_factory=lambda: [1 / STEPS, TRAINED_LEVEL])
+    recursions: list[int] = field(default_factory=lambda: [1, 3])
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_levels(self.levels, "levels")
         require(not self.recursions or min(self.recursions) >= 1, "recursions start at 1")

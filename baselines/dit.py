@@ -80,40 +80,24 @@ class PublishedSampling(Setting):
         return (step_of(TRAINED_LEVEL) + 1) * self.recursions
 
 
-class DiTDenoiser(TrainedDenoiser):
-    """DiT (Peebles and Xie, 2023) predicting the noise, with as many blocks as the EBT."""
+class DiffusionDenoiser(TrainedDenoiser):
+    """A network that predicts the noise, and the ways to sample from it.
+
+    Args:
+        levels: lowest and highest level of the noise in training.
+        recursions: numbers of runs of the published protocol, each evaluated as a row of its own.
+            Where there are any, training is judged by the first.
+    """
 
     told_noise = True
 
-    def __init__(
-        self, config: DiTConfig, backbone: BackboneConfig, grid: tuple[int, int], dim: int
-    ):
-        super().__init__(config.levels)
-        if grid[0] != grid[1]:
-            raise InputError(f"dit: images of {grid[0]}x{grid[1]} patches; they must be square")
-        self.config, self.grid = config, grid
-        self.dit = DiTTransformer2DModel(
-            num_attention_heads=backbone.heads,
-            attention_head_dim=backbone.width // backbone.heads,
-            in_channels=dim,
-            out_channels=dim,
-            num_layers=backbone.layers,
-            sample_size=grid[0],
-            patch_size=1,  # a patch embedding is one token
-            num_embeds_ada_norm=1,  # no classes
-        )
-        keep_labels(self.dit)
-        zero_initialise(self.dit)
+    def __init__(self, levels: list[float], recursions: Sequence[int] = ()):
+        super().__init__(levels)
+        self.recursions = recursions
 
-    @property
-    def backbone(self) -> nn.Module:
-        """The whole network."""
-        return self.dit
-
-    @property
-    def blocks(self) -> nn.Module:
-        """The transformer blocks, each with its own conditioning on the step."""
-        return self.dit.transformer_blocks
+    def predict_noise(self, noisy: Tensor, step: Tensor | int) -> Tensor:
+        """The noise in `noisy [B, 1, P, D]` at one diffusion step, or at steps `[B]`."""
+        raise NotImplementedError
 
     def settings(self, counts: Sequence[int]) -> Sequence[Setting]:
         """Every number of passes with each sampler, then the published protocol.
@@ -127,13 +111,12 @@ class DiTDenoiser(TrainedDenoiser):
         return [
             Sampling(),
             *(Sampling(passes, sampler) for passes in more for sampler in Sampler),
-            *(PublishedSampling(times) for times in self.config.recursions),
+            *(PublishedSampling(times) for times in self.recursions),
         ]
 
     def trained_setting(self) -> Setting:
-        """The x0 prediction, which needs no sampler; of the published DiT, its sampling."""
-        recursions = self.config.recursions
-        return PublishedSampling(recursions[0]) if recursions else Sampling()
+        """The x0 prediction, which needs no sampler; where it is asked for, published sampling."""
+        return PublishedSampling(self.recursions[0]) if self.recursions else Sampling()
 
     def predict(self, context: Clips, setting: Setting, energies: bool = False) -> Trajectory:
         """Sample from the noise level that `context` names; the steps between are not kept."""
@@ -177,6 +160,40 @@ class DiTDenoiser(TrainedDenoiser):
             for hook in hooks:
                 hook.remove()
         return found  # [B, 1, P, W] each
+
+
+class DiTDenoiser(DiffusionDenoiser):
+    """DiT (Peebles and Xie, 2023) predicting the noise, with as many blocks as the EBT."""
+
+    def __init__(
+        self, config: DiTConfig, backbone: BackboneConfig, grid: tuple[int, int], dim: int
+    ):
+        super().__init__(config.levels)
+        if grid[0] != grid[1]:
+            raise InputError(f"dit: images of {grid[0]}x{grid[1]} patches; they must be square")
+        self.config, self.grid = config, grid
+        self.dit = DiTTransformer2DModel(
+            num_attention_heads=backbone.heads,
+            attention_head_dim=backbone.width // backbone.heads,
+            in_channels=dim,
+            out_channels=dim,
+            num_layers=backbone.layers,
+            sample_size=grid[0],
+            patch_size=1,  # a patch embedding is one token
+            num_embeds_ada_norm=1,  # no classes
+        )
+        keep_labels(self.dit)
+        zero_initialise(self.dit)
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The whole network."""
+        return self.dit
+
+    @property
+    def blocks(self) -> nn.Module:
+        """The transformer blocks, each with its own conditioning on the step."""
+        return self.dit.transformer_blocks
 
     def predict_noise(self, noisy: Tensor, step: Tensor | int) -> Tensor:
         """The noise in `noisy [B, 1, P, D]` at one diffusion step, or at steps `[B]`."""

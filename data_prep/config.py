@@ -234,17 +234,21 @@ class DeadLeavesConfig:
         )
 
 
+WITHOUT_WEIGHTS = ("dct", "pixels")  # encoders that their options describe completely
+
+
 @dataclass
 class EncoderConfig:
     """The frozen encoder that turns frames into embeddings.
 
     Args:
-        name: name of the encoder. `dct` is the orthonormal block DCT, which needs no weights;
-            `timm:NAME` gives the patch tokens of a timm ViT such as
-            timm:vit_small_patch14_dinov2.lvd142m; `vae:NAME_OR_FOLDER` gives the latents of a
-            diffusers AutoencoderKL or AutoencoderTiny; `own:package.module:Class` is yours.
-        patch_size: height and width of a patch, in pixels for dct and in latents for vae; a timm
-            model has its own patch size.
+        name: name of the encoder. `dct` is the orthonormal block DCT and `pixels` the raw pixels,
+            scaled to [-1, 1]; neither needs weights. `timm:NAME` gives the patch tokens of a timm
+            ViT such as timm:vit_small_patch14_dinov2.lvd142m; `vae:NAME_OR_FOLDER` gives the
+            latents of a diffusers AutoencoderKL or AutoencoderTiny; `own:package.module:Class` is
+            yours.
+        patch_size: height and width of a patch, in latents for vae and else in pixels; a timm model
+            has its own patch size.
         frequencies: number of low frequencies that dct keeps of each channel, in zigzag order
             (null: all of them).
         input_size: height and width in pixels to which frames are resized for a timm or vae
@@ -264,9 +268,9 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         kind, _, model = self.name.partition(":")
         require(
-            self.name == "dct" or (kind in ("timm", "vae", "own") and model != ""),
-            f"encoder.name is {self.name!r}: give dct, timm:NAME, vae:NAME_OR_FOLDER or "
-            "own:package.module:Class",
+            self.name in WITHOUT_WEIGHTS or (kind in ("timm", "vae", "own") and model != ""),
+            f"encoder.name is {self.name!r}: give dct, timm:NAME, vae:NAME_OR_FOLDER, "
+            "pixels or own:package.module:Class",
         )
         require(self.patch_size >= 1, "encoder.patch_size must be at least 1 pixel")
         require(self.batch_size >= 1, "encoder.batch_size must be at least 1 frame")
@@ -282,7 +286,7 @@ class EncoderConfig:
 
     @property
     def kind(self) -> str:
-        """The kind of encoder: `dct`, `timm`, `vae` or `own`."""
+        """The kind of encoder: `dct`, `pixels`, `timm`, `vae` or `own`."""
         return self.name.partition(":")[0]
 
     @property

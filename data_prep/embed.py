@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from data_prep.config import EncoderConfig, ExecutorConfig
+from data_prep.config import WITHOUT_WEIGHTS, EncoderConfig, ExecutorConfig
 from data_prep.encoders.base import Encoder
 from data_prep.encoders.registry import build_encoder
 from data_prep.errors import InputError
@@ -32,7 +32,7 @@ from data_prep.shards.storage import Folder, absolute
 from data_prep.shards.stream import stream_shard
 
 FLOAT16_LIMIT = float(np.finfo(np.float16).max)
-PACKAGES = {"dct": (), "timm": ("timm",), "vae": ("diffusers",)}
+PACKAGES = {"timm": ("timm",), "vae": ("diffusers",)}
 
 
 def prepare_embeddings(frames: ShardSet, cache: Path, config: EncoderConfig) -> ShardSet:
@@ -136,7 +136,7 @@ def encoder_of(embeddings: ShardSet, config: EncoderConfig) -> Encoder:
     """
     described = embeddings.manifest["encoder"]
     size = int(embeddings.manifest["arguments"]["size"])
-    if described["name"] == "dct":
+    if described["name"] in WITHOUT_WEIGHTS:
         fields = {field.name for field in dataclasses.fields(EncoderConfig)}
         config = EncoderConfig(**{k: v for k, v in described.items() if k in fields})
         return build_encoder(config, size)

@@ -1,7 +1,6 @@
 """Forward diffusion on the published schedule."""
 
-from functools import cache
-
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,11 +9,14 @@ from denoise.config import STEPS
 FIRST_BETA, LAST_BETA = 1e-4, 2e-2
 
 
-@cache
+def betas() -> np.ndarray:
+    """The linear schedule's variances of single steps `[1000]` (Ho et al., 2020, section 4)."""
+    return np.linspace(FIRST_BETA, LAST_BETA, STEPS)
+
+
 def cumulative_alphas() -> Tensor:
-    """The linear schedule's products of 1 - beta `[1000]` (Ho et al., 2020, section 4)."""
-    betas = torch.linspace(FIRST_BETA, LAST_BETA, STEPS, dtype=torch.float64)
-    return (1 - betas).cumprod(0).float()
+    """The schedule's products of 1 - beta `[1000]`, in float32."""
+    return torch.from_numpy(np.cumprod(1 - betas())).float()
 
 
 def signal_and_noise(step: int) -> tuple[float, float]:

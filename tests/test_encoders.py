@@ -11,20 +11,35 @@ from torch import Tensor
 from data_prep.config import EncoderConfig, ExecutorConfig
 from data_prep.embed import make_embeddings
 from data_prep.encoders.dct import BlockDCT
+from data_prep.encoders.registry import build_encoder
 from data_prep.errors import InputError
 from data_prep.shards.format import ShardSet
 
 
 @pytest.mark.parametrize(("size", "patch_size"), [(32, 8), (64, 16), (32, 4), (12, 12)])
-def test_dct_inverts_and_is_isometric(size: int, patch_size: int) -> None:
+@pytest.mark.parametrize("name", ["dct", "pixels"])
+def test_an_encoder_without_weights_inverts_and_is_isometric(
+    name: str, size: int, patch_size: int
+) -> None:
     frames = torch.rand(3, 3, size, size, generator=torch.Generator().manual_seed(0))
-    encoder = BlockDCT(EncoderConfig(patch_size=patch_size, frequencies=None), size)
+    encoder = build_encoder(EncoderConfig(name, patch_size, frequencies=None), size)
     embeddings = encoder.encode(frames)
     rows, columns = encoder.grid
     assert embeddings.shape == (3, rows * columns, encoder.dim)
     assert torch.allclose(encoder.decode(embeddings), frames, atol=1e-5)
     pixels = (frames * 2 - 1).flatten(1)
     assert torch.allclose(embeddings.flatten(1).norm(dim=1), pixels.norm(dim=1), rtol=1e-5)
+
+
+def test_pixels_stand_channel_by_channel_and_row_by_row_and_come_back_exactly() -> None:
+    bytes_ = torch.randint(256, (2, 3, 8, 8), generator=torch.Generator().manual_seed(0))
+    encoder = build_encoder(EncoderConfig("pixels", patch_size=4), 8)
+    embeddings = encoder.encode(bytes_ / 255)
+    # The second row of the blue channel of the upper right patch.
+    expected = bytes_[:, 2, 1, 4:] / 127.5 - 1
+    assert torch.allclose(embeddings[:, 1, 2 * 16 + 4 : 2 * 16 + 8], expected, atol=1e-6)
+    stored = embeddings.half().float()
+    assert torch.equal((encoder.decode(stored) * 255).round().long(), bytes_)
 
 
 def test_kept_frequencies_are_the_lowest_and_an_orthogonal_projection() -> None:
@@ -41,8 +56,9 @@ def test_kept_frequencies_are_the_lowest_and_an_orthogonal_projection() -> None:
 
 
 def test_a_patch_that_does_not_fit_is_an_error() -> None:
-    with pytest.raises(InputError, match="does not divide"):
-        BlockDCT(EncoderConfig(patch_size=7, frequencies=None), 32)
+    for name in ("dct", "pixels"):
+        with pytest.raises(InputError, match="does not divide"):
+            build_encoder(EncoderConfig(name, patch_size=7, frequencies=None), 32)
 
 
 def threads_of_torch() -> list[int]:

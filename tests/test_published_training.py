@@ -8,7 +8,6 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from benchmarks.record.results import read_result
 from published_reference import (
     SYSTEM_1,
     SYSTEM_2,
@@ -26,6 +25,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from benchmarks.cli.command_line import main
+from benchmarks.record.results import read_result
 from data_prep.errors import InputError
 from worldmodel.config import BackboneConfig, TrainingConfig
 from worldmodel.noise import Stream

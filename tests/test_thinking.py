@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from benchmarks.tasks.thinking.verification import judge_foreign
 from browsing import require_readable
 from playwright.sync_api import Browser
 from torch import Tensor
@@ -26,6 +25,7 @@ from benchmarks.tasks.thinking.candidates import Contenders
 from benchmarks.tasks.thinking.evaluation import ThinkingJudge
 from benchmarks.tasks.thinking.looping import LoopedLonger
 from benchmarks.tasks.thinking.stopping import Trace, choose_threshold, judge_stopping
+from benchmarks.tasks.thinking.verification import judge_foreign
 from data_prep.synthetic.balls import from_json
 from worldmodel.config import BackboneConfig, EBTConfig
 from worldmodel.next_frame import NextFrameEBT

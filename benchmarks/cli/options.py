@@ -200,8 +200,8 @@ def parse(arguments: list[str]) -> Namespace:
         _require_named_encoder(options, arguments)
         return options
     except InputError as error:
-        files = [argument for argument in arguments if argument.endswith((".yaml", ".yml"))]
-        said = explain(str(error), parser, arguments, files or [str(defaults)], RENAMED)
+        named = [argument for argument in arguments if argument.endswith((".yaml", ".yml"))]
+        said = explain(str(error), parser, arguments, named or [str(defaults)], RENAMED)
         if resumed is not None:
             said += "; a run of an earlier version cannot be continued: start it anew"
         raise InputError(said) from None

@@ -9,6 +9,7 @@ from data_prep.encoders.base import Encoder
 # timm and diffusers import slowly.
 ENCODERS = {
     "dct": "data_prep.encoders.dct:BlockDCT",
+    "pixels": "data_prep.encoders.pixels:PixelPatches",
     "timm": "data_prep.encoders.timm:TimmPatches",
     "vae": "data_prep.encoders.vae:AutoencoderLatents",
     "own": "data_prep.encoders.own:build_own",

@@ -2,13 +2,21 @@
 
 from typing import Any
 
-from baselines.config import DirectConfig, DiTConfig
+from baselines.config import DirectConfig, DiTConfig, PublishedDiTConfig
 from benchmarks.models import ModelSpec, Network, Role, Untrained
-from denoise.config import STEPS, TRAINED_LEVEL, WIDE_LEVEL, EBTDenoiserConfig
+from denoise.config import (
+    STEPS,
+    TRAINED_LEVEL,
+    WIDE_LEVEL,
+    EBTDenoiserConfig,
+    PublishedEBTDenoiserConfig,
+)
 from worldmodel.config import BLIND, SYSTEM_2, UNSUPERVISED, ModelConfig
 
 EBT = Network("denoise.model:EBTDenoiser")
 DIT = Network("baselines.dit:DiTDenoiser")
+PUBLISHED_EBT = Network("denoise.published:PublishedEBTDenoiser")
+PUBLISHED_DIT = Network("baselines.dit_published:PublishedDiTDenoiser")
 DIRECT = Network("baselines.direct:DirectDenoiser")
 ALL_LEVELS = {"levels": [1 / STEPS, WIDE_LEVEL]}
 WITHOUT_CONTEXT = {"context": False, "form": "linear"}
@@ -44,6 +52,8 @@ def _classical(name: str, method: str, package: str | None = None) -> ModelSpec:
 
 
 MODELS = (
+    ModelSpec("ebt_published", Role.ENERGY, PUBLISHED_EBT, PublishedEBTDenoiserConfig),
+    ModelSpec("dit_published", Role.NETWORK, PUBLISHED_DIT, PublishedDiTConfig),
     _ebt("ebt", {}),
     _ebt("ebt_blind", BLIND),
     _ebt("ebt_multi_level", ALL_LEVELS),
@@ -56,8 +66,6 @@ MODELS = (
     _dit("dit_equal_training", {}, equal_training_to="ebt"),
     _dit("dit_full_range", {"levels": [1 / STEPS, 1.0]}),
     _dit("dit_single_level", {"levels": [TRAINED_LEVEL, TRAINED_LEVEL]}),
-    # As published: the plain loss, and sampling in every step.
-    _dit("dit_published", {"min_snr": None, "recursions": [1, 3]}),
     _direct("direct", {}),
     _direct("direct_equal_training", {}, equal_training_to="ebt"),
     _direct("direct_looped", {}, equal_inference_to="ebt", looped=True),

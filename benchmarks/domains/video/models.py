@@ -44,13 +44,12 @@ def _transformer(
 
 
 MODELS = (
-    ModelSpec("ebt_published", Role.ENERGY, PUBLISHED_EBT, PublishedEBTConfig, by_default=False),
+    ModelSpec("ebt_published", Role.ENERGY, PUBLISHED_EBT, PublishedEBTConfig),
     ModelSpec(
         "transformer_published",
         Role.NETWORK,
         TRANSFORMER_PUBLISHED,
         TransformerPublishedConfig,
-        by_default=False,
     ),
     _ebt("ebt", {}, by_default=True),
     _ebt("ebt_unsupervised", UNSUPERVISED),

@@ -11,13 +11,14 @@ from benchmarks.models import Role
 from benchmarks.tasks.thinking.evaluation import ThinkingJudge
 from benchmarks.training.fit import TrainedModel
 from denoise.model import EBTDenoiser
+from denoise.published import PublishedEBTDenoiser
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Predictor, Thinking
 from worldmodel.published.model import PublishedEBT
 
 STARTS, LANGEVIN, MODELS, PATH = "starts", "Langevin noise", "models", "path and blurs"
 COUNTED = (STARTS, LANGEVIN)  # sources of as many candidates as are asked for
-Thinker = NextFrameEBT | PublishedEBT  # what descends an energy
+Thinker = NextFrameEBT | PublishedEBT | PublishedEBTDenoiser  # what descends an energy
 
 
 def energy_model(predictor: Predictor) -> Thinker | None:
