@@ -16,7 +16,7 @@ from benchmarks.domains.video.config import VideoEvaluationConfig
 from benchmarks.domains.video.data import VideoData
 from benchmarks.domains.video.judge import FrameJudge
 from benchmarks.measure.costs import peak_memory
-from benchmarks.measure.memory import held_bytes, imagined
+from benchmarks.measure.memory import fake_tensors, held_bytes
 from data_prep.config import EncoderConfig
 from data_prep.encoders.dct import BlockDCT
 from data_prep.shards.format import SampleReference, ShardSet
@@ -85,13 +85,13 @@ def clips(frames: int, patches: int = 4) -> Clips:
     return Clips(torch.randn(2, frames, patches, 16, generator=generator), ["a", "b"])
 
 
-def test_imagined_memory_is_that_of_a_real_step() -> None:
+def test_fake_memory_is_that_of_a_real_step() -> None:
     torch.manual_seed(0)
     model, batch = TransformerPP(TransformerPPConfig(), SMALL, (4, 4), 16), clips(9, 16)
     step_of(model, batch)()
     real = peak_memory(step_of(model, batch), "cpu")
     counted = held_bytes(step_of(model, batch), model.parameters())
-    with imagined():
+    with fake_tensors():
         model = TransformerPP(TransformerPPConfig(), SMALL, (4, 4), 16)
         step_of(model, clips(9, 16))()
         found = held_bytes(step_of(model, clips(9, 16)), model.parameters())
@@ -102,7 +102,7 @@ def test_imagined_memory_is_that_of_a_real_step() -> None:
 def large_frames(frames: int) -> tuple[int, int]:
     """Bytes that a training step of EBT and Transformer++ holds on frames of 144 patches."""
     found = []
-    with imagined("cpu"):
+    with fake_tensors("cpu"):
         for kind, config in ((NextFrameEBT, EBTConfig()), (TransformerPP, TransformerPPConfig())):
             model = kind(config, SMALL, (12, 12), 16)  # type: ignore[operator]
             model.backbone.enable_gradient_checkpointing()
@@ -132,8 +132,14 @@ def test_a_dry_run_says_what_a_run_would_take(
 ) -> None:
     before = torch.zeros(1)
     out = ["--out", str(tmp_path / "run"), "--cache-dir", str(tmp_path / "cache")]
-    models = {"denoise": "ebt,direct,dit", "thinking": "ebt,ebt_system2,transformer_pp_looped"}
-    chosen = ["--models", models.get(task, "ebt,transformer_pp,transformer_pp_equal_training")]
+    models = {
+        "denoise": "ebt_residual,direct,dit",
+        "thinking": "ebt_residual,ebt_residual_system2,transformer_pp_looped",
+    }
+    chosen = [
+        "--models",
+        models.get(task, "ebt_residual,transformer_pp,transformer_pp_equal_training"),
+    ]
     assert main(["--task", task, "--preset", "smoke", *chosen, "--dry-run", *out]) == 0
     said = capsys.readouterr().out
     assert "built in" in said

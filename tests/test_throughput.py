@@ -38,7 +38,9 @@ def test_the_models_part_measures_against_the_naive_and_the_plain(
     assert len(named("one frame of a rollout")) == 2
     (best_of,) = named("the best of 8 candidates")
     assert best_of.value < 8
-    assert len(named("a thinking step of the EBT denoiser")) == 2
+    beside = [found.name for found in named("a prediction of ")]
+    assert "a prediction of ebt_residual over a prediction of transformer_pp" in beside
+    assert len(beside) == len(named("a training step of ")) == 3
     assert [profile.name.split(",")[0] for profile in result.profiles] == [
         "EBT training step",
         "Transformer++ training step",
@@ -48,6 +50,17 @@ def test_the_models_part_measures_against_the_naive_and_the_plain(
     for profile in result.profiles:
         assert profile.top[0].name in printed
         assert 0 < profile.top[0].milliseconds < profile.milliseconds
+
+
+@pytest.mark.slow
+def test_models_of_images_are_measured_beside_their_plain_baseline(tmp_path: Path) -> None:
+    run = ["--task", "throughput", "--domain", "image", "--part", "model", "--preset", "smoke"]
+    assert main([*run, "--out", str(tmp_path / "run")]) == 0
+    result = read_result(tmp_path / "run")
+    assert (result.task, result.domain) == ("throughput", "image")
+    names = {found.name.split(" over ")[0].rpartition(" ")[2] for found in result.measurements}
+    assert names == {"ebt_published", "dit_published", "ebt_residual", "dit"}
+    assert all(found.value > 0 for found in result.measurements)
 
 
 @pytest.mark.slow

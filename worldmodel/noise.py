@@ -91,7 +91,7 @@ def _clip_states(
 
 
 def forget_states() -> None:
-    """Forget the states that are kept, such as those of imagined tensors."""
+    """Forget the states that are kept, such as those of fake tensors."""
     _clip_states.cache_clear()
 
 

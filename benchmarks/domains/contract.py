@@ -10,7 +10,7 @@ from benchmarks.models import ModelSpec, RunData, added_models
 from benchmarks.record.contrasts import Contrast
 
 if TYPE_CHECKING:
-    from benchmarks.domains.imagined import ImaginedData
+    from benchmarks.domains.fake import FakeData
     from benchmarks.domains.judging import ComparingJudge
     from benchmarks.domains.labels import Items, Views
     from benchmarks.domains.samples import Samples
@@ -45,6 +45,7 @@ class Domain(ABC):
         evaluation: configuration class of how models are compared.
         shifts: configuration class of the conditions that lead away from training.
         declared: models of the domain, each declared once, in the order of tables.
+        sequences: whether samples are clips of several frames, in which models roll out.
         plain: name of the model one forward pass of which is the unit of compute.
         contrasts: declared questions, which alone get verdicts.
         reserved_test_sets: names of the domain's own test sets; None where `--test` is not offered.
@@ -57,6 +58,7 @@ class Domain(ABC):
     evaluation: ClassVar[type[EvaluationConfig]]
     shifts: ClassVar[type]
     declared: ClassVar[Sequence[ModelSpec]]
+    sequences: ClassVar[bool] = False
     plain: ClassVar[str]
     contrasts: ClassVar[Sequence[Contrast]] = ()
     reserved_test_sets: ClassVar[Sequence[str] | None] = None
@@ -103,7 +105,7 @@ class Domain(ABC):
         """What a model observes of an item, by name; noise where the domain has any."""
 
     @abstractmethod
-    def imagined(self, config: RunConfig) -> "ImaginedData":
+    def fake_data(self, config: RunConfig) -> "FakeData":
         """Data of the shapes that a configuration asks for, without values that mean anything."""
 
     @abstractmethod

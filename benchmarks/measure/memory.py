@@ -1,4 +1,4 @@
-"""What a call holds in memory, counted on its tensors, which may be imagined ones."""
+"""What a call holds in memory, counted on its tensors, which may be fake ones."""
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator
@@ -59,7 +59,7 @@ def held_bytes(call: Callable[[], object], known: Iterable[Tensor] = ()) -> int:
 
 
 class _Believing(TorchDispatchMode):
-    """Answers whatever is asked of an imagined value with one, so that checks are passed."""
+    """Answers whatever is asked of a fake value with one, so that checks are passed."""
 
     def __torch_dispatch__(
         self, function: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -70,7 +70,7 @@ class _Believing(TorchDispatchMode):
 
 
 @contextmanager
-def imagined(device: str = "cuda") -> Iterator[None]:
+def fake_tensors(device: str = "cuda") -> Iterator[None]:
     """Within the block, tensors have shapes but no values: nothing is computed or allocated.
 
     Work is divided as on the device: a GPU takes more at once than a CPU.
@@ -81,5 +81,5 @@ def imagined(device: str = "cuda") -> Iterator[None]:
             at_once = {"cpu": of_device.get(device, most)}
             stack.enter_context(patch.dict(of_device, at_once))
         forget_states()
-        stack.callback(forget_states)  # no imagined one may be kept
+        stack.callback(forget_states)  # no fake one may be kept
         yield

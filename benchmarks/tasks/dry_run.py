@@ -14,9 +14,9 @@ from rich.progress import track
 
 from benchmarks.config import Inputs, RunConfig
 from benchmarks.domains.contract import Domain
-from benchmarks.domains.imagined import ImaginedData
+from benchmarks.domains.fake import FakeData, repeated
 from benchmarks.measure.costs import count_flops
-from benchmarks.measure.memory import held_bytes, imagined
+from benchmarks.measure.memory import fake_tensors, held_bytes
 from benchmarks.reporting.page import Report, Section, print_report
 from benchmarks.reporting.tables import number
 from benchmarks.tasks.contract import ModelTask
@@ -60,10 +60,10 @@ def dry_run(
 ) -> None:
     """Print data, models, FLOPs and memory of a run, and whether it fits the device."""
     config = task.largest(config)
-    cumulative_alphas()  # kept for ever, so it must not be imagined
+    cumulative_alphas()  # kept for ever, so it must not be fake
     console.print(_describe_data(task.domain, config, inputs), highlight=False, markup=False)
-    data = task.domain.imagined(config)
-    with warnings.catch_warnings(action="ignore"), imagined():
+    data = task.domain.fake_data(config)
+    with warnings.catch_warnings(action="ignore"), fake_tensors():
         planned = [model for model in task.models(config, data) if model.steps]
     known = _outlines({_cost_key(model): model for model in planned}, config, data)
     outlines = []
@@ -84,14 +84,14 @@ def dry_run(
 
 
 def _outlines(
-    models: dict[tuple[object, ...], PlannedModel], config: RunConfig, data: ImaginedData
+    models: dict[tuple[object, ...], PlannedModel], config: RunConfig, data: FakeData
 ) -> dict[tuple[object, ...], Outline]:
-    """What each model would cost; several are imagined at once, each in a process."""
+    """What each model would cost; several are fake at once, each in a process."""
     console = Console(stderr=True)
-    imagine = functools.partial(_imagine, config=config, data=data)
+    outline_of = functools.partial(_fake_outline, config=config, data=data)
     with Workers(min(len(models), os.cpu_count() or 1)) as workers:
         outlines = track(
-            workers.map(imagine, models.values()),
+            workers.map(outline_of, models.values()),
             "models",
             total=len(models),
             console=console,
@@ -100,11 +100,11 @@ def _outlines(
         return dict(zip(models, outlines, strict=True))
 
 
-def _imagine(planned: PlannedModel, config: RunConfig, data: ImaginedData) -> Outline:
+def _fake_outline(planned: PlannedModel, config: RunConfig, data: FakeData) -> Outline:
     """In a process of its own."""
     torch.set_num_threads(1)
-    cumulative_alphas()  # kept for ever, so it must not be imagined
-    with warnings.catch_warnings(action="ignore"), imagined():
+    cumulative_alphas()  # kept for ever, so it must not be fake
+    with warnings.catch_warnings(action="ignore"), fake_tensors():
         return outline(planned, config, data)
 
 
@@ -116,8 +116,8 @@ def _cost_key(planned: PlannedModel) -> tuple[object, ...]:
     return planned.spec.build, repr(planned.backbone), repr(changing)
 
 
-def outline(planned: PlannedModel, config: RunConfig, data: ImaginedData) -> Outline:
-    """What a model would cost; to be called where tensors are imagined."""
+def outline(planned: PlannedModel, config: RunConfig, data: FakeData) -> Outline:
+    """What a model would cost; to be called where tensors are fake."""
     predictor = planned.build(data)
     training = planned.training(config)
     if training.checkpoint_blocks and predictor.backbone is not None:
@@ -133,7 +133,7 @@ def outline(planned: PlannedModel, config: RunConfig, data: ImaginedData) -> Out
     lower = torch.autocast("cpu", torch.bfloat16, enabled=training.precision == "bf16-mixed")
     clip = data.validation.collate([data.validation.stored(0)]).frames(0, -1)
     setting, evaluation = predictor.trained_setting(), config.evaluation
-    many, counts = _repeated(clip, evaluation.batch_size), evaluation.counts
+    many, counts = repeated(clip, evaluation.batch_size), evaluation.counts
     with lower:
         return Outline(
             name=planned.name,
@@ -155,20 +155,14 @@ def _prediction_bytes(predictor: Predictor, batch: Clips, counts: list[int]) -> 
     return held + max(0, longest - (setting.count or 0)) * FLOAT * batch.embeddings.numel()
 
 
-def _step(predictor: Predictor, data: ImaginedData, size: int) -> Callable[[], None]:
-    batch = _repeated(data.train.collate([data.train.stored(0)]), size)
+def _step(predictor: Predictor, data: FakeData, size: int) -> Callable[[], None]:
+    batch = repeated(data.train.collate([data.train.stored(0)]), size)
 
     def step() -> None:
         for loss in predictor.training_losses(batch, 0):
             loss.backward()
 
     return step
-
-
-def _repeated(clip: Clips, size: int) -> Clips:
-    """A batch of that many clips like one."""
-    embeddings = clip.embeddings.expand(size, -1, -1, -1)
-    return replace(clip, embeddings=embeddings, keys=[str(number) for number in range(size)])
 
 
 def _table(outlines: list[Outline], seeds: int) -> tuple[list[str], list[list[str]]]:

@@ -14,9 +14,9 @@ from benchmarks.domains.image.contrasts import CONTRASTS
 from benchmarks.domains.image.models import MODELS
 
 if TYPE_CHECKING:
+    from benchmarks.domains.fake import FakeData
     from benchmarks.domains.image.data import ImageData
     from benchmarks.domains.image.judge import ImageJudge
-    from benchmarks.domains.imagined import ImaginedData
     from benchmarks.domains.labels import Items, Views
     from benchmarks.domains.samples import Samples
     from benchmarks.record.results import Result
@@ -81,13 +81,13 @@ class Image(Domain):
 
         return noisy_images(noise_steps, seed)
 
-    def imagined(self, config: RunConfig) -> "ImaginedData":
+    def fake_data(self, config: RunConfig) -> "FakeData":
         """Single images, and pairs of noisy and clean ones."""
-        from benchmarks.domains.imagined import ImaginedClips, ImaginedData, ImaginedPairs
-        from data_prep.encoders.shapes import build_or_imagine
+        from benchmarks.domains.fake import FakeClips, FakeData, FakePairs
+        from data_prep.encoders.shapes import build_or_shape
 
-        encoder = build_or_imagine(config.encoder, config.domain.images.size)
-        return ImaginedData(ImaginedClips(1, encoder), ImaginedPairs(2, encoder), encoder)
+        encoder = build_or_shape(config.encoder, config.domain.images.size)
+        return FakeData(FakeClips(1, encoder), FakePairs(2, encoder), encoder)
 
     def built_in(self, config: ImageConfig) -> tuple[str, Any]:
         """What the built-in corpus is, in words, and its configuration with a number a split."""

@@ -14,7 +14,7 @@ from benchmarks.domains.video.contrasts import CONTRASTS
 from benchmarks.domains.video.models import MODELS
 
 if TYPE_CHECKING:
-    from benchmarks.domains.imagined import ImaginedData
+    from benchmarks.domains.fake import FakeData
     from benchmarks.domains.labels import Items, Views
     from benchmarks.domains.samples import Samples
     from benchmarks.domains.video.data import VideoData
@@ -33,6 +33,7 @@ class Video(Domain):
     evaluation = VideoEvaluationConfig
     shifts = BallsShiftsConfig
     declared = MODELS
+    sequences = True
     plain = "transformer_pp"
     contrasts = CONTRASTS
     entry_points = "ebt_bench.predictors"
@@ -80,15 +81,15 @@ class Video(Domain):
 
         return whole_clips()
 
-    def imagined(self, config: RunConfig) -> "ImaginedData":
+    def fake_data(self, config: RunConfig) -> "FakeData":
         """Clips as long as those of the corpus."""
-        from benchmarks.domains.imagined import ImaginedClips, ImaginedData
-        from data_prep.encoders.shapes import build_or_imagine
+        from benchmarks.domains.fake import FakeClips, FakeData
+        from data_prep.encoders.shapes import build_or_shape
 
         options: VideoConfig = config.domain
-        encoder = build_or_imagine(config.encoder, options.corpus.size)
-        clips = ImaginedClips(options.used_frames, encoder)
-        return ImaginedData(clips, clips, encoder)
+        encoder = build_or_shape(config.encoder, options.corpus.size)
+        clips = FakeClips(options.used_frames, encoder)
+        return FakeData(clips, clips, encoder)
 
     def built_in(self, config: VideoConfig) -> tuple[str, Any]:
         """What the built-in corpus is, in words, and its configuration with a number a split."""

@@ -79,7 +79,7 @@ class Case:
         return self._placed(model)
 
     def _placed(self, model: Model) -> Model:
-        # Imagined models are on no device, and cannot be moved to one.
+        # Fake models are on no device, and cannot be moved to one.
         return model if self.device == "cpu" else model.to(self.device)
 
 

@@ -1,10 +1,13 @@
 """The configuration of throughput. Imports nothing heavy."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from data_prep.config import BouncingBallsConfig, CorpusConfig, require
 from worldmodel.config import SIZES
+
+if TYPE_CHECKING:
+    from data_prep.sources.corpus import Media
 
 Part = Literal["all", "data", "model"]
 TOKEN_NAMES = ("1 token a frame", "16 patches", "64 patches")
@@ -77,3 +80,9 @@ class ThroughputConfig:
     measure: MeasureConfig = field(default_factory=MeasureConfig)
     part: Part = "all"
     profile: bool = False
+
+    def sources(self) -> "tuple[CorpusConfig, Media]":
+        """How a folder of the user's is listed, and as what."""
+        from data_prep.sources.corpus import VIDEOS
+
+        return self.corpus, VIDEOS

@@ -135,7 +135,7 @@ def _reading(config: ThroughputConfig, next_frame: RunConfig, folder: Path) -> l
     clips = EmbeddingClips(made, "train", Scaler.of(made))
     size = min(next_frame.training.batch_size, len(clips))
     grid, dim = tuple(made.manifest["encoder"]["grid"]), made.manifest["encoder"]["dim"]
-    ebt = next_frame.sections["ebt"]
+    ebt = next_frame.sections["ebt_residual"]
     assert isinstance(ebt, EBTConfig)
     step = _TrainingStep(NextFrameEBT(ebt, next_frame.backbone, grid, dim))
     batch = clips.collate([clips.stored(index) for index in range(size)]).to("cpu")

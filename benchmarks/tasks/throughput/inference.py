@@ -1,23 +1,15 @@
-"""What a prediction costs: a frame of a rollout, many candidates, a denoising step."""
+"""What a prediction costs: a frame of a rollout, and many candidates."""
 
 import torch
 from rich.console import Console
 
-from baselines.config import DirectConfig
-from baselines.direct import DirectDenoiser
-from benchmarks.config import RunConfig
 from benchmarks.measure.costs import count_flops
 from benchmarks.record.results import Measurement
-from benchmarks.tasks.configuring import preset_config
 from benchmarks.tasks.throughput.cases import STEPS, Case, in_turn
 from benchmarks.tasks.throughput.config import MeasureConfig
 from benchmarks.tasks.throughput.measuring import Series, measurement
-from denoise.config import EBTDenoiserConfig
-from denoise.model import EBTDenoiser
-from worldmodel.backbone import Visible
-from worldmodel.predictor import Clips, Passes, Thinking
+from worldmodel.predictor import Thinking
 from worldmodel.reference import ReferenceEBT
-from worldmodel.thinking import thinking_step
 
 TIME_TARGETS = {
     ("16 patches", 16): 6.0,
@@ -26,11 +18,10 @@ TIME_TARGETS = {
     ("1 token a frame", 64): 3.5,
 }
 CANDIDATES = 8
-IMAGES = 16
 
 
 def measure_inference(config: MeasureConfig, device: str, console: Console) -> list[Measurement]:
-    """Rollouts at every context, best-of-N, and denoising with the models of its cpu preset."""
+    """Rollouts at every context, and best-of-N."""
     found = []
     for tokens in ("1 token a frame", "16 patches"):
         frame_times = []
@@ -41,10 +32,10 @@ def measure_inference(config: MeasureConfig, device: str, console: Console) -> l
             frame_times.append(frame_time)
             found += measurements
         found.append(_growth(case, config.contexts, frame_times))
-    console.print("many candidates and denoising", highlight=False)
+    console.print("many candidates", highlight=False)
     case = Case(config.rollout_size, "16 patches", config.contexts[0], device)
     found.append(_many_candidates(case, config.repeats))
-    return [*found, *_denoising(preset_config("denoise"), config.repeats, device)]
+    return found
 
 
 def _rollout(case: Case, repeats: int) -> tuple[Series, list[Measurement]]:
@@ -128,44 +119,3 @@ def _many_candidates(case: Case, repeats: int) -> Measurement:
         target=CANDIDATES,
         at_most=True,
     )
-
-
-def _denoising(config: RunConfig, repeats: int, device: str) -> list[Measurement]:
-    """A thinking step over a pass of the direct regressor of the same blocks."""
-    side = config.domain.images.size // config.encoder.patch_size
-    grid, dim = (side, side), 3 * config.encoder.patch_size**2
-    generator = torch.Generator().manual_seed(0)
-    noisy = torch.randn(IMAGES, 1, side * side, dim, generator=generator).to(device)
-    clips = Clips(noisy, [str(image) for image in range(IMAGES)])
-    section = config.sections["direct"]
-    assert isinstance(section, DirectConfig)
-    direct = DirectDenoiser(section, config.backbone, grid, dim).to(device)
-    visible = Visible.all_of(1, device)
-    found = []
-    for name, model in (("with", "ebt"), ("without", "ebt_without_context")):
-        options = config.sections[model]
-        assert isinstance(options, EBTDenoiserConfig)
-        energy = EBTDenoiser(options, config.backbone, grid, dim).to(device).ebt.energy
-        with torch.no_grad():
-            encoded = energy.encode(noisy)
-
-        def step() -> None:
-            with torch.no_grad():
-                thinking_step(energy, noisy, encoded, visible)  # noqa: B023
-
-        calls = {"step": step, "pass": lambda: direct.predict(clips, Passes(1))}
-        flops = count_flops(step) / count_flops(calls["pass"])
-        times = in_turn(calls, 4 * repeats, device)
-        found.append(
-            measurement(
-                f"a thinking step of the EBT denoiser {name} context over a direct pass, "
-                f"{IMAGES} images",
-                "times",
-                Series(a / b for a, b in zip(times["step"], times["pass"], strict=True)),
-                note=f"{times['step'].median:.1f} against {times['pass'].median:.1f} ms, FLOP "
-                f"ratio {flops:.2f}",
-                target=2.2,
-                at_most=True,
-            )
-        )
-    return found

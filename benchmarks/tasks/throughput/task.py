@@ -20,10 +20,17 @@ class Throughput(Task[ThroughputConfig, "ThroughputData"]):
     config = ThroughputConfig
     folder = "throughput"
 
-    def prepare(self, config: ThroughputConfig, inputs: Inputs) -> "ThroughputData":
-        """The user's videos, or the built-in corpus at the size of the preset."""
-        from benchmarks.tasks.throughput.videos import prepare_videos
+    def sections(self) -> dict[str, type]:
+        """Options of videos only where the domain is of clips."""
+        found = super().sections()
+        return found if self.domain.sequences else {"measure": found["measure"]}
 
+    def prepare(self, config: ThroughputConfig, inputs: Inputs) -> "ThroughputData":
+        """Videos of the user's or the built-in ones; other domains prepare what they measure."""
+        from benchmarks.tasks.throughput.videos import ThroughputData, prepare_videos
+
+        if not self.domain.sequences:
+            return ThroughputData("the built-in corpus of the default preset", None)
         return prepare_videos(config, inputs)
 
     def run(
@@ -41,6 +48,8 @@ class Throughput(Task[ThroughputConfig, "ThroughputData"]):
         from benchmarks.tasks.throughput.cases import one_thread
         from benchmarks.tasks.throughput.data import measure_data
         from benchmarks.tasks.throughput.inference import measure_inference
+        from benchmarks.tasks.throughput.models import measure_models
+        from benchmarks.tasks.throughput.preparing import measure_preparing
         from benchmarks.tasks.throughput.profiling import profiles
         from benchmarks.tasks.throughput.training import measure_training
 
@@ -48,10 +57,17 @@ class Throughput(Task[ThroughputConfig, "ThroughputData"]):
         measurements: list[Measurement] = []
         if config.part in ("all", "model"):
             with one_thread(device):
-                measurements += measure_inference(config.measure, device, console)
-                measurements += measure_training(config.measure, device, console)
+                repeats = config.measure.repeats
+                measurements += measure_models(self.domain, repeats, device, console)
+                if self.domain.sequences:
+                    measurements += measure_inference(config.measure, device, console)
+                    measurements += measure_training(config.measure, device, console)
         if config.part in ("all", "data"):
-            measurements += measure_data(config, data.corpus, console)
+            if data.corpus is None:
+                repeats = config.measure.repeats
+                measurements += measure_preparing(self.domain, inputs, repeats, console)
+            else:
+                measurements += measure_data(config, data.corpus, console)
         return Result(
             task="throughput",
             config=dataclasses.asdict(config),
@@ -59,6 +75,7 @@ class Throughput(Task[ThroughputConfig, "ThroughputData"]):
             data=data.describe(),
             measurements=measurements,
             profiles=profiles(config.measure, device) if config.profile else [],
+            domain=self.domain.name,
         )
 
     def report(self, folder: Path, result: "Result") -> "Report":

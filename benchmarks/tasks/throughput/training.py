@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 from benchmarks.measure.costs import count_flops, peak_memory
-from benchmarks.measure.memory import held_bytes, imagined
+from benchmarks.measure.memory import fake_tensors, held_bytes
 from benchmarks.record.results import Measurement
 from benchmarks.tasks.throughput.cases import (
     FRAMES,
@@ -171,7 +171,7 @@ def _memory(case: Case) -> list[Measurement]:
 
 
 def _large_frames(case: Case) -> list[Measurement]:
-    """Memory of one clip of many patches, with blocks recomputed; on imagined tensors."""
+    """Memory of one clip of many patches, with blocks recomputed; on fake tensors."""
     device, case = case.device, replace(case, device="cpu")
     twice = replace(case, frames=2 * case.frames + 1)
     plain, ebt, longer = (
@@ -179,7 +179,7 @@ def _large_frames(case: Case) -> list[Measurement]:
         _held(case, case.ebt, device),
         _held(twice, twice.ebt, device),
     )
-    with imagined(device):
+    with fake_tensors(device):
         model, context = case.ebt(), case.clips().frames(0, -1)
         setting = model.trained_setting()
         predicted = held_bytes(lambda: model.predict(context, setting), model.parameters())
@@ -213,7 +213,7 @@ def _large_frames(case: Case) -> list[Measurement]:
 
 def _held(case: Case, build: Callable[[], Predictor], device: str) -> int:
     """What a training step holds beside weights and their gradients."""
-    with imagined(device):
+    with fake_tensors(device):
         model = build()
         assert model.backbone is not None
         model.backbone.enable_gradient_checkpointing()  # type: ignore[operator]

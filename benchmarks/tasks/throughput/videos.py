@@ -14,17 +14,17 @@ from data_prep.synthetic.bouncing_balls import write_bouncing_balls
 
 @dataclass(frozen=True)
 class ThroughputData:
-    """A corpus of videos, and its name in the report."""
+    """A corpus of videos, if any, and its name in the report."""
 
     name: str
-    corpus: Corpus
+    corpus: Corpus | None
 
     def describe(self) -> dict[str, Any]:
         """What the data is, for the result."""
         return {
             "corpus": self.name,
-            "clips": {"videos": len(self.corpus.sources)},
-            "rejected": self.corpus.rejected,
+            "clips": {"videos": len(self.corpus.sources) if self.corpus else 0},
+            "rejected": self.corpus.rejected if self.corpus else [],
         }
 
 

@@ -1,6 +1,6 @@
 """Data of the right shapes without values that mean anything, for a dry run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from worldmodel.data import EmbeddingClips, Scaler
 from worldmodel.predictor import Clips
 
 
-class ImaginedClips(EmbeddingClips):
+class FakeClips(EmbeddingClips):
     """One clip `[T, P, D]` of a shape."""
 
     def __init__(self, frames: int, encoder: Encoder):
@@ -31,7 +31,7 @@ class ImaginedClips(EmbeddingClips):
         return Clips(torch.stack(clips), list(keys))
 
 
-class ImaginedPairs(ImaginedClips):
+class FakePairs(FakeClips):
     """One pair `[2, P, D]` of a noisy image and the clean one."""
 
     def collate(self, samples: list[tuple[str, Tensor]]) -> Clips:
@@ -41,16 +41,22 @@ class ImaginedPairs(ImaginedClips):
 
 
 @dataclass(frozen=True)
-class ImaginedData:
+class FakeData:
     """Data of the shapes that a configuration asks for."""
 
-    train: ImaginedClips
-    validation: ImaginedClips
+    train: FakeClips
+    validation: FakeClips
     encoder: Encoder
-    fingerprint: str = "imagined"
+    fingerprint: str = "fake"
 
     @property
     def mean_frame(self) -> Tensor:
         """A frame `[P, D]`."""
         clip: Tensor = self.train.stored(0)[1]
         return clip[0]
+
+
+def repeated(clip: Clips, size: int) -> Clips:
+    """A batch of that many clips like one."""
+    embeddings = clip.embeddings.expand(size, -1, -1, -1)
+    return replace(clip, embeddings=embeddings, keys=[str(number) for number in range(size)])
