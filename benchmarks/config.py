@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from benchmarks.former_names import FORMER
 from benchmarks.models import ModelSpec
 from data_prep.config import CorpusConfig, EncoderConfig, ImagesConfig, require
 from data_prep.errors import InputError
@@ -164,6 +165,8 @@ def require_models(names: Sequence[str], specs: Sequence[ModelSpec]) -> None:
     known = [spec.name for spec in specs]
     for name in names:
         if name not in known:
+            if FORMER.get(name) in known:
+                raise InputError(f"models: {name!r} is called {FORMER[name]} now")
             raise InputError(f"models: {name!r} is none of {', '.join(known)}")
 
 

@@ -65,8 +65,8 @@ class Parser(ArgumentParser):
         """
         files = [*map(str, self.default_config_files), *values_of(list(args), "--config")]
         given: dict[str, Any] = {}
-        for of_file in (_content(file).get(name) or {} for file in files):
-            given |= of_file
+        for content in map(_content, files):
+            given |= content.get(name) or {}
         given |= options[name] or {}
         checked = Parser()
         checked.add_class_arguments(self._overridden[name], name)
@@ -88,9 +88,12 @@ class Parser(ArgumentParser):
         action = strings.get(f"--{name}") or strings.get(f"--{name.replace('_', '-')}")
         section = any(string.startswith(f"--{name}.") for string in strings)
         if name in self._overridden:
-            given = [field] if field else list(value or {})
-            for wrong in set(given) - self._fields(name):
-                self.error(f"unknown key '{name}.{wrong}'")
+            given = {field: value} if field else value
+            if isinstance(given, dict | None):
+                for wrong in set(given or {}) - self._fields(name):
+                    self.error(f"unknown key '{name}.{wrong}'")
+            if field or not isinstance(value, dict | None):
+                self.error(f"--{name}: give its options below it, {name}: {{option: value}}")
             return
         if action is None or section or _takes_fields(action):
             return
@@ -102,6 +105,11 @@ class Parser(ArgumentParser):
             self.error(f"--{name}: expected true or false. Got value: {value}")
         if isinstance(action, argparse._AppendAction) and not isinstance(value, list | None):
             self.error(f"--{name}: expected a list. Got value: {value}")
+
+    @property
+    def overriding_options(self) -> list[str]:
+        """Every field of every option of overrides, as it is given."""
+        return [f"--{name}.{f}" for name in self._overridden for f in sorted(self._fields(name))]
 
     def _fields(self, name: str) -> set[str]:
         return {field.name for field in fields(self._overridden[name])}
@@ -221,7 +229,8 @@ def explain(
     """jsonargparse's message as one plain line: what is wrong, where, and what may be meant.
 
     `files` are the configuration files that were read, named where an error is not in `arguments`.
-    `renamed` gives the present name of an option by the former one, both without their section.
+    `renamed` gives the present name of an option, without its section, or of a section by the
+    former one.
     """
     line = " ".join(message.split())
     line = re.sub(
@@ -241,9 +250,11 @@ def explain(
     if not any(argument.split("=")[0] == name for argument in arguments):
         line = f"{', '.join(files)}: {line}"
     known = [option for action in parser._actions for option in action.option_strings]
+    known += getattr(parser, "overriding_options", [])
     section, dot, leaf = name.rpartition(".")
-    now = f"{section}{dot}{renamed.get(leaf)}"
-    if name not in known and now in known:
+    present = renamed.get(section.removeprefix("--"))
+    now = f"--{present}{dot}{leaf}" if present else f"{section}{dot}{renamed.get(leaf)}"
+    if name not in known and (now in known or f"--{present}" in known):
         return f"{line} (it is called {now} now)"
     meant = None if name in known else nearest_option(key.group(1), known)
     return line if meant is None else f"{line} (did you mean {meant}?)"

@@ -102,6 +102,11 @@ class EBTDenoiser(TrainedDenoiser):
         """Features of the noisy image, and of the candidate after thinking."""
         return self.ebt.features(context)
 
+    @property
+    def training_draws(self) -> int:
+        """Many where the number of thinking steps is drawn."""
+        return self.ebt.training_draws
+
     def seed_starts(self, seed: int) -> None:
         """Draw the starts of predictions from another seed."""
         self.ebt.seed_starts(seed)

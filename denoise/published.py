@@ -20,6 +20,7 @@ from denoise.diffusion import diffuse, signal_and_noise
 from denoise.model import TrainedDenoiser
 from worldmodel.config import BackboneConfig
 from worldmodel.energy import CALIBRATED_RMS
+from worldmodel.next_frame import MANY_DRAWS
 from worldmodel.noise import Stream, keyed_uniform, noise_like, stream_generator
 from worldmodel.predictor import (
     Clips,
@@ -189,6 +190,11 @@ class PublishedEBTDenoiser(TrainedDenoiser):
     def trained_setting(self) -> Setting:
         """As many thinking steps as training takes at most."""
         return Thinking(self.config.training_steps)
+
+    @property
+    def training_draws(self) -> int:
+        """Many where the number of thinking steps is drawn."""
+        return MANY_DRAWS if self.config.least_steps < self.config.most_steps else 1
 
     def predict(self, context: Clips, setting: Setting, energies: bool = False) -> Trajectory:
         """Think about the clean images `[B, 1, P, D]`.

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from benchmarks.config import RunConfig
 from data_prep.encoders.base import Encoder
-from data_prep.encoders.registry import build_encoder
+from data_prep.encoders.shapes import build_or_shape
 from denoise.data import NoisyImages
 from worldmodel.data import EmbeddingClips, Scaler
 from worldmodel.predictor import Clips
@@ -46,7 +46,7 @@ class RandomData:
     def of(cls, config: RunConfig, frames: int, number: int = 3) -> "RandomData":
         """As the configuration of a task wants it."""
         images = hasattr(config.domain, "images")
-        encoder = build_encoder(config.encoder, config.domain.sources()[0].size)
+        encoder = build_or_shape(config.encoder, config.domain.sources()[0].size)
         patches = encoder.grid[0] * encoder.grid[1]
         return cls(
             RandomClips(1 if images else frames, patches, encoder.dim, number),

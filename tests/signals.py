@@ -12,7 +12,7 @@ from torch import Tensor
 from baselines.config import TransformerPPConfig
 from benchmarks.config import DomainConfig, EvaluationConfig, Inputs, RunConfig
 from benchmarks.domains.contract import Domain
-from benchmarks.domains.imagined import ImaginedClips, ImaginedData
+from benchmarks.domains.fake import FakeClips, FakeData
 from benchmarks.domains.judging import ComparingJudge, CostCall
 from benchmarks.domains.labels import Items, KnownClips, Label, whole_clips
 from benchmarks.domains.samples import IN_DISTRIBUTION, VALIDATION, Case, Degree, Samples
@@ -254,9 +254,9 @@ class Signals(Domain):
     def views(self, noise_steps: list[int], seed: int) -> Any:
         return whole_clips()
 
-    def imagined(self, config: RunConfig) -> ImaginedData:
-        clips = ImaginedClips(PIECES, Pieces())
-        return ImaginedData(clips, clips, Pieces())
+    def fake_data(self, config: RunConfig) -> FakeData:
+        clips = FakeClips(PIECES, Pieces())
+        return FakeData(clips, clips, Pieces())
 
     def built_in(self, config: Any) -> tuple[str, Any]:
         raise NotImplementedError

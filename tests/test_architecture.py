@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 ROOMS = ("data_prep", "worldmodel", "denoise", "baselines", "benchmarks")
 # Inside benchmarks a module may import what stands before it or beside it.
 ORDER = [
-    ["config", "models", "progress"],
+    ["config", "models", "progress", "former_names"],
     ["record"],
     ["measure"],
     ["reporting"],

@@ -132,7 +132,7 @@ def test_precedence_is_option_then_config_then_preset(tmp_path: Path) -> None:
         (["--task", "next_frame", "--training.steps", "1.5"], "--training.steps: expected int"),
         (["--task", "next_frame", "--training.steps", "0"], "training.steps must be at least 1"),
         (["--task", "next_frame", "--preset", "cpx"], "did you mean cpu?"),
-        (["--task", "next_frame", "--models", "ebt,foo"], "'foo' is none of"),
+        (["--task", "next_frame", "--models", "ebt_residual,foo"], "'foo' is none of"),
         (["--task", "next_frame", "--seeds", "x"], "--seeds x: give whole numbers"),
         (["--task", "next_frame", "--data", "/nowhere"], "--data /nowhere: no such file or folder"),
         (["--task", "next_frame", "--evaluation.horizon", "20"], "corpus.frames is 12"),
@@ -199,7 +199,7 @@ def test_print_config_gives_a_file_that_can_be_used(
     file = tmp_path / "printed.yaml"
     file.write_text(capsys.readouterr().out)
     config = to_config(parse(["--config", str(file)]))
-    assert config.sections["ebt"].form == "linear"  # type: ignore[attr-defined]
+    assert config.sections["ebt_residual"].form == "linear"  # type: ignore[attr-defined]
     assert config == to_config(
         parse(["--task", "next_frame", "--preset", "smoke", "--ebt.form", "linear"])
     )

@@ -80,10 +80,10 @@ def test_models_of_equal_cost_cost_the_same_within_three_percent(task: str, step
     data = RandomData.of(config, frames=12, number=config.training.batch_size)
     equal = [spec.name for spec in found.domain.specs if spec.equal_inference_to]
     plain = "transformer_pp" if task == "next_frame" else "direct"
-    config = replace(config, models=[plain, "ebt", *equal])
-    settings = {"ebt": Thinking(steps)}
+    config = replace(config, models=[plain, "ebt_residual", *equal])
+    settings = {"ebt_residual": Thinking(steps)}
     models = {m.name: m for m in plan_models(found.domain.specs, config, data, settings)}
-    wanted = prediction_flops(models["ebt"], data, Thinking(steps))
+    wanted = prediction_flops(models["ebt_residual"], data, Thinking(steps))
     for name in equal:
         model = models[name]
         flops = prediction_flops(model, data)
@@ -94,7 +94,7 @@ def test_models_of_equal_cost_cost_the_same_within_three_percent(task: str, step
         assert (parameters(model, data) == parameters(models[plain], data)) == model.spec.looped
         if model.spec.equal_training_to:
             spent, dear = (
-                m.steps * training_flops(m, config, data) for m in (model, models["ebt"])
+                m.steps * training_flops(m, config, data) for m in (model, models["ebt_residual"])
             )
             assert spent == pytest.approx(dear, rel=0.01)
 

@@ -41,7 +41,7 @@ def run(folder: Path, seeds: list[int], quality: dict[str, float], **changes: An
                 for seed in (seeds if trained else [0])
             ]
         )
-        setting = SettingRecord("1 step" if name == "ebt" else "–", 0, False, {})
+        setting = SettingRecord("1 step" if name == "ebt_residual" else "–", 0, False, {})
         where = f"next frame/{name}/{setting.label}"
         values[f"{where}/psnr"] = psnr + videos + own
         values[f"{where}/smooth_l1"] = 1 / (psnr + videos + own)
@@ -84,25 +84,25 @@ def said(report: Report) -> str:
 
 
 def test_models_of_two_runs_are_compared_in_pairs(tmp_path: Path) -> None:
-    one = run(tmp_path / "one", [0, 1], {"ebt": 30.0, "copy_last": 20.0})
+    one = run(tmp_path / "one", [0, 1], {"ebt_residual": 30.0, "copy_last": 20.0})
     other = run(tmp_path / "other", [0, 1], {"transformer_pp": 30.5})
     rows = rows_of(compare_runs([one, other], one.parent / "drawn"))
-    assert list(rows) == ["transformer_pp", "ebt", "copy_last"]  # best first
+    assert list(rows) == ["transformer_pp", "ebt_residual", "copy_last"]  # best first
     values = [safetensors.numpy.load_file(f / "values.safetensors") for f in (one, other)]
     a = values[1]["next frame/transformer_pp/–/psnr"]
-    b = values[0]["next frame/ebt/1 step/psnr"]
+    b = values[0]["next frame/ebt_residual/1 step/psnr"]
     expected = difference(a, b)
     cell = rows["transformer_pp"]["Δ"]
     assert cell == f"{expected.mean:+.2f} [{expected.low:+.2f}, {expected.high:+.2f}]"
-    assert rows["ebt"]["Δ"] == "–"
+    assert rows["ebt_residual"]["Δ"] == "–"
     assert rows["copy_last"]["seeds"] == "–"
     assert rows["copy_last"]["Δ"].startswith("-")
 
 
 def test_seeds_of_the_same_model_are_pooled(tmp_path: Path) -> None:
-    one = run(tmp_path / "one", [0, 1], {"ebt": 30.0})
-    other = run(tmp_path / "other", [1, 2], {"ebt": 30.0})
-    third = run(tmp_path / "third", [3, 4], {"ebt": 30.0})
+    one = run(tmp_path / "one", [0, 1], {"ebt_residual": 30.0})
+    other = run(tmp_path / "other", [1, 2], {"ebt_residual": 30.0})
+    third = run(tmp_path / "third", [3, 4], {"ebt_residual": 30.0})
     report = compare_runs([one, other, third], one.parent / "drawn")
     (row,) = rows_of(report).values()
     assert row["seeds"] == "0, 1, 2, 3, 4"
@@ -110,21 +110,21 @@ def test_seeds_of_the_same_model_are_pooled(tmp_path: Path) -> None:
     longer = run(
         tmp_path / "longer",
         [0, 1],
-        {"ebt": 31.0},
+        {"ebt_residual": 31.0},
         config={
             "training": {"steps": 9, "processes": 4},
             "backbone": {"width": 8},
-            "sections": {"ebt": {"learning_rate": 0.1}},
+            "sections": {"ebt_residual": {"learning_rate": 0.1}},
         },
     )
     assert list(rows_of(compare_runs([one, longer], one.parent / "drawn"))) == [
-        "longer: ebt",
-        "one: ebt",
+        "longer: ebt_residual",
+        "one: ebt_residual",
     ]
 
 
 def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
-    one = run(tmp_path / "one", [0, 1], {"ebt": 30.0})
+    one = run(tmp_path / "one", [0, 1], {"ebt_residual": 30.0})
     place = {"next frame": {"condition": CONDITION, "identity": "other"}}
     elsewhere = run(tmp_path / "a", [0, 1], {"transformer_pp": 31.0}, data={"places": place})
     report = compare_runs([one, elsewhere], one.parent / "drawn")
@@ -145,11 +145,11 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
 def test_folders_that_hold_nothing_to_compare_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one = run(tmp_path / "one", [0], {"ebt": 30.0})
-    old = run(tmp_path / "old", [0], {"ebt": 30.0}, files={})
+    one = run(tmp_path / "one", [0], {"ebt_residual": 30.0})
+    old = run(tmp_path / "old", [0], {"ebt_residual": 30.0}, files={})
     with pytest.raises(InputError, match="an earlier version"):
         compare_runs([one, old], one.parent / "drawn")
-    other = run(tmp_path / "other", [0], {"ebt": 30.0}, task="denoise")
+    other = run(tmp_path / "other", [0], {"ebt_residual": 30.0}, task="denoise")
     with pytest.raises(InputError, match="different tasks"):
         compare_runs([one, other], one.parent / "drawn")
     assert main(["--compare", str(one), str(tmp_path / "none")]) == 2
@@ -159,7 +159,7 @@ def test_folders_that_hold_nothing_to_compare_are_refused(
 def test_a_comparison_is_a_page_and_a_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    one = run(tmp_path / "one", [0, 1], {"ebt": 30.0})
+    one = run(tmp_path / "one", [0, 1], {"ebt_residual": 30.0})
     other = run(tmp_path / "other", [0, 1], {"transformer_pp": 30.5})
     out, files = tmp_path / "out", tmp_path / "files"
     arguments = ["--compare", str(one), str(other), "--out", str(out), "--export", str(files)]

@@ -28,7 +28,7 @@ from worldmodel.predictor import Clips, Predictor, Setting, Thinking
 from worldmodel.reference import ReferenceEBT
 
 COMPILE = torch.compile
-NAMES = ["ebt", "ebt_by_autograd", "transformer_pp", "ebt_denoiser", "direct", "dit"]
+NAMES = ["ebt_residual", "ebt_by_autograd", "transformer_pp", "ebt_denoiser", "direct", "dit"]
 BACKBONE, GRID, DIM = BackboneConfig(layers=1, heads=2, width=32), (2, 2), 12
 
 
@@ -71,7 +71,7 @@ def assert_alike(a: dict[str, Tensor], b: dict[str, Tensor]) -> None:
 
 @pytest.mark.slow
 def test_a_compiled_training_step_equals_the_naive_one() -> None:
-    model = build("ebt")
+    model = build("ebt_residual")
     assert isinstance(model, NextFrameEBT)
     naive = learned(model, ReferenceEBT(model))
     with compiled(model):
@@ -95,10 +95,10 @@ def test_traced_graphs_train_alike(name: str, untranslated: None) -> None:
     assert not [method for module, method in model.regions() if method in vars(module)]
 
 
-@pytest.mark.parametrize("name", ["ebt", "transformer_pp"])
+@pytest.mark.parametrize("name", ["ebt_residual", "transformer_pp"])
 def test_traced_graphs_predict_and_roll_out_alike(name: str, untranslated: None) -> None:
     model = build(name)
-    setting: Setting = Thinking(2) if name == "ebt" else Setting()
+    setting: Setting = Thinking(2) if name == "ebt_residual" else Setting()
     prediction = model.predict(clips(3), setting).prediction
     rollout = model.rollout(clips(3), 4, setting)
     with compiled(model):
@@ -126,7 +126,7 @@ def test_a_predictor_that_would_learn_otherwise_is_refused(
 
 
 def test_a_replaced_method_comes_back() -> None:
-    model = build("ebt")
+    model = build("ebt_residual")
     backbone = model.backbone
     assert backbone is not None
     with replaced(backbone, "forward", lambda: "outer"):

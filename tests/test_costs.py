@@ -135,6 +135,6 @@ def test_costs_are_shared_only_between_models_that_cost_the_same() -> None:
         return PlannedModel(spec, config, BACKBONE, 1).cost_identity
 
     same = identity("longer", EBTConfig(learning_rate=0.5))
-    assert same == identity("ebt", EBTConfig())
-    assert identity("ebt", EBTConfig(form="quadratic")) != same
-    assert identity("ebt", EBTConfig(form="linear")) != same
+    assert same == identity("ebt_residual", EBTConfig())
+    assert identity("ebt_residual", EBTConfig(form="quadratic")) != same
+    assert identity("ebt_residual", EBTConfig(form="linear")) != same

@@ -109,7 +109,7 @@ def test_passes_are_swept_where_asked_and_never_beyond_the_noise(finished: Path)
     assert settings("dit", "mine", "level 0.1") <= ten | hundred
     assert settings("dit", "mine", "level 0.1") >= ten
     assert settings("dit_single_level", "mine", "poisson") == {"x0, 1 pass"}
-    assert settings("ebt", "my pictures", "level 0.2") == {
+    assert settings("ebt_residual", "my pictures", "level 0.2") == {
         "1 step",
         "2 steps",
         "10 steps",
@@ -128,7 +128,7 @@ def test_costs_are_those_of_the_real_calls(finished: Path) -> None:
         ]
         assert row["cost"]["forward_passes"] == passes
         assert row["cost"]["forward_equivalents"] == pytest.approx(passes)
-    for row in rows_of(result, "ebt", images="my pictures", corruption="level 0.1"):
+    for row in rows_of(result, "ebt_residual", images="my pictures", corruption="level 0.1"):
         steps = row["setting"]["options"]["steps"]
         assert row["cost"]["forward_passes"] == steps + 1
         assert row["cost"]["input_gradient_passes"] == steps
@@ -139,7 +139,7 @@ def test_costs_are_those_of_the_real_calls(finished: Path) -> None:
     told = {m["name"]: "told the noise" in m["traits"] for m in result["models"]}
     assert told["dit"]
     assert told["wavelet"]
-    assert not told["ebt"]
+    assert not told["ebt_residual"]
     assert not told["direct_multi_level"]
 
 
@@ -151,7 +151,7 @@ def test_comparisons_are_to_dit_and_direct_and_of_the_first_to_all(finished: Pat
     others = [m["name"] for m in result["models"]]
     assert {(name, "dit") for name in others if name != "dit"} <= pairs
     assert {(name, "direct") for name in others if name != "direct"} <= pairs
-    assert {("ebt", name) for name in others[1:]} <= pairs
+    assert {(others[0], name) for name in others[1:]} <= pairs
     by_name = {
         m["name"]: next(
             r["metrics"]["psnr"]["mean"]
@@ -176,8 +176,8 @@ def test_equal_training_means_equal_flops(finished: Path) -> None:
     result = json.loads((finished / "results.json").read_text())
     flops = {m["name"]: m["training"]["flops"] for m in result["models"] if m["training"]}
     for name in ("dit_equal_training", "direct_equal_training"):
-        assert flops[name] == pytest.approx(flops["ebt"], rel=0.1)
-    assert flops["direct"] < flops["ebt"] / 3
+        assert flops[name] == pytest.approx(flops["ebt_residual"], rel=0.1)
+    assert flops["direct"] < flops["ebt_residual"] / 3
 
 
 def test_the_report_says_in_words_what_holds_and_is_remade_from_the_result(
@@ -192,11 +192,11 @@ def test_the_report_says_in_words_what_holds_and_is_remade_from_the_result(
     assert (finished / "report.md").read_text() == before
     assert sorted(path.name for path in (finished / "figures").iterdir()) == figures
     for words in (
-        "Is the published energy better than the published DiT at its best sampler?",
+        "Is the published EBT better than the published DiT, each run as published?",
         "published, once",
         "photographs (9 crops of 9 images, chosen at random from 14 crops)",
         "`text.jpg` (no readable image",
-        "Told how strong the noise is: dit,",
+        "Told how strong the noise is: dit_published, dit,",
         "8x8 pixels, smaller than a crop of 16x16",
     ):
         assert words in before

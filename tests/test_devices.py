@@ -102,7 +102,11 @@ def require_same(a: Path, b: Path, tolerance: float) -> None:
         assert torch.allclose(value, second[name], rtol=tolerance, atol=tolerance), name
 
 
-MODELS = [("next_frame", "ebt"), ("next_frame", "transformer_pp"), ("denoise", "ebt_multi_level")]
+MODELS = [
+    ("next_frame", "ebt_residual"),
+    ("next_frame", "transformer_pp"),
+    ("denoise", "ebt_residual_multi_level"),
+]
 
 
 @pytest.mark.parametrize(("task", "model"), [*MODELS, ("denoise", "direct")])
@@ -146,7 +150,7 @@ def test_a_process_that_dies_ends_the_others_with_a_clear_message(tmp_path: Path
 
 def killed(folder: Path, after: float) -> int | None:
     """Train until death comes, `after` seconds from the first step; gives the exit code."""
-    process = started(train, folder, "ebt", "next_frame", 0.05)
+    process = started(train, folder, "ebt_residual", "next_frame", 0.05)
     while process.is_alive() and not (folder / "plan.json").is_file():
         time.sleep(0.01)
     time.sleep(after)
@@ -157,14 +161,14 @@ def killed(folder: Path, after: float) -> int | None:
 
 
 def test_a_training_survives_sudden_death_at_any_moment(tmp_path: Path) -> None:
-    train(tmp_path / "unbroken", "ebt")
+    train(tmp_path / "unbroken", "ebt_residual")
     generator = torch.Generator().manual_seed(0)
     ended = []
     for number in range(20):
         folder = tmp_path / f"killed-{number}"
         after = float(torch.rand((), generator=generator))
         ended.append(killed(folder, after))
-        train(folder, "ebt")
+        train(folder, "ebt_residual")
         first, second = outcome(tmp_path / "unbroken"), outcome(folder)
         assert first[1] == second[1]
         assert all(torch.equal(value, second[0][name]) for name, value in first[0].items())
@@ -184,7 +188,7 @@ def train_until_validation(number: int, folder: Path) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(PredictorTraining, "on_validation_epoch_end", die)
-        train(folder, "ebt")
+        train(folder, "ebt_residual")
 
 
 def validation_losses(folder: Path) -> set[str]:
@@ -194,11 +198,11 @@ def validation_losses(folder: Path) -> set[str]:
 
 @pytest.mark.parametrize("number", [1, 3])
 def test_a_validation_that_death_cut_off_is_made_again(number: int, tmp_path: Path) -> None:
-    train(tmp_path / "unbroken", "ebt")
+    train(tmp_path / "unbroken", "ebt_residual")
     process = started(train_until_validation, number, tmp_path / "killed")
     process.join(60)
     assert process.exitcode == -signal.SIGKILL
-    train(tmp_path / "killed", "ebt")
+    train(tmp_path / "killed", "ebt_residual")
     require_same(tmp_path / "unbroken", tmp_path / "killed", 0)
     losses = validation_losses(tmp_path / "unbroken")
     assert len(losses) == 3
@@ -230,9 +234,9 @@ def test_every_device_needs_a_validation_clip(
 
 
 def test_a_replay_buffer_needs_whole_batches(capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--models", "ebt_system2", "--training.accumulate", "2"]
+    options = ["--models", "ebt_residual_system2", "--training.accumulate", "2"]
     assert main(["--task", "thinking", "--preset", "smoke", *options]) == 2
-    assert "ebt_system2.replay: a replay buffer" in capsys.readouterr().err
+    assert "ebt_residual_system2.replay: a replay buffer" in capsys.readouterr().err
 
 
 def test_a_command_that_is_told_to_end_saves_and_says_how_to_go_on(tmp_path: Path) -> None:

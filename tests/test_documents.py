@@ -28,7 +28,7 @@ def test_the_check_is_a_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 WHERE = "test, teacher_forced"
-CITATION = f"<!-- = next_frame_balls: ebt - transformer_pp_equal_training; {WHERE} -->"
+CITATION = f"<!-- = next_frame_balls: ebt_residual - transformer_pp_equal_training; {WHERE} -->"
 RIGHT = f"-0.52 dB [-0.70, -0.34]{CITATION}"
 
 
@@ -43,7 +43,10 @@ RIGHT = f"-0.52 dB [-0.70, -0.34]{CITATION}"
         (RIGHT.replace("equal_training", "larger"), "no model transformer_pp_larger"),
         (RIGHT.replace("teacher_forced", "sampled"), "nothing was judged under"),
         (RIGHT.replace("next_frame_balls", "nothing"), "no such result"),
-        (f"29.33 dB<!-- = next_frame_balls: ebt @ 8 steps; {WHERE} -->", "not judged there at 8"),
+        (
+            f"29.33 dB<!-- = next_frame_balls: ebt_residual @ 8 steps; {WHERE} -->",
+            "not judged there at 8",
+        ),
         ("it gains 0.52 dB", "0.52 in .* cites no result"),
     ],
 )

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import torch
-from benchmarks.tasks.compare.next_frame import NextFrame
 from browsing import require_readable
 from PIL import Image
 from playwright.sync_api import Browser
@@ -22,12 +21,13 @@ from benchmarks.cli.command_line import main
 from benchmarks.cli.docs_tables import check, keep_result, kept_result
 from benchmarks.cli.options import parse, to_config
 from benchmarks.domains.video.conditions import ROLLOUT, TEACHER_FORCED
+from benchmarks.domains.video.contrasts import CONTRASTS
 from benchmarks.domains.video.report import verdicts
-from benchmarks.record.contrasts import VIDEO
 from benchmarks.record.results import read_result
 from benchmarks.reporting.figures import COST_AXES, compute_figure, thinking_figure
 from benchmarks.reporting.html import PAGE
 from benchmarks.reporting.tables import rows_under
+from benchmarks.tasks.registry import load_task
 
 RUN = Path(__file__).parent.parent / "benchmarks" / "run.py"
 TINY = ["--task", "next_frame", "--preset", "smoke", "--device", "cpu"]
@@ -62,8 +62,11 @@ def test_a_run_writes_everything_it_promises(finished: Path) -> None:
     assert set(result["environment"]) >= {"commit", "packages", "threads", "processor"}
     models = {model["name"]: model for model in result["models"]}
     assert list(models) == [
-        "ebt",
-        "ebt_blind",
+        "ebt_published",
+        "transformer_published",
+        "ebt_residual",
+        "ebt_linear",
+        "ebt_residual_blind",
         "transformer_pp",
         "transformer_pp_equal_training",
         "transformer_pp_equal_inference",
@@ -74,9 +77,9 @@ def test_a_run_writes_everything_it_promises(finished: Path) -> None:
         "mean_frame",
     ]
     assert models["copy_last"]["training"] is None
-    assert models["ebt"]["training"]["steps"] == 6
+    assert models["ebt_residual"]["training"]["steps"] == 6
     assert models["transformer_pp_equal_training"]["training"]["flops"] == pytest.approx(
-        models["ebt"]["training"]["flops"], rel=0.1
+        models["ebt_residual"]["training"]["flops"], rel=0.1
     )
     for model in models.values():
         combinations = {(str(r["condition"]), r["setting"]["label"]) for r in model["rows"]}
@@ -95,10 +98,10 @@ def test_a_run_writes_everything_it_promises(finished: Path) -> None:
                 "latency_repeats",
                 "peak_memory_bytes",
             }
-    forced = rows_of(models["ebt"], "test", "teacher_forced")
+    forced = rows_of(models["ebt_residual"], "test", "teacher_forced")
     assert [row["setting"]["options"]["steps"] for row in forced] == [1, 2]
     assert {"energy_0", "energy_1", "energy_2"} <= set(forced[1]["metrics"])
-    rollouts = rows_of(models["ebt"], "test", "rollout")
+    rollouts = rows_of(models["ebt_residual"], "test", "rollout")
     assert all(row["selected"] or row["trained"] for row in rollouts)
     assert [row["trained"] for row in forced] == [False, True]
     (plain,) = rows_of(models["transformer_pp"], "test", "teacher_forced")
@@ -107,7 +110,7 @@ def test_a_run_writes_everything_it_promises(finished: Path) -> None:
     (equal,) = rows_of(models["transformer_pp_equal_inference"], "test", "teacher_forced")
     assert equal["cost"]["flops"] == pytest.approx(selected["cost"]["flops"], rel=0.03)
     compared = {(c["a"], c["b"]) for c in result["comparisons"]}
-    assert compared == {("ebt", other) for other in list(models)[1:]}
+    assert compared == {("ebt_published", other) for other in list(models)[1:]}
     for comparison in result["comparisons"]:
         means = [
             next(r for r in rows_of(models[name], **comparison["condition"]) if r["selected"])
@@ -116,7 +119,7 @@ def test_a_run_writes_everything_it_promises(finished: Path) -> None:
         a, b = (row["metrics"]["psnr"]["mean"] for row in means)
         assert comparison["difference"] == pytest.approx(a - b, abs=1e-6)
         assert comparison["low"] < comparison["high"]
-    for name in ("config.yaml", "report.md", "models/ebt/seed1/weights.safetensors"):
+    for name in ("config.yaml", "report.md", "models/ebt_residual/seed1/weights.safetensors"):
         assert (finished / name).is_file()
 
 
@@ -126,7 +129,7 @@ def test_the_first_screen_answers_the_declared_questions_in_words(finished: Path
     first_section = page.split("## ")[1]
     assert first_section.startswith("What holds")
     names = {model.name for model in result.models}
-    declared = [c for c in VIDEO if {c.a, c.b} <= names]
+    declared = [c for c in CONTRASTS if {c.a, c.b} <= names]
     for title, condition in (("Next frame, teacher-forced", TEACHER_FORCED), ("Rollout", ROLLOUT)):
         found = [v for v in result.verdicts if v.compared.condition == condition]
         # A rollout is run at the selected number of steps, and at that of training.
@@ -156,10 +159,11 @@ def test_what_documents_keep_of_a_result_gives_the_same_table_and_means(
     monkeypatch.setattr("benchmarks.cli.docs_tables.DOCUMENTS", ())
     keep_result(finished, "mine")
     result, kept = read_result(finished), kept_result("mine")
-    assert NextFrame().headline(kept) == NextFrame().headline(result)
+    compare = load_task("next_frame")
+    assert compare.headline(kept) == compare.headline(result)
     assert [len(m.rows) for m in kept.models] == [len(m.rows) for m in result.models]
     values = load_file(tmp_path / "mine.safetensors")
-    assert values["next frame/ebt/1 step/psnr"].shape[0] == len(result.seeds)
+    assert values["next frame/ebt_residual/1 step/psnr"].shape[0] == len(result.seeds)
     assert any(name.startswith("validation/") for name in values)
     assert list(check()) == []
     content = json.loads((tmp_path / "mine.json").read_text())
@@ -188,7 +192,7 @@ def test_figures_show_the_numbers_of_the_result(finished: Path) -> None:
                 assert set(lines[model.name].get_ydata()) == {max(psnr)}
     figure = thinking_figure(result, TEACHER_FORCED, "smooth_l1", "error")
     assert figure is not None
-    energies = result.models[:2]
+    energies = [model for model in result.models if model.role == "energy"]
     for line, model in zip(figure.axes[0].get_lines(), energies, strict=True):
         rows = rows_under(model, TEACHER_FORCED)
         assert list(line.get_ydata()) == [row.metrics["smooth_l1"].mean for row in rows]
@@ -245,11 +249,11 @@ def test_figures_and_tables_are_exported(finished: Path, tmp_path: Path) -> None
 
 def test_resuming_a_finished_run_repeats_its_numbers(finished: Path) -> None:
     before = json.loads((finished / "results.json").read_text())
-    weights = (finished / "models/ebt/seed0/weights.safetensors").read_bytes()
+    weights = (finished / "models/ebt_residual/seed0/weights.safetensors").read_bytes()
     cache = finished.parent / "cache"
     assert main(["--resume", str(finished), "--cache-dir", str(cache)]) == 0
     after = json.loads((finished / "results.json").read_text())
-    assert (finished / "models/ebt/seed0/weights.safetensors").read_bytes() == weights
+    assert (finished / "models/ebt_residual/seed0/weights.safetensors").read_bytes() == weights
     for old, new in zip(before["models"], after["models"], strict=True):
         assert old["training"] == new["training"]
         for a, b in zip(old["rows"], new["rows"], strict=True):
@@ -302,14 +306,14 @@ def test_ctrl_c_leaves_a_run_that_resumes(balls: Path, tmp_path: Path) -> None:
         "--training.validate_every",
         "20",
         "--models",
-        "ebt,copy_last",
+        "ebt_residual,copy_last",
     ]
     command += ["--data", str(balls), "--out", str(out), "--cache-dir", str(tmp_path / "cache")]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment
     )
-    checkpoint = out / "models/ebt/seed0/resume.ckpt"
+    checkpoint = out / "models/ebt_residual/seed0/resume.ckpt"
     deadline = time.monotonic() + 240
     while not checkpoint.is_file() and time.monotonic() < deadline:
         assert process.poll() is None
@@ -329,7 +333,7 @@ def test_ctrl_c_leaves_a_run_that_resumes(balls: Path, tmp_path: Path) -> None:
     training = json.loads((out / "results.json").read_text())["models"][0]["training"]
     assert training["steps"] == 150
     logs = sorted(
-        path.parent.name for path in (out / "models/ebt/seed0/logs").glob("*/metrics.csv")
+        path.parent.name for path in (out / "models/ebt_residual/seed0/logs").glob("*/metrics.csv")
     )
     assert logs == ["version_0", "version_1"]
 
@@ -349,7 +353,7 @@ def test_a_run_of_an_earlier_version_is_refused_with_what_to_do(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old = shutil.copytree(finished, tmp_path / "old")
-    plan = old / "models/ebt/seed0/plan.json"
+    plan = old / "models/ebt_residual/seed0/plan.json"
     plan.write_text(json.dumps(json.loads(plan.read_text()) | {"format": 1}))
     cache = str(finished.parent / "cache")
     assert main(["--resume", str(old), "--cache-dir", cache]) == 2
@@ -367,10 +371,10 @@ def test_a_run_of_an_earlier_version_is_refused_with_what_to_do(
 
 def test_a_search_gives_a_file_for_config(balls: Path, tmp_path: Path) -> None:
     arguments = ["--data", str(balls), "--out", str(tmp_path / "out"), "--cache-dir", str(tmp_path)]
-    arguments += ["--models", "ebt,transformer_pp,transformer_pp_equal_training,copy_last"]
+    arguments += ["--models", "ebt_residual,transformer_pp,transformer_pp_equal_training,copy_last"]
     assert main([*TINY, *arguments, "--search"]) == 0
     found = json.loads((tmp_path / "out" / "search.json").read_text())
-    assert list(found) == ["ebt", "transformer_pp", "transformer_pp_equal_training"]
+    assert list(found) == ["ebt_residual", "transformer_pp", "transformer_pp_equal_training"]
     assert len({len(trials) for trials in found.values()}) == 1
     config = to_config(parse([*TINY, "--config", str(tmp_path / "out" / "search.yaml")]))
     for name, trials in found.items():

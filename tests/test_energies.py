@@ -44,8 +44,8 @@ def test_energies_of_selected_settings_are_kept_for_the_figure(tmp_path: Path) -
     thinks.values[0, condition] = {"psnr": values, "energy": values, "error": values + 1}
     floor = Scores([Setting()], lambda _: condition)
     floor.values[0, condition] = {"psnr": values}
-    scores = {"ebt": thinks, "copy_last": floor}
+    scores = {"ebt_residual": thinks, "copy_last": floor}
     name = write_selected_values(tmp_path, "energies", scores, [("next frame", condition)], PAIR)
     found = safetensors.numpy.load_file(tmp_path / name)
-    assert sorted(found) == ["next frame/ebt/energy", "next frame/ebt/error"]
-    assert (found["next frame/ebt/error"] == values + 1).all()
+    assert sorted(found) == ["next frame/ebt_residual/energy", "next frame/ebt_residual/error"]
+    assert (found["next frame/ebt_residual/error"] == values + 1).all()

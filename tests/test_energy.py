@@ -187,7 +187,7 @@ def test_learned_gradient_has_full_rank_in_the_candidate(task: str, preset: str,
     config, encoder = preset_with_encoder(task, preset)
     torch.manual_seed(0)
     patches = encoder.grid[0] * encoder.grid[1]
-    section = config.sections["ebt"]
+    section = config.sections["ebt_residual"]
     assert isinstance(section, EBTConfig)
     ebt = replace(section, form=form, anchor=None, candidate_in_features=True)
     backbone = replace(config.backbone, layers=1)

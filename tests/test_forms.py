@@ -35,7 +35,7 @@ def loss_of(model: Predictor, batch: Clips, seed: int) -> float:
 def test_the_command_line_takes_every_form(task: str) -> None:
     for name in FORMS:
         config = to_config(parse(["--task", task, "--ebt.form", name]))
-        assert config.sections["ebt"].form == name
+        assert config.sections["ebt_residual"].form == name
 
 
 @pytest.mark.parametrize("task", ["next_frame", "denoise"])

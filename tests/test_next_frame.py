@@ -41,7 +41,7 @@ def clips(batch: int = 8, frames: int = 6, dtype: torch.dtype = torch.float32) -
 
 
 PREDICTORS = {
-    "ebt": (ebt, Thinking(3)),
+    "ebt_residual": (ebt, Thinking(3)),
     "ebt_linear": (lambda: ebt(form="linear"), Thinking(2)),
     "ebt_between": (lambda: ebt(form="quadratic", start_noise=0.5), Thinking(2)),
     "transformer_pp": (transformer_pp, Setting()),

@@ -181,7 +181,7 @@ def test_rollouts_get_fvd_lpips_and_a_distance_in_embeddings(
     )
     for name in ("fvd", "frechet_embedding", "lpips"):  # batches change nothing
         assert values[name] == pytest.approx(whole[name], rel=1e-3, abs=1e-3)
-    described = judge.describe_perception()
+    described = judge.describe()["perception"]
     title = perception_columns(described)[1][0]
     assert described["i3d"][:8] in title
     assert "clips of 12 frames, 32x32, cpu" in title

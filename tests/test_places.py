@@ -55,7 +55,11 @@ PREPARE, BENCHMARK = "data_prep.prepare", "benchmarks.cli.command_line"
         (BENCHMARK, [*VIDEOS, "--checkpoint", "a={}/model"], "no model.safetensors there"),
         (BENCHMARK, ["--report", "{}/missing"], "no results.json"),
         (BENCHMARK, ["--compare", "{}/empty", "{}/other"], "no results.json"),
-        (BENCHMARK, ["--push", "{}/new", "--run", "{}/empty", "--model", "ebt"], "no results.json"),
+        (
+            BENCHMARK,
+            ["--push", "{}/new", "--run", "{}/empty", "--model", "ebt_residual"],
+            "no results.json",
+        ),
         (BENCHMARK, ["--resume", "{}/empty"], "{}/empty"),
         (PREPARE, ["shards", "{}/empty", "{}/new"], "no video in this folder"),
         (PREPARE, ["shards", "{}/missing", "{}/new"], "no such file or folder"),

@@ -68,10 +68,10 @@ def test_videos_are_prepared_by_pyav(
 @pytest.mark.slow  # whole runs in new processes, which import torch
 @pytest.mark.parametrize("task", ["next_frame", "denoise"])
 def test_both_tasks_run(task: str, balls: Path, elsewhere: dict[str, str], tmp_path: Path) -> None:
-    options = ["--data", str(balls), "--models", "ebt,transformer_pp"]
+    options = ["--data", str(balls), "--models", "ebt_residual,transformer_pp"]
     if task == "denoise":
         options = ["--images.size", "16", "--images.crops", "2", "--evaluation.max_images", "6"]
-        options += ["--models", "ebt,direct"]
+        options += ["--models", "ebt_residual,direct"]
     out = ["--out", str(tmp_path / "run"), "--cache-dir", str(tmp_path / "cache")]
     run(["benchmarks/run.py", "--task", task, *TINY, *options, *out], elsewhere)
     assert (tmp_path / "run" / "results.json").is_file()

@@ -106,7 +106,7 @@ def test_points_that_do_not_follow_a_law_are_found_out() -> None:
 def test_intervals_of_exponents_cover() -> None:
     covered = []
     for seed in range(40):
-        key = ("", "ebt")
+        key = ("", "ebt_residual")
         fits = fit_curves({key: curve(PowerLaw(2.0, 0.4), seed, 0.03)}, "width", PURE, 120)
         exponent = fits[key].fit.exponent
         covered.append(exponent.low <= 0.4 <= exponent.high)
@@ -115,7 +115,7 @@ def test_intervals_of_exponents_cover() -> None:
 
 def test_a_ratio_of_exponents_and_a_crossing_are_found() -> None:
     curves = {
-        ("", "ebt"): curve(PowerLaw(4.0, 0.5), 1),
+        ("", "ebt_residual"): curve(PowerLaw(4.0, 0.5), 1),
         ("", "transformer_pp"): curve(PowerLaw(2.0, 0.4), 2),
     }
     fitted = fit_curves(curves, "width", PURE, 100)
@@ -125,15 +125,17 @@ def test_a_ratio_of_exponents_and_a_crossing_are_found() -> None:
     assert ratio.ratio.low > 1
     assert ratio.crossing is not None
     assert ratio.crossing.low < 2.0**10 < ratio.crossing.high
-    same = fit_curves({**curves, ("", "ebt"): curve(PowerLaw(4.0, 0.4), 1)}, "width", PURE, 100)
+    same = fit_curves(
+        {**curves, ("", "ebt_residual"): curve(PowerLaw(4.0, 0.4), 1)}, "width", PURE, 100
+    )
     assert compare_exponents(same, curves)[0].crossing is None
 
 
 def test_variants_are_contrasted() -> None:
     curves = {
-        ("with", "ebt"): curve(PowerLaw(4.0, 0.6), 1),
+        ("with", "ebt_residual"): curve(PowerLaw(4.0, 0.6), 1),
         ("with", "transformer_pp"): curve(PowerLaw(2.0, 0.4), 2),
-        ("without", "ebt"): curve(PowerLaw(4.0, 0.4), 3),
+        ("without", "ebt_residual"): curve(PowerLaw(4.0, 0.4), 3),
         ("without", "transformer_pp"): curve(PowerLaw(2.0, 0.4), 4),
     }
     (found,) = contrast(fit_curves(curves, "width", PURE, 100))
@@ -145,8 +147,8 @@ def test_points_that_support_no_fit_are_refused_in_words() -> None:
     law = PowerLaw(2.0, 0.4)
 
     def fit(x: np.ndarray, losses: np.ndarray, form: str = PURE) -> Fit:
-        curves = {("", "ebt"): Curve({"width": x}, losses)}
-        return fit_curves(curves, "width", form, 60)["", "ebt"].fit
+        curves = {("", "ebt_residual"): Curve({"width": x}, losses)}
+        return fit_curves(curves, "width", form, 60)["", "ebt_residual"].fit
 
     losses = noisy(law, 0, 0.01)
     assert fit(X, losses).refused is None
@@ -157,7 +159,7 @@ def test_points_that_support_no_fit_are_refused_in_words() -> None:
     unclear = fit(X, noisy(PowerLaw(2.0, 0.1), 0, 0.05), WITH_FLOOR)
     assert "floor" in str(unclear.refused)
     assert "one training seed" in fit(X, noisy(law, 0, 0.01, seeds=1)).doubts[0]
-    curves = {("", "ebt"): Curve({"width": X, "parameters": np.full(6, 7.0)}, losses)}
+    curves = {("", "ebt_residual"): Curve({"width": X, "parameters": np.full(6, 7.0)}, losses)}
     assert fit_curves(curves, "parameters", PURE, 5) == {}  # nothing changes
 
 
@@ -165,12 +167,14 @@ def test_points_become_curves_and_survive_json() -> None:
     metric = Metric(1.0, 0.9, 1.1, 4, False)
     points = [
         MeasuredPoint(
-            Point("", str(w), "ebt", "p", {"width": w}, metric, [1.0], "1 step", 0.1, "muon"),
+            Point(
+                "", str(w), "ebt_residual", "p", {"width": w}, metric, [1.0], "1 step", 0.1, "muon"
+            ),
             np.full((2, 4), float(w)),
         )
         for w in (1.0, 2.0)
     ]
-    found = curves_of(points)["", "ebt"]
+    found = curves_of(points)["", "ebt_residual"]
     assert found.x["width"].tolist() == [1.0, 2.0]
     assert found.seed_losses.tolist() == [[1.0, 1.0], [2.0, 2.0]]
     assert typed(Point, asdict(points[0].point)) == points[0].point
@@ -229,7 +233,7 @@ def test_a_ratio_that_lasts_is_said_with_what_leaving_one_out_does() -> None:
     exponents = {"with": 0.6, "without": 0.4}
     curves = {}
     for number, (variant, exponent) in enumerate(exponents.items()):
-        curves[variant, "ebt"] = curve(PowerLaw(4.0, exponent), number + 100, noise=0.05)
+        curves[variant, "ebt_residual"] = curve(PowerLaw(4.0, exponent), number + 100, noise=0.05)
         curves[variant, "transformer_pp"] = curve(PowerLaw(2.0, 0.4), number + 200, noise=0.05)
     found = swept(curves)
     assert len(found.contrasts) == 1
@@ -257,7 +261,10 @@ def test_a_ratio_that_lasts_is_said_with_what_leaving_one_out_does() -> None:
 def test_a_fit_that_one_value_decides_does_not_speak() -> None:
     bent = curve(PowerLaw(4.0, 0.4), 1, seeds=1)  # one seed: no test of the lack of fit
     bent.losses[-1] *= 0.8  # the widest alone makes it steep
-    curves = {("", "ebt"): bent, ("", "transformer_pp"): curve(PowerLaw(2.0, 0.4), 2, seeds=1)}
+    curves = {
+        ("", "ebt_residual"): bent,
+        ("", "transformer_pp"): curve(PowerLaw(2.0, 0.4), 2, seeds=1),
+    }
     (ratio,) = swept(curves).ratios
     assert ratio.ratio is None
     assert ratio.refused is not None
@@ -271,6 +278,6 @@ def test_a_fit_that_one_value_decides_does_not_speak() -> None:
 def test_a_law_that_the_points_reject_is_refused_without_a_floor_too() -> None:
     wavy = curve(PowerLaw(4.0, 0.4), 1, noise=0.002, videos=400)
     wavy.losses[1::2] *= 1.3
-    fit = fit_curves({("", "ebt"): wavy}, "width", PURE, 60)["", "ebt"].fit
+    fit = fit_curves({("", "ebt_residual"): wavy}, "width", PURE, 60)["", "ebt_residual"].fit
     assert fit.refused is not None
     assert "do not follow the curve" in fit.refused

@@ -1,5 +1,6 @@
 """Every preset trains: two steps of each kind of network, at reduced width, in its precision."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def kinds_of_network(task: str, domain: str) -> list[ModelSpec]:
 def test_two_steps_of_a_preset(task: str, domain: str, preset: str, tmp_path: Path) -> None:
     config = preset_config(task, preset, domain)
     data = RandomData.of(config, frames=3)
-    training = replace(config.training, batch_size=2, validate_every=2)
+    training = replace(config.training, batch_size=2, accumulate=1, validate_every=2)
     config = replace(config, training=training)
     backbone = BackboneConfig(layers=1, heads=2, width=64)
     for spec in kinds_of_network(task, domain):
@@ -39,7 +40,7 @@ def test_two_steps_of_a_preset(task: str, domain: str, preset: str, tmp_path: Pa
         folder = tmp_path / spec.name
         predictor, record = train_model(planned, config, data, folder, 0, "cpu")
         assert record.steps == 2
-        assert record.validation_loss < 100
+        assert math.isfinite(record.validation_loss)
         after = list(predictor.parameters())
         assert all(p.dtype == torch.float32 and bool(p.isfinite().all()) for p in after)
         assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))

@@ -211,7 +211,7 @@ def test_labels_come_from_lists_or_from_the_folders_of_classes() -> None:
         labelled("videos", Known({}), strange, None)
 
 
-@pytest.mark.parametrize("name", ["ebt", "ebt_blind", "transformer_pp"])
+@pytest.mark.parametrize("name", ["ebt_residual", "ebt_residual_blind", "transformer_pp"])
 def test_features_of_the_past_do_not_see_the_future(name: str) -> None:
     config = preset_config("next_frame", "smoke")
     data = RandomData.of(config, frames=5)
@@ -222,7 +222,9 @@ def test_features_of_the_past_do_not_see_the_future(name: str) -> None:
     later = clip.clone()
     later[-1] += 1
     one, other = (model.features(Clips(frames[None], ["a"])) for frames in (clip, later))
-    places = {"ebt": {"context", "candidate"}}.get(name.removesuffix("_blind"), {"context"})
+    places = {"ebt_residual": {"context", "candidate"}}.get(
+        name.removesuffix("_blind"), {"context"}
+    )
     assert set(one) == places
     for place, features in one.items():
         assert features.shape == (1, *clip.shape[:2], 32)
@@ -230,7 +232,7 @@ def test_features_of_the_past_do_not_see_the_future(name: str) -> None:
         assert not torch.allclose(features[:, -1], other[place][:, -1], atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["ebt", "dit", "direct"])
+@pytest.mark.parametrize("name", ["ebt_residual", "dit", "direct"])
 def test_denoisers_have_features(name: str) -> None:
     config = preset_config("denoise", "smoke")
     data = RandomData.of(config, frames=1)
@@ -239,7 +241,7 @@ def test_denoisers_have_features(name: str) -> None:
     model = spec.build(config.section_of(spec), backbone, data)
     noisy = NoisyImages(torch.randn(3, 1, 64, data.encoder.dim), ["a", "b", "c"], 99, 0.95)
     found = model.eval().features(noisy)
-    wanted = {"ebt": 2, "dit": 2, "direct": 1}[name]
+    wanted = {"ebt_residual": 2, "dit": 2, "direct": 1}[name]
     assert len(found) == wanted
     assert all(features.shape == (3, 1, 64, 32) for features in found.values())
 
@@ -256,9 +258,9 @@ def test_models_of_a_run_are_probed_and_their_floors(
     cache = ["--cache-dir", str(tmp_path / "cache")]
     run, out = tmp_path / "run", tmp_path / "probed"
     trained = ["--task", "next_frame", "--preset", "smoke", *TINY, *cache, "--out", str(run)]
-    models = ["--models", "ebt,transformer_pp,transformer_pp_equal_training,copy_last"]
+    models = ["--models", "ebt_residual,transformer_pp,transformer_pp_equal_training,copy_last"]
     assert main([*trained, *models, "--evaluation.latency_repeats", "1"]) == 0
-    names = ["--models", "ebt,transformer_pp,transformer_pp_equal_training"]
+    names = ["--models", "ebt_residual,transformer_pp,transformer_pp_equal_training"]
     assert main([*PROBE, *names, *cache, "--run", str(run), "--out", str(out)]) == 0
     found = typed(Found, read_result(out).details)
     assert found.run == str(run)
@@ -266,20 +268,20 @@ def test_models_of_a_run_are_probed_and_their_floors(
     for label in ("number", "speed"):
         own = [p for p in found.places if p.label == label]
         assert {p.model for p in own} == {
-            "ebt",
+            "ebt_residual",
             "transformer_pp",
             "transformer_pp_equal_training",
             "untrained",
             "embeddings",
             "constant",
         }
-        for model in ("ebt", "transformer_pp"):
+        for model in ("ebt_residual", "transformer_pp"):
             linear = [p for p in own if p.model == model and p.probe == "linear"]
             assert sum(p.selected for p in linear) == 1
             best = max(linear, key=lambda p: p.validation)
             assert best.selected
     compared = {(d.a, d.b) for d in found.differences}
-    assert ("ebt", "untrained") in compared
+    assert ("ebt_residual", "untrained") in compared
     assert "training TFLOPs" in (out / "report.md").read_text()
     assert not (out / "models").exists()  # nothing was trained
     capsys.readouterr()

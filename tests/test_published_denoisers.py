@@ -14,11 +14,11 @@ from baselines.direct import DirectDenoiser
 from baselines.dit import DiTDenoiser, PublishedSampling, Sampler, Sampling
 from baselines.dit_published import PublishedDiTDenoiser
 from benchmarks.measure.costs import measure_cost
-from benchmarks.measure.memory import imagined
+from benchmarks.measure.memory import fake_tensors
 from data_prep.config import EncoderConfig
 from data_prep.encoders.pixels import PixelPatches
 from data_prep.errors import InputError
-from denoise.config import EBTDenoiserConfig, LinearEBTDenoiserConfig, PublishedEBTDenoiserConfig
+from denoise.config import EBTDenoiserConfig, PublishedEBTDenoiserConfig
 from denoise.data import NoisyImages, clip_pixels
 from denoise.diffusion import diffuse, signal_and_noise
 from denoise.model import EBTDenoiser, TrainedDenoiser
@@ -183,8 +183,8 @@ def test_features_are_of_every_block(build: Callable[[], TrainedDenoiser]) -> No
 
 
 KINDS: dict[str, tuple[type[TrainedDenoiser], object]] = {
-    "ebt": (EBTDenoiser, EBTDenoiserConfig()),
-    "ebt_linear": (EBTDenoiser, LinearEBTDenoiserConfig()),
+    "ebt_residual": (EBTDenoiser, EBTDenoiserConfig()),
+    "ebt_linear": (EBTDenoiser, EBTDenoiserConfig(context=False, form="linear", training_steps=1)),
     "ebt_published": (PublishedEBTDenoiser, PublishedEBTDenoiserConfig(langevin_noise=0.1)),
     "ebt_published, system 2": (
         PublishedEBTDenoiser,
@@ -202,12 +202,12 @@ KINDS: dict[str, tuple[type[TrainedDenoiser], object]] = {
 def test_nothing_is_mixed_between_devices(name: str) -> None:
     """On tensors of a GPU that have a shape and no values."""
     kind, config = KINDS[name]
-    with imagined("cuda"), torch.device("cuda"):
+    with fake_tensors("cuda"), torch.device("cuda"):
         model = kind(config, *SHAPE)  # type: ignore[call-arg]
     if isinstance(model, PublishedEBTDenoiser) and not torch.cuda.is_available():
         energy = model.energy  # torch's own differentiation takes no GPU that is not there
         energy.input_gradient = lambda y, differentiable=False: (0 * y, energy(y))  # type: ignore[method-assign]
-    with imagined("cuda"):
+    with fake_tensors("cuda"):
         images = torch.zeros(2, 1, 16, ENCODER.dim, device="cuda")
         given = NoisyImages(images, ["a", "b"], 9, 1.0, lambda embeddings: embeddings.clamp(-1, 1))
         for loss in model.training_losses(Clips(images, ["a", "b"]), seed=0):

@@ -17,7 +17,7 @@ from published_reference import (
 )
 from torch import Tensor
 
-from benchmarks.measure.memory import imagined
+from benchmarks.measure.memory import fake_tensors
 from worldmodel.backbone import Visible
 from worldmodel.compiling import compiled, warm_up
 from worldmodel.predictor import Clips, Predictor, Setting, Thinking
@@ -218,14 +218,14 @@ def test_a_prediction_that_is_not_finite_names_step_and_clip() -> None:
         model.predict(batch, Thinking(2))
 
 
-@pytest.mark.parametrize("name", ["ebt", "transformer"])
+@pytest.mark.parametrize("name", ["ebt_residual", "transformer"])
 def test_no_devices_are_mixed(name: str) -> None:
-    with imagined():
+    with fake_tensors():
         with torch.device("cuda"):
-            model = published_ebt(OPEN) if name == "ebt" else transformer_published()
+            model = published_ebt(OPEN) if name == "ebt_residual" else transformer_published()
             frames = torch.randn(2, 5, GRID[0] * GRID[1], DIM)
         batch = Clips(frames, ["a", "b"])
-        setting: Setting = Thinking(3, candidates=2) if name == "ebt" else Setting()
+        setting: Setting = Thinking(3, candidates=2) if name == "ebt_residual" else Setting()
         found = [
             *model.training_losses(batch, 0),
             model.rollout(batch, 2, setting),
@@ -236,11 +236,11 @@ def test_no_devices_are_mixed(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ebt", "transformer"])
+@pytest.mark.parametrize("name", ["ebt_residual", "transformer"])
 def test_traced_graphs_train_and_predict_alike(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     compile = functools.partial(torch.compile, backend="aot_eager")  # traced, not translated
     monkeypatch.setattr(torch, "compile", lambda function, options=None: compile(function))
-    model: Predictor = published_ebt(OPEN) if name == "ebt" else transformer_published()
+    model: Predictor = published_ebt(OPEN) if name == "ebt_residual" else transformer_published()
     batch, setting = random_clips(), model.trained_setting()
     prediction = model.predict(batch, setting).prediction
     rollout = model.rollout(batch, 2, setting)

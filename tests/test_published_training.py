@@ -244,7 +244,7 @@ def test_training_lowers_the_loss(optimizer: str, checkpoint_blocks: bool, tmp_p
         checkpoint_blocks=checkpoint_blocks,
     )
     models = {
-        "ebt": published_ebt(replace(SYSTEM_1, calibrate=True)),
+        "ebt_residual": published_ebt(replace(SYSTEM_1, calibrate=True)),
         "transformer": transformer_published(),
     }
     for name, model in models.items():
@@ -303,9 +303,9 @@ def test_replayed_clips_come_after_the_fresh_ones_and_grow_the_batch() -> None:
         assert torch.equal(state["clips"][-3:], batch.embeddings[:3].flatten(2))
 
 
-@pytest.mark.parametrize("name", ["ebt", "transformer"])
+@pytest.mark.parametrize("name", ["ebt_residual", "transformer"])
 def test_a_shared_model_is_loaded_with_its_calibration(name: str, tmp_path: Path) -> None:
-    model: Any = published_ebt(WITH_ALL) if name == "ebt" else transformer_published()
+    model: Any = published_ebt(WITH_ALL) if name == "ebt_residual" else transformer_published()
     batch = random_data(SMALL).first_batch()
     model.calibrate(batch)
     backbone = {"layers": 2, "heads": 2, "width": 32}

@@ -54,7 +54,7 @@ def test_embedding_errors_are_per_frame() -> None:
     ("content", "message"),
     [
         ("{", "not a result"),
-        ('{"schema_version": 2}', "reads 5: repeat the run, or use the commit that made it"),
+        ('{"schema_version": 2}', "reads 6: repeat the run, or use the commit that made it"),
         ('{"schema_version": 2, "environment": {"commit": "a1b2+changes"}}', "the commit a1b2$"),
         ('{"schema_version": 5}', "not a result of this version"),
         ('{"schema_version": 5, "task": "denoise", "models": [{"a": 1}]}', "not a result of this"),
@@ -93,10 +93,10 @@ def test_a_result_comes_back_as_it_was(tmp_path: Path) -> None:
     cost = Cost(3, 2, 5.1, 1000, 2.5, 20, 4096)
     setting = SettingRecord("2 steps", 2.0, False, {"steps": 2, "candidates": 1})
     row = Row(setting, {"split": "test"}, True, False, {"psnr": metric}, cost)
-    model = Model("ebt", "energy", 10, Training(5, 6, 7.0), [row], ["told the noise"])
+    model = Model("ebt_residual", "energy", 10, Training(5, 6, 7.0), [row], ["told the noise"])
     floor = Model("copy_last", "floor", 0, None, [], [])
     compared = Comparison(
-        "ebt", "b", setting, setting, {"split": "test"}, "psnr", 0.1, -0.1, 0.3, 5
+        "ebt_residual", "b", setting, setting, {"split": "test"}, "psnr", 0.1, -0.1, 0.3, 5
     )
     verdict = Verdict("Better?", compared, 0.4, 0.1, "undecided")
     models, compared_all = [model, floor], [compared]
@@ -114,7 +114,9 @@ def test_a_result_of_version_4_is_read_without_its_corrected_p_values(tmp_path: 
     content["comparisons"][0] |= {"p": 0.01, "better": "a"}
     del content["verdicts"]
     (tmp_path / "results.json").write_text(json.dumps(content | {"schema_version": 4}))
-    assert read_result(tmp_path) == result
+    read = read_result(tmp_path)
+    assert read.comparisons == result.comparisons
+    assert (read.task, read.domain, read.verdicts) == ("next_frame", "video", [])
 
 
 def test_how_sure_a_selection_is_can_be_read() -> None:

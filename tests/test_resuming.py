@@ -77,7 +77,7 @@ def trained(
     [
         *((name, {}) for name in MODELS),
         ("next_frame-transformer_pp", {"ema": 0.5}),
-        ("next_frame-ebt", {"optimizer": "adamw"}),
+        ("next_frame-ebt_residual", {"optimizer": "adamw"}),
     ],
 )
 @pytest.mark.filterwarnings("ignore:embedding width")

@@ -31,10 +31,11 @@ from benchmarks.tasks.scaling.result import Found
 from benchmarks.tasks.scaling.sweep import Place, Sweep
 from data_prep.errors import InputError
 
+SPECS = load_domain("video").declared
 RUN = Path(__file__).parent.parent / "benchmarks" / "run.py"
 TINY = ["--task", "scaling", "--preset", "smoke", "--device", "cpu"]
 TINY += ["--training.steps", "4", "--training.validate_every", "2", "--training.processes", "1"]
-TINY += ["--values.width", "[16,32]", "--models", "ebt,transformer_pp", "--seeds", "0,1"]
+TINY += ["--values.width", "[16,32]", "--models", "ebt_residual,transformer_pp", "--seeds", "0,1"]
 TINY += ["--balls.train", "6", "--balls.validation", "2", "--balls.test", "3"]
 
 
@@ -77,7 +78,7 @@ def test_a_sweep_names_all_points_and_refuses_what_two_cannot_support(finished: 
     result = read_result(finished)
     found = typed(Found, result.details)
     assert [(p.value, p.model) for p in found.points] == [
-        (value, model) for value in ("16", "32") for model in ("ebt", "transformer_pp")
+        (value, model) for value in ("16", "32") for model in ("ebt_residual", "transformer_pp")
     ]
     for point in found.points:
         values = load_file(finished / point.folder / "values.safetensors")
@@ -154,24 +155,24 @@ def test_a_folder_with_other_options_is_refused(
 def test_one_thing_changes_from_point_to_point(tmp_path: Path) -> None:
     config = smoke()
     for axis in ("width", "depth", "parameters", "data", "batch", "steps", "context", "flops"):
-        points = planned_points(swept(config, axis=axis))
+        points = planned_points(swept(config, axis=axis), SPECS)
         assert len(points) >= 4
         assert len({str(point.config) for point in points}) == len(points)
         for point in points:
             file = tmp_path / "point.yaml"
             file.write_text(yaml.safe_dump(options_of("next_frame", point.config)))
             assert to_config(parse(["--config", str(file)])) == point.config
-    data = [p.config.training.clips for p in planned_points(swept(config, axis="data"))]
+    data = [p.config.training.clips for p in planned_points(swept(config, axis="data"), SPECS)]
     assert data == config.task.values.data
-    flops = [p.config for p in planned_points(swept(config, axis="flops"))]
+    flops = [p.config for p in planned_points(swept(config, axis="flops"), SPECS)]
     assert [c.training.steps for c in flops] == sorted(c.training.steps for c in flops)
     assert flops[-1].training.steps == config.training.steps  # at the size of the options
-    seen = [p.config for p in planned_points(swept(config, axis="context"))]
+    seen = [p.config for p in planned_points(swept(config, axis="context"), SPECS)]
     assert [c.domain.clip_frames for c in seen] == [
         context + 1 for context in config.task.values.context
     ]
     assert len({str(c.domain.corpus) for c in seen}) == 1  # the same clips
-    steps = [p.config.training for p in planned_points(swept(config, axis="steps"))]
+    steps = [p.config.training for p in planned_points(swept(config, axis="steps"), SPECS)]
     assert all(t.warmup_steps <= t.steps / 4 for t in steps)
 
 
@@ -185,17 +186,17 @@ def test_options_of_a_sweep_may_be_written_with_dashes_and_without_true() -> Non
 
 def test_learning_rates_follow_the_stated_rule() -> None:
     config = smoke(values=ValuesConfig(width=[16, 64, 256], batch=[2, 8, 32]))
-    rate = config.sections["ebt"].learning_rate
-    wide = planned_points(config)
-    assert [p.config.sections["ebt"].learning_rate for p in wide] == pytest.approx(
+    rate = config.sections["ebt_residual"].learning_rate
+    wide = planned_points(config, SPECS)
+    assert [p.config.sections["ebt_residual"].learning_rate for p in wide] == pytest.approx(
         [2 * rate, rate, rate / 2]
     )
     adamw = replace(config, training=replace(config.training, optimizer="adamw"))
-    assert [p.config.sections["ebt"].learning_rate for p in planned_points(adamw)] == pytest.approx(
-        [4 * rate, rate, rate / 4]
-    )
-    batches = planned_points(swept(config, axis="batch"))
-    assert [p.config.sections["ebt"].learning_rate for p in batches] == pytest.approx(
+    assert [
+        p.config.sections["ebt_residual"].learning_rate for p in planned_points(adamw, SPECS)
+    ] == pytest.approx([4 * rate, rate, rate / 4])
+    batches = planned_points(swept(config, axis="batch"), SPECS)
+    assert [p.config.sections["ebt_residual"].learning_rate for p in batches] == pytest.approx(
         [rate / 2, rate, 2 * rate]
     )
     assert [p.config.backbone.heads for p in wide] == [1, 2, 8]
@@ -203,11 +204,11 @@ def test_learning_rates_follow_the_stated_rule() -> None:
 
 def test_variants_change_options_and_have_folders_of_their_own() -> None:
     config = smoke(variants={"wide": {"encoder.frequencies": 5, "ebt.form": "linear"}, "as_is": {}})
-    points = planned_points(config)
+    points = planned_points(config, SPECS)
     assert len(points) == 2 * len(config.task.values.width)
     assert points[0].folder("width") == "points/wide/width-16"
     assert points[0].config.encoder.frequencies == 5
-    assert points[0].config.sections["ebt"].form == "linear"  # type: ignore[attr-defined]
+    assert points[0].config.sections["ebt_residual"].form == "linear"  # type: ignore[attr-defined]
     assert points[-1].config.encoder == config.encoder
 
 
@@ -246,7 +247,7 @@ import json, pathlib, sys
 arguments = sys.argv[1:]
 out = pathlib.Path(arguments[arguments.index("--resume") + 1])
 made = "search.yaml" if "--search" in arguments else "results.json"
-(out / made).write_text('{"ebt": {"optimizer": "adamw", "learning_rate": 0.25}}')
+(out / made).write_text('{"ebt_residual": {"optimizer": "adamw", "learning_rate": 0.25}}')
 with open(__file__ + ".log", "a") as log:
     log.write(json.dumps(arguments) + chr(10))
 """
@@ -259,7 +260,7 @@ def test_a_point_can_search_its_own_rate(
     script.write_text(FAKE)
     monkeypatch.setattr("benchmarks.tasks.scaling.sweep.SCRIPT", script)
     config = to_config(parse([*TINY, "--search-each"]))
-    place = Place(planned_points(config)[0], tmp_path / "points" / "width-16")
+    place = Place(planned_points(config, SPECS)[0], tmp_path / "points" / "width-16")
     sweep = Sweep(config, load_domain("video"), Inputs(None, {}, Path(cache[1])), "cpu")
     assert sweep.run([place]) == {}
     lines = (tmp_path / "run.py.log").read_text().splitlines()
@@ -267,7 +268,10 @@ def test_a_point_can_search_its_own_rate(
     assert search == ["--resume", str(place.folder / "search"), "--search"]
     assert point == ["--resume", str(place.folder)]
     options = yaml.safe_load((place.folder / "config.yaml").read_text())
-    assert (options["ebt"]["optimizer"], options["ebt"]["learning_rate"]) == ("adamw", 0.25)
+    assert (options["ebt_residual"]["optimizer"], options["ebt_residual"]["learning_rate"]) == (
+        "adamw",
+        0.25,
+    )
     assert sweep.run([place]) == {}
     assert (tmp_path / "run.py.log").read_text().splitlines() == lines  # it is done
 
@@ -305,8 +309,8 @@ def test_sweeps_that_differ_in_their_seeds_are_one_and_others_stand_beside(
     assert main(arguments) == 0
     text = (tmp_path / "both" / "report.md").read_text()
     assert f"Comparison of 2 sweeps along {read_result(finished).config['axis']}" in text
-    assert f"| {finished.name} | 16 | `ebt` |" in text
-    assert "| longer | 16 | `ebt` |" in text
+    assert f"| {finished.name} | 16 | `ebt_residual` |" in text
+    assert "| longer | 16 | `ebt_residual` |" in text
 
     def along_depth(content: dict[str, Any]) -> None:
         if content["details"]:

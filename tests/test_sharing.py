@@ -33,7 +33,7 @@ from worldmodel.predictor import Clips, Thinking
 TINY = ["--task", "next_frame", "--preset", "smoke", "--device", "cpu", "--training.steps", "4"]
 TINY += ["--training.validate_every", "2", "--training.processes", "1"]
 SIZED = ["transformer_pp_looped", "transformer_pp_equal_inference"]  # by how the EBT runs best
-MODELS = ",".join(["ebt", "transformer_pp", *SIZED, "copy_last"])
+MODELS = ",".join(["ebt_residual", "transformer_pp", *SIZED, "copy_last"])
 TINY += ["--evaluation.latency_repeats", "1", "--models", MODELS]
 TINY += ["--balls.train", "6", "--balls.validation", "2", "--balls.test", "3"]
 
@@ -50,8 +50,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="module")
 def pushed(finished: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     run, cache = finished
-    place = tmp_path_factory.mktemp("pushed") / "ebt"
-    arguments = ["--push", str(place), "--run", str(run), "--model", "ebt"]
+    place = tmp_path_factory.mktemp("pushed") / "ebt_residual"
+    arguments = ["--push", str(place), "--run", str(run), "--model", "ebt_residual"]
     assert main([*arguments, "--cache-dir", str(cache)]) == 0
     return place
 
@@ -66,7 +66,7 @@ def loaded(run: Path, cache: Path, name: str) -> tuple[list[TrainedModel], Any]:
 
 def test_a_pushed_model_is_the_trained_one(finished: tuple[Path, Path], pushed: Path) -> None:
     run, cache = finished
-    (trained,), data = loaded(run, cache, "ebt")
+    (trained,), data = loaded(run, cache, "ebt_residual")
     _, clip = data.clips("test")[0]
     context = Clips(clip[None, :5], ["clip"])
     expected = trained.predictors[0].predict(context, Thinking(2)).prediction
@@ -126,7 +126,7 @@ def test_a_model_folder_has_a_card_and_results_in_the_format_of_the_hub(
     assert result.environment["command"] in card
     (file,) = (pushed / ".eval_results").glob("*.yaml")
     entries = parse_eval_result_entries(yaml.safe_load(file.read_text()))
-    ebt = next(model for model in result.models if model.name == "ebt")
+    ebt = next(model for model in result.models if model.name == "ebt_residual")
     row = next(
         r
         for r in ebt.rows
@@ -175,7 +175,7 @@ def test_other_models_are_pushed_and_loaded_by_their_class(
     with pytest.raises(InputError, match="holds a TransformerPP"):
         load(place)
     capsys.readouterr()
-    assert main([*arguments, "ebt"]) == 2
+    assert main([*arguments, "ebt_residual"]) == 2
     assert "holds something already" in capsys.readouterr().err
     assert main([*arguments, "copy_last"]) == 2
     assert "none of its models" in capsys.readouterr().err
@@ -191,7 +191,7 @@ def test_a_model_that_a_selection_sized_is_pushed_and_judged(
     place, judged = tmp_path / "pushed", tmp_path / "judged"
     options = ["--cache-dir", str(cache)]
     assert main(["--push", str(place), "--run", str(run), "--model", name, *options]) == 0
-    trained, ebt = (loaded(run, cache, wanted)[0][0] for wanted in (name, "ebt"))
+    trained, ebt = (loaded(run, cache, wanted)[0][0] for wanted in (name, "ebt_residual"))
     assert trained.planned.backbone != ebt.planned.backbone
     state = trained.predictors[0].state_dict()
     found = TransformerPP.from_pretrained(str(place)).state_dict()
@@ -211,7 +211,7 @@ def test_a_run_that_kept_no_selection_says_so(
     assert "selected.json: is damaged" in capsys.readouterr().err
     (old / "selected.json").unlink()
     assert main([*arguments, "--model", SIZED[0]]) == 2
-    assert f"{SIZED[0]}: the run does not keep how ebt ran" in capsys.readouterr().err
+    assert f"{SIZED[0]}: the run does not keep how ebt_residual ran" in capsys.readouterr().err
 
 
 def test_a_repository_of_the_hub_gets_the_same_folder(
@@ -232,7 +232,7 @@ def test_a_repository_of_the_hub_gets_the_same_folder(
             shutil.copytree(folder_path, hub / repo_id, dirs_exist_ok=True)
 
     monkeypatch.setattr("benchmarks.cli.hub.HfApi", FakeHub)
-    arguments = ["--push", "hf:someone/ebt", "--run", str(run), "--model", "ebt"]
+    arguments = ["--push", "hf:someone/ebt", "--run", str(run), "--model", "ebt_residual"]
     assert main([*arguments, "--cache-dir", str(cache)]) == 0
     assert "https://huggingface.co/someone/ebt" in capsys.readouterr().out
     there, here = (
@@ -254,7 +254,7 @@ def test_a_checkpoint_is_judged_without_training(
     assert main([*JUDGED, *cache, "--checkpoint", f"mine={pushed}", "--out", str(out)]) == 0
     assert not (out / "models" / "mine").exists()
     before, result = read_result(finished[0]), read_result(out)
-    (trained,) = (model for model in before.models if model.name == "ebt")
+    (trained,) = (model for model in before.models if model.name == "ebt_residual")
     (mine,) = (model for model in result.models if model.name == "mine")
     assert (mine.role, mine.training) == ("energy", trained.training)
     for row, other in zip(mine.rows, trained.rows, strict=True):
@@ -287,7 +287,7 @@ def test_what_is_no_checkpoint_is_said(
         return capsys.readouterr().err
 
     assert "give NAME=PLACE" in said(str(pushed))
-    assert "trains a model ebt itself" in said(f"ebt={pushed}")
+    assert "trains a model ebt_residual itself" in said(f"ebt_residual={pushed}")
     assert "no config.json there" in said(f"mine={tmp_path}")
     other, second = tmp_path / "other", tmp_path / "second"
     shutil.copytree(pushed, other)

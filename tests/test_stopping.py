@@ -23,7 +23,7 @@ from worldmodel.config import BackboneConfig
 from worldmodel.running import REPEAT, WholeFiles
 from worldmodel.training import CHECKPOINT, RECORD, WEIGHTS
 
-MODELS = ("ebt", "transformer_pp")
+MODELS = ("ebt_residual", "transformer_pp")
 STEPS = 30
 
 

@@ -31,9 +31,16 @@ from worldmodel.config import BackboneConfig, EBTConfig
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Clips
 
-PREDICTIONS = ("prediction of ebt", "prediction of transformer_pp")
+PREDICTIONS = ("prediction of ebt_residual", "prediction of transformer_pp")
 SMALL = [
-    *("--task", "thinking", "--preset", "smoke", "--models", "ebt,transformer_pp,copy_last"),
+    *(
+        "--task",
+        "thinking",
+        "--preset",
+        "smoke",
+        "--models",
+        "ebt_residual,transformer_pp,copy_last",
+    ),
     *("--balls.train", "3", "--balls.validation", "2", "--balls.test", "5", "--seeds", "0,1"),
     *("--training.steps", "3", "--training.processes", "1"),
     *("--evaluation.counts", "[1,2,3]", "--evaluation.candidates", "[1,3]"),
@@ -97,10 +104,10 @@ def test_a_run_says_what_thinking_buys(run: tuple[Path, Path]) -> None:
     speeds, gravities = result.data["shifts"].values()
     assert speeds == [["in distribution", 1.0], ["speed x2", 2.0]]
     assert gravities == [["in distribution", 0.0], ["gravity 1", 1.0]]
-    assert "Along gravity (widths/s²), ebt: 0: best at" in text
+    assert "Along gravity (widths/s²), ebt_residual: 0: best at" in text
     assert "Does it gain from thinking longer than one step?" in text
     assert "does the energy know the error?" in text
-    assert "ebt that stops by its update" in text
+    assert "ebt_residual that stops by its update" in text
     row = next(r for r in rows_of(result, "in distribution", "steps") if r.selected)
     assert {"calibration", "expected_error", "true_spread", "spread_rank"} <= set(row.metrics)
     assert row.metrics["true_spread"].mean > 0
@@ -250,7 +257,14 @@ def test_an_unknown_domain_is_refused(capsys: pytest.CaptureFixture[str]) -> Non
 def test_thinking_about_images(tmp_path: Path) -> None:
     arguments = [
         *("--task", "thinking", "--domain", "image", "--preset", "smoke"),
-        *("--models", "ebt,direct,identity", "--training.steps", "3", "--dead_leaves.train", "4"),
+        *(
+            "--models",
+            "ebt_residual,direct,identity",
+            "--training.steps",
+            "3",
+            "--dead_leaves.train",
+            "4",
+        ),
         *("--evaluation.counts", "[1,2]", "--training.processes", "1"),
         *("--out", str(tmp_path / "run"), "--cache-dir", str(tmp_path / "cache")),
     ]

@@ -1,17 +1,16 @@
 """Verdicts of declared contrasts, and marks of the best, which follow paired differences."""
 
 from dataclasses import asdict, dataclass
+from typing import ClassVar
 
 import numpy as np
 import pytest
-from benchmarks.tasks.thinking.models import DENOISE, NEXT_FRAME
 
-from benchmarks.domains.image.models import MODELS as DENOISERS
-from benchmarks.domains.video.models import MODELS as PREDICTORS
+from benchmarks.domains.registry import DOMAINS, load_domain
 from benchmarks.measure.intervals import difference, holm, mean, p_value
 from benchmarks.measure.scores import Scores, means, recorded
 from benchmarks.measure.verdicts import judge_contrasts, mark_best
-from benchmarks.record.contrasts import IMAGES, MOST_CONTRASTS, VIDEO, Answer, Contrast
+from benchmarks.record.contrasts import MOST_CONTRASTS, Answer, Contrast
 from benchmarks.record.costs import Cost
 from benchmarks.record.results import Model, Row
 from benchmarks.reporting.best_marks import mark_best as mark_cells
@@ -26,6 +25,11 @@ class Place:
 @dataclass(frozen=True)
 class Once(Passes):
     passes: int = 1
+
+
+@dataclass(frozen=True)
+class Published(Passes):
+    fixed: ClassVar[bool] = True
 
 
 TEST = Place("test")
@@ -113,14 +117,23 @@ def test_an_interval_never_contradicts_its_verdict() -> None:
 
 
 def test_declared_contrasts_are_few_and_of_models_that_exist() -> None:
-    for contrasts, models in (
-        (VIDEO, (*PREDICTORS, *NEXT_FRAME)),
-        (IMAGES, (*DENOISERS, *DENOISE)),
-    ):
-        assert len(contrasts) <= MOST_CONTRASTS
-        names = {model.name for model in models}
-        assert {name for contrast in contrasts for name in (contrast.a, contrast.b)} <= names
-        assert len({(contrast.a, contrast.b) for contrast in contrasts}) == len(contrasts)
+    for domain in map(load_domain, DOMAINS):
+        assert len(domain.contrasts) <= MOST_CONTRASTS
+        names = {model.name for model in domain.declared}
+        assert {name for c in domain.contrasts for name in (c.a, c.b)} <= names
+        assert len({(c.a, c.b, c.as_published) for c in domain.contrasts}) == len(domain.contrasts)
+
+
+def test_a_contrast_as_published_takes_the_fixed_settings() -> None:
+    published = Contrast("a", "b", "Is it better as published?", as_published=True)
+    two = {"a": scores(np.zeros((1, 4))), "b": scores(np.ones((1, 4)))}
+    two["b"].settings.append(Published(3))
+    two["b"].values[1, TEST] = {"psnr": np.full((1, 4), 5.0)}
+    (verdict,) = judge_contrasts([published], two, TEST)
+    assert verdict.compared.difference == pytest.approx(-5)
+    assert verdict.compared.b_setting.label == Published(3).label
+    (verdict,) = judge_contrasts([Contrast("a", "b", "At the selected one?")], two, TEST)
+    assert verdict.compared.difference == pytest.approx(-1)
 
 
 def marked(values: dict[str, np.ndarray]) -> dict[str, bool]:

@@ -95,13 +95,14 @@ class ModelConfig:
 
 
 # In what variants of the EBT differ from it: one that does not see its candidate, a regressor in
-# the shape of an energy; one whose energy is never compared with the error; and one trained by the
-# published System 2 recipe (arXiv 2507.02092, section 3.3).
+# the shape of an energy; one of a linear energy, as published; one whose energy is never compared
+# with the error; and one trained after the System 2 recipe (arXiv 2507.02092, section 3.3).
 BLIND: dict[str, Any] = {
     "candidate_in_features": False,
     "form": "residual",
     "energy_loss_weight": None,
 }
+LINEAR: dict[str, Any] = {"form": "linear", "anchor": None, "energy_loss_weight": None}
 UNSUPERVISED: dict[str, Any] = {"energy_loss_weight": 0.0}
 SYSTEM_2: dict[str, Any] = {
     "loss_at": "last",

@@ -29,6 +29,8 @@ from worldmodel.system2 import (
 )
 from worldmodel.thinking import NonFiniteError, frame_groups, think, thinking_step
 
+MANY_DRAWS = 16  # training steps whose mean cost is that of one
+
 
 class NextFrameEBT(Predictor):
     """Predict the next frame by descending E(context, candidate) (arXiv 2507.02092, section 3).
@@ -62,6 +64,11 @@ class NextFrameEBT(Predictor):
     def trained_setting(self) -> Setting:
         """As many thinking steps as in training."""
         return Thinking(self.config.training_steps)
+
+    @property
+    def training_draws(self) -> int:
+        """Many where the number of thinking steps is drawn."""
+        return MANY_DRAWS if self.config.random_steps else 1
 
     def predict(self, context: Clips, setting: Setting, energies: bool = False) -> Trajectory:
         """Think about every next frame in parallel."""

@@ -206,6 +206,19 @@ class Predictor(nn.Module, Shareable):
         network; nothing for models without a network."""
         return {}
 
+    @property
+    def training_draws(self) -> int:
+        """Number of training steps whose mean cost is that of one.
+
+        It is above 1 where steps draw how long they think.
+        """
+        return 1
+
+    @property
+    def added_rows(self) -> float:
+        """Rows that a training step adds to its batch, as a share of it."""
+        return 0.0
+
     def seed_starts(self, seed: int) -> None:
         """Draw the starts of predictions from another seed; most models start from no noise."""
 

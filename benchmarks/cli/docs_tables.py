@@ -19,7 +19,7 @@ import safetensors.numpy
 
 from benchmarks.cli.citations import faults
 from benchmarks.measure.intervals import mean
-from benchmarks.record.results import Metric, Result, parse_result, read_result
+from benchmarks.record.results import SCHEMA_VERSION, Metric, Result, parse_result, read_result
 from benchmarks.reporting.tables import markdown
 from benchmarks.tasks.registry import load_task
 from data_prep.errors import InputError
@@ -84,7 +84,9 @@ def keep_result(run: Path, name: str) -> None:
     }
     with atomic_file(KEPT / f"{name}.safetensors") as file:
         file.write(safetensors.numpy.save(small))
-    kept = replace(result, data=result.data | {"rejected": []}, files={})
+    kept = replace(
+        result, data=result.data | {"rejected": []}, files={}, schema_version=SCHEMA_VERSION
+    )
     write_json(KEPT / f"{name}.json", _rounded(dataclasses.asdict(kept)))
 
 

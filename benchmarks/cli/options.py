@@ -13,6 +13,7 @@ from jsonargparse import DefaultHelpFormatter, Namespace
 
 from benchmarks.cli.plugins import add_all
 from benchmarks.domains.registry import DOMAINS
+from benchmarks.former_names import FORMER
 from benchmarks.models import place_of
 from benchmarks.tasks.configuring import (
     DEFAULT_PRESET,
@@ -38,9 +39,9 @@ from data_prep.options import (
 )
 from worldmodel.config import SIZES
 
-RENAMED = {  # options by the names of earlier versions
-    "calibration": "energy_loss_weight",
-}
+# Options and sections of options by the names of earlier versions.
+RENAMED = {name: now for name, now in FORMER.items() if name not in ("ebt", "dit_published")}
+RENAMED |= {"calibration": "energy_loss_weight", "ladders": "shifts"}
 EXAMPLES = """\
 Add --task to see the options of a task.
 
@@ -185,7 +186,9 @@ def parse(arguments: list[str]) -> Namespace:
     task = _task(arguments, defaults)
     if task is not None and defaults is None:
         presets = presets_of(task)
-        if presets and preset not in presets:
+        if preset not in presets and (presets or preset != DEFAULT_PRESET):
+            if preset == "paper":
+                raise InputError("--preset paper: is gone; see the presets published_*")
             raise InputError(f"--preset {preset}: {did_you_mean(preset, list(presets))}")
         defaults = presets.get(preset)
     if isinstance(task, ModelTask):

@@ -24,7 +24,7 @@ def add_all(domain: Domain, arguments: list[str], resumed: Path | None) -> None:
     for place in _listed([resumed] if resumed is not None else [], "model"):
         if place not in places:
             raise InputError(f"--resume: the run has the model {place}: give --model {place} again")
-    taken = [spec.name for spec in domain.declared]
+    taken = [name for spec in domain.declared for name in (spec.name, spec.section)]
     add_models(domain.name, [*installed, *places], taken)
     files = [*map(Path, values_of(arguments, "--config")), *([resumed] if resumed else [])]
     given = [*_listed(files, "checkpoint"), *values_of(arguments, "--checkpoint")]

@@ -21,14 +21,14 @@ def energy_scores(trajectory: Trajectory, target: Tensor) -> dict[str, Tensor]:
     """Of the last candidates, one value `[B, T]` each; nothing where there are no energies.
 
     `energy`, `error` (half the squared error to `target [B, T, P, D]`), and the rank correlation of
-    both over the patches of a frame, where there are at least three.
+    both over the patches of a frame, where there are at least three and they differ.
     """
     if trajectory.patch_energies is None:
         return {}
     energies = trajectory.patch_energies[-1]  # [B, T, P]
     errors = (trajectory.prediction - target).square().sum(-1) / 2  # [B, T, P]
     found = {ENERGY: energies.sum(-1), ERROR: errors.sum(-1)}
-    if energies.shape[-1] > 2:
+    if energies.shape[-1] > 2 and bool((energies != energies[..., :1]).any()):
         found[PATCH_RANK] = rank_correlations(energies, errors)
     return found
 

@@ -99,9 +99,16 @@ def _contrasted(
         return None
     if contrast.longer:
         return _longer(scores, contrast.a, condition)
-    a, b = ((name, scores[name].selected(condition)) for name in (contrast.a, contrast.b))
+    choose = _as_published if contrast.as_published else Scores.selected
+    a, b = ((name, choose(scores[name], condition)) for name in (contrast.a, contrast.b))
     judged = all((index, condition) in scores[name].values for name, index in (a, b))
     return (a, b) if judged else None
+
+
+def _as_published(scores: Scores[Condition], condition: Condition) -> int:
+    """The last fixed setting of a model, or the selected one where it has none."""
+    judged = [i for i, where in scores.values if where == condition and scores.settings[i].fixed]
+    return judged[-1] if judged else scores.selected(condition)
 
 
 def _longer(

@@ -23,12 +23,14 @@ class Answer(StrEnum):
 class Contrast:
     """Model `a` against model `b`, each at its selected setting, and the question.
 
-    With `longer` it is one model: its selected setting against its cheapest one.
+    With `longer` it is one model: its selected setting against its cheapest one. `as_published`
+    takes fixed settings, which are the published ones, where a model has any.
     """
 
     a: str
     b: str
     question: str
+    as_published: bool = False
 
     @property
     def longer(self) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import torch
 
+from benchmarks.former_names import renamed
 from benchmarks.record.costs import Cost
 from data_prep.errors import InputError
 from data_prep.shards.plan import versions_of
@@ -259,15 +260,14 @@ def parse_result(path: Path) -> Result:
         version = content["schema_version"]
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a result ({error!r})") from None
-    if version in OLDER:
-        content = _of_older(content)
-    elif version != SCHEMA_VERSION:
+    if version != SCHEMA_VERSION and version not in OLDER:
         commit = str((content.get("environment") or {}).get("commit") or "that made it")
         raise InputError(
             f"{path}: schema_version {version}, this program reads {SCHEMA_VERSION}: repeat the "
             f"run, or use the commit {commit.removesuffix('+changes')}"
         )
     try:
+        content = _of_older(content) if version in OLDER else content
         result: Result = typed(Result, content)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not a result of this version ({error!r})") from None
@@ -332,8 +332,9 @@ def _of_older(content: dict[str, Any]) -> dict[str, Any]:
             {n: v for n, v in d.items() if n not in ("p", "better")} for d in details["differences"]
         ]
     changes: dict[str, Any] = {"comparisons": kept, "details": details, "data": data}
-    changes |= {"task": task, "domain": domain, "schema_version": SCHEMA_VERSION}
-    return content | changes
+    changes |= {"task": task, "domain": domain}
+    found: dict[str, Any] = renamed(content | changes)
+    return found
 
 
 def _commit() -> str | None:

@@ -10,7 +10,6 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
-import safetensors.numpy
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
@@ -20,6 +19,7 @@ from benchmarks.measure.intervals import risk_coverage
 from benchmarks.record.results import Model, Result, Row
 from benchmarks.record.selection_metric import Quality, quality_of
 from benchmarks.reporting.tables import Condition, energy_names, rows_under
+from benchmarks.reporting.values import load_arrays
 
 FOLDER = "figures"
 FORMATS: tuple[str, ...] = ("png",)  # the page shows PNG; an export wants more
@@ -94,7 +94,7 @@ def thinking_figure(
 
 def energy_figure(folder: Path, result: Result) -> Figure | None:
     """Energy against error, a point for each video or image; only positive energies are drawn."""
-    found = safetensors.numpy.load_file(folder / result.files["energies"])
+    found = load_arrays(folder, result, "energies")
     drawn = [name.removesuffix("/energy") for name, e in found.items() if _positive(name, e)]
     places = sorted({name.rpartition("/")[0] for name in drawn})
     if not places:
@@ -119,7 +119,7 @@ def energy_figure(folder: Path, result: Result) -> Figure | None:
 
 def risk_figure(folder: Path, result: Result) -> Figure | None:
     """Mean error of the samples that are kept when those of highest energy are left out."""
-    found = safetensors.numpy.load_file(folder / result.files["energies"])
+    found = load_arrays(folder, result, "energies")
     places = sorted({name.rsplit("/", 2)[0] for name in found})
     if not places:
         return None

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
+from benchmarks.former_names import renamed_value
 from benchmarks.measure.scores import value_name
-from benchmarks.record.results import Metric, Result
+from benchmarks.record.results import SCHEMA_VERSION, Metric, Result
 from benchmarks.reporting.tables import rows_under, selected_row
 from data_prep.errors import InputError
 
@@ -37,8 +38,18 @@ def load_values(folder: Path, result: Result) -> dict[str, np.ndarray]:
             f"{folder}: holds no values of single videos or images: a run of an earlier version; "
             "repeat it"
         )
-    found: dict[str, np.ndarray] = safetensors.numpy.load_file(folder / result.files["values"])
+    found = load_arrays(folder, result, "values")
     return {name: values.astype(np.float64) for name, values in found.items()}
+
+
+def load_arrays(folder: Path, result: Result, kind: str) -> dict[str, np.ndarray]:
+    """The arrays of a file of a run, such as its `pictures`, by name; none where there is none."""
+    if not result.files.get(kind):
+        return {}
+    found: dict[str, np.ndarray] = safetensors.numpy.load_file(folder / result.files[kind])
+    if result.schema_version < SCHEMA_VERSION:
+        return {renamed_value(name): values for name, values in found.items()}
+    return found
 
 
 def selected_values(

@@ -75,7 +75,8 @@ def _model_sections(
     for spec in specs:
         if spec.config is not None:
             try:
-                found[spec.name] = _model_section(spec.name, spec.config, _given(spec, values))
+                where = spec.name if values.get(spec.name) or spec.overrides else spec.section
+                found[spec.name] = _model_section(where, spec.config, _given(spec, values))
             except InputError:
                 if spec.name in models or spec.section == spec.name:
                     raise
@@ -117,7 +118,7 @@ def _section(name: str, kind: Callable[..., Any], values: Mapping[str, Any]) -> 
     try:
         return kind(**values)
     except TypeError as error:
-        raise InputError(f"{name}: {error}; of an earlier version of this program?") from None
+        raise InputError(f"{name}: {error}; see the options by --help") from None
 
 
 def _model_section(name: str, kind: Callable[..., Any], values: Mapping[str, Any]) -> Any:

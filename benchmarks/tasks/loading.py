@@ -16,6 +16,7 @@ from benchmarks.tasks.registry import load_task
 from benchmarks.training.fit import TrainedModel, train_models, training_folder
 from benchmarks.training.pretrained import source_of
 from benchmarks.training.selected import Selected
+from data_prep.encoders.named import named as own_encoders
 from data_prep.errors import InputError
 from worldmodel.predictor import Setting
 from worldmodel.training import RECORD
@@ -45,11 +46,17 @@ def of_run(folder: Path, task: str, cache: Path) -> tuple[RunConfig, Inputs]:
     assert isinstance(asked, ModelTask)
     _require_added(folder, asked, options)
     data = Path(options["data"]) if options.get("data") else None
-    return build_config(asked, options), Inputs(data, {}, cache)
+    try:
+        return build_config(asked, options), Inputs(data, {}, cache)
+    except InputError as error:
+        raise InputError(f"{folder}: {error}; if it is of an earlier version, repeat it") from None
 
 
 def _require_added(folder: Path, task: ModelTask[Any], options: dict[str, Any]) -> None:
-    """Raise InputError where a run has a model of the user's own that is not named again."""
+    """Raise InputError where a run has code of the user's own that is not named again."""
+    encoder = str((options.get("encoder") or {}).get("name", ""))
+    if encoder.startswith("own:") and encoder not in own_encoders:
+        raise InputError(f"{folder}: {encoder} is code: give --encoder.name {encoder} again")
     added = added_models(task.domain.name)
     known = [place_of(spec) for spec in added]
     for place in options.get("model") or []:

@@ -88,19 +88,21 @@ def skipped_models(specs: Sequence[ModelSpec], config: RunConfig) -> list[str]:
 
 
 def training_flops(planned: PlannedModel, config: RunConfig, data: RunData) -> int:
-    """FLOPs of a training step on all devices: those of a real step of one clip, times clips."""
+    """FLOPs of a training step on all devices: those of real steps of one clip, times clips."""
     if planned.step_flops is not None:
         return planned.step_flops
     clip: Clips = next(iter(training_batches(data.train, 1, 0, 0, 1))).to("cpu")
     predictor = planned.build(data)
     predictor.calibrate(clip)
 
-    def step() -> None:
-        for loss in predictor.training_losses(clip, seed=0):
-            loss.backward()
+    def steps() -> None:
+        for seed in range(predictor.training_draws):
+            for loss in predictor.training_losses(clip, seed):
+                loss.backward()
 
     training = config.training
-    return count_flops(step) * training.batch_size * training.devices * training.nodes
+    rows = training.batch_size * training.devices * training.nodes * (1 + predictor.added_rows)
+    return round(count_flops(steps) / predictor.training_draws * rows)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class ShapeOfEncoder:
         raise NotImplementedError
 
 
-def build_or_imagine(config: EncoderConfig, size: int) -> Encoder:
+def build_or_shape(config: EncoderConfig, size: int) -> Encoder:
     """The encoder of `config`; where the weights of a known one are not here, its shape.
 
     Raises:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from worldmodel.backbone import Visible
 from worldmodel.config import BackboneConfig
-from worldmodel.next_frame import lowest
+from worldmodel.next_frame import MANY_DRAWS, lowest
 from worldmodel.noise import Stream
 from worldmodel.predictor import (
     Clips,
@@ -86,11 +86,24 @@ class PublishedEBT(Predictor):
         """As many thinking steps as published validation takes."""
         return Thinking(self.config.training_steps)
 
+    @property
+    def training_draws(self) -> int:
+        """Many where the number of thinking steps is drawn."""
+        return MANY_DRAWS if self.config.least_visits < self.config.most_visits else 1
+
+    @property
+    def added_rows(self) -> float:
+        """Clips from the replay buffer."""
+        return self.config.replay_share if self.config.replay else 0.0
+
     def predict(self, context: Clips, setting: Setting, energies: bool = False) -> Trajectory:
         """Think about every next frame in parallel."""
         thinking = expect(setting, Thinking)
         found = self._compete(context, thinking, energies)
-        return found if thinking.candidates == 1 else lowest(found, thinking.candidates)
+        if thinking.candidates == 1:
+            return found
+        chosen = lowest(found, thinking.candidates)
+        return chosen if energies else Trajectory(chosen.candidates)
 
     def predict_all(
         self, context: Clips, settings: Sequence[Setting], energies: bool = False
@@ -248,7 +261,7 @@ class PublishedEBT(Predictor):
             setting,
             projected,
             self._draws(visible, keys, count),
-            energies or count > 1,
+            energies,
         )
         judged = None if values is None else self._of_patches(values)
         return Trajectory(candidates.unflatten(3, self.frame), judged)

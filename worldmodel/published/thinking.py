@@ -77,15 +77,18 @@ def think(
     """Descend from `start [B, C * N, F]` as `setting` says, once in each landscape in turn.
 
     All further steps are in the last landscape, as in published validation. In it all candidates
-    are judged where `energies` are asked for. `projected_noise` is the standard deviation of noise
-    on the projected candidates; that of the setting moves candidates between steps.
+    are judged where `energies` are asked for, and the last ones where several compete.
+    `projected_noise` is the standard deviation of noise on the projected candidates; that of the
+    setting moves candidates between steps.
 
-    Returns candidates `[M + 1, B, C * N, F]` and their energies `[M + 1, B, C * N]`.
+    Returns candidates `[M + 1, B, C * N, F]` and energies `[M + 1, B, C * N]`, or
+    `[1, B, C * N]` of the last ones.
 
     Raises:
         NonFiniteError: an energy or candidate is not finite.
     """
     last = energy.landscapes - 1
+    first = 0 if energies else setting.steps + (setting.candidates == 1)
     size: Tensor | float = energy.step_size
     if isinstance(setting, PublishedThinking):
         size = size if setting.step_size is None else setting.step_size
@@ -104,6 +107,6 @@ def think(
             moved = moved + setting.langevin_noise * drawn.to(start)
         candidates.append(moved)
         stepped.append(value)
-    judged = [energy(each, landscapes[last], visible) for each in candidates] if energies else []
+    judged = [energy(each, landscapes[last], visible) for each in candidates[first:]]
     require_finite(candidates[1:], [*stepped, *judged], draws.keys)
-    return torch.stack(candidates), torch.stack(judged) if energies else None
+    return torch.stack(candidates), torch.stack(judged) if judged else None

@@ -4,15 +4,20 @@ from benchmarks.record.contrasts import Contrast
 
 CONTRASTS = (
     Contrast(
-        "ebt_linear",
+        "ebt_published",
         "dit_published",
-        "Is the published energy better than the published DiT at its best sampler?",
+        "Is the published EBT better than the published DiT, each run as published?",
+        as_published=True,
     ),
-    Contrast("ebt_linear", "direct", "Is the published energy better than a direct regressor?"),
-    Contrast("ebt", "direct", "Is the residual EBT better than a direct regressor at equal steps?"),
-    Contrast("ebt", "direct_equal_training", "And at equal training FLOPs?"),
-    Contrast("ebt", "dit", "Is the residual EBT better than DiT at equal steps?"),
-    Contrast("ebt", "dit_equal_training", "And at equal training FLOPs?"),
-    Contrast("ebt", "ebt_blind", "Does its energy need to see the candidate?"),
-    Contrast("ebt", "ebt", "Does it gain from thinking longer than one step?"),
+    Contrast("ebt_published", "dit_published", "And each at the setting that validation selects?"),
+    Contrast("ebt_published", "direct", "Is the published EBT better than a direct regressor?"),
+    Contrast(
+        "ebt_residual",
+        "direct",
+        "Is the residual EBT better than a direct regressor at equal steps?",
+    ),
+    Contrast("ebt_residual", "direct_equal_training", "And at equal training FLOPs?"),
+    Contrast("ebt_residual", "dit", "Is the residual EBT better than DiT at equal steps?"),
+    Contrast("ebt_residual", "dit_equal_training", "And at equal training FLOPs?"),
+    Contrast("ebt_residual", "ebt_residual_blind", "Does its energy need to see the candidate?"),
 )

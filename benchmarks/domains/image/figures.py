@@ -4,7 +4,6 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import safetensors.numpy
 from matplotlib.figure import Figure
 
 from benchmarks.domains.image.verdicts import swept_corruptions, test_sets, under
@@ -19,6 +18,7 @@ from benchmarks.reporting.figures import (
     training_curves,
 )
 from benchmarks.reporting.tables import ranked
+from benchmarks.reporting.values import load_arrays
 
 
 def draw_figures(folder: Path, result: Result) -> list[tuple[str, str]]:
@@ -38,7 +38,7 @@ def draw_figures(folder: Path, result: Result) -> list[tuple[str, str]]:
             thinking_figure(result, under(first, corruption), "psnr", "PSNR (dB)", noisy),
         )
     figures["Quality against noise level"] = ("levels", _levels(result))
-    pictures = safetensors.numpy.load_file(folder / result.files["pictures"])
+    pictures = load_arrays(folder, result, "pictures")
     for name in test_sets(result):
         for corruption in swept_corruptions(result):
             file = f"pictures_{name}_{corruption}".replace(" ", "_")

@@ -11,7 +11,7 @@ from denoise.config import (
     EBTDenoiserConfig,
     PublishedEBTDenoiserConfig,
 )
-from worldmodel.config import BLIND, SYSTEM_2, UNSUPERVISED, ModelConfig
+from worldmodel.config import BLIND, LINEAR, SYSTEM_2, UNSUPERVISED, ModelConfig
 
 EBT = Network("denoise.model:EBTDenoiser")
 DIT = Network("baselines.dit:DiTDenoiser")
@@ -19,7 +19,7 @@ PUBLISHED_EBT = Network("denoise.published:PublishedEBTDenoiser")
 PUBLISHED_DIT = Network("baselines.dit_published:PublishedDiTDenoiser")
 DIRECT = Network("baselines.direct:DirectDenoiser")
 ALL_LEVELS = {"levels": [1 / STEPS, WIDE_LEVEL]}
-WITHOUT_CONTEXT = {"context": False, "form": "linear"}
+WITHOUT_CONTEXT = LINEAR | {"context": False}
 
 
 def _ebt(name: str, overrides: dict[str, Any], by_default: bool = True) -> ModelSpec:
@@ -54,26 +54,26 @@ def _classical(name: str, method: str, package: str | None = None) -> ModelSpec:
 MODELS = (
     ModelSpec("ebt_published", Role.ENERGY, PUBLISHED_EBT, PublishedEBTDenoiserConfig),
     ModelSpec("dit_published", Role.NETWORK, PUBLISHED_DIT, PublishedDiTConfig),
-    _ebt("ebt", {}),
-    _ebt("ebt_blind", BLIND),
-    _ebt("ebt_multi_level", ALL_LEVELS),
-    _ebt("ebt_unsupervised", UNSUPERVISED, by_default=False),
-    _ebt("ebt_system2", SYSTEM_2, by_default=False),
+    _ebt("ebt_residual", {}),
+    _ebt("ebt_residual_blind", BLIND),
+    _ebt("ebt_residual_multi_level", ALL_LEVELS),
+    _ebt("ebt_residual_unsupervised", UNSUPERVISED, by_default=False),
+    _ebt("ebt_residual_system2", SYSTEM_2, by_default=False),
     _ebt("ebt_without_context", WITHOUT_CONTEXT),
-    # The published energy, with one step in training (arXiv 2507.02092, section 4.3).
+    # The published energy on this backbone, with one step in training.
     _ebt("ebt_linear", WITHOUT_CONTEXT | {"training_steps": 1}),
     _dit("dit", {}),
-    _dit("dit_equal_training", {}, equal_training_to="ebt"),
+    _dit("dit_equal_training", {}, equal_training_to="ebt_residual"),
     _dit("dit_full_range", {"levels": [1 / STEPS, 1.0]}),
     _dit("dit_single_level", {"levels": [TRAINED_LEVEL, TRAINED_LEVEL]}),
     _direct("direct", {}),
-    _direct("direct_equal_training", {}, equal_training_to="ebt"),
-    _direct("direct_looped", {}, equal_inference_to="ebt", looped=True),
+    _direct("direct_equal_training", {}, equal_training_to="ebt_residual"),
+    _direct("direct_looped", {}, equal_inference_to="ebt_residual", looped=True),
     _direct(
         "direct_looped_equal_training",
         {},
-        equal_training_to="ebt",
-        equal_inference_to="ebt",
+        equal_training_to="ebt_residual",
+        equal_inference_to="ebt_residual",
         looped=True,
     ),
     _direct("direct_multi_level", ALL_LEVELS),

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-import safetensors.numpy
 
 from benchmarks.domains.image.verdicts import TRAINED, swept_corruptions, test_sets
 from benchmarks.record.results import Result
 from benchmarks.reporting.thinking import thinking_viewer
+from benchmarks.reporting.values import load_arrays
 from benchmarks.reporting.viewer import Scene, Tile, Viewer, absolute_error, heat, psnr
 
 TEXT = (
@@ -19,7 +19,7 @@ TEXT = (
 
 def make_viewers(folder: Path, result: Result) -> list[Viewer]:
     """Noisy, denoised and clean images on one slider, and how the denoised ones came to be."""
-    pictures = safetensors.numpy.load_file(folder / result.files["pictures"])
+    pictures = load_arrays(folder, result, "pictures")
     names = [model.name for model in result.models]
     places = [(s, c) for s in test_sets(result) for c in swept_corruptions(result)]
     shown = [name for name in names if any(f"{s}/{c}/{name}" in pictures for s, c in places)]

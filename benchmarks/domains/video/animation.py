@@ -4,11 +4,11 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
-import safetensors.numpy
 from PIL import Image, ImageDraw
 
 from benchmarks.record.results import Result
 from benchmarks.reporting.figures import FOLDER
+from benchmarks.reporting.values import load_arrays
 
 NAME = "rollouts.gif"
 TILE, GAP, LABEL = 112, 6, 42  # pixels
@@ -22,10 +22,9 @@ def write_animation(folder: Path, result: Result) -> list[tuple[str, str]]:
 
     A model's tile is grey while it observes. Nothing is written where there are no pixels.
     """
-    file = result.files["pictures"]
-    if file is None:
+    pictures = load_arrays(folder, result, "pictures")
+    if not pictures:
         return []
-    pictures = safetensors.numpy.load_file(folder / file)
     names = ["truth", *[model.name for model in result.models]]
     context = result.config["evaluation"]["context_frames"]
     frames = [_frame(pictures, names, time, context) for time in range(pictures["truth"].shape[1])]

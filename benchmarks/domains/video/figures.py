@@ -4,7 +4,6 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import safetensors.numpy
 from matplotlib.figure import Figure
 
 from benchmarks.domains.video.conditions import ROLLOUT, TEACHER_FORCED
@@ -21,6 +20,7 @@ from benchmarks.reporting.figures import (
     training_curves,
 )
 from benchmarks.reporting.tables import selected_row
+from benchmarks.reporting.values import load_arrays
 
 
 def draw_figures(folder: Path, result: Result) -> list[tuple[str, str]]:
@@ -52,7 +52,7 @@ def _predictions(folder: Path, result: Result) -> Figure | None:
     """Film strips: each clip's truth and every model's rollout below it; None without pixels."""
     if result.files["pictures"] is None:
         return None
-    pictures = safetensors.numpy.load_file(folder / result.files["pictures"])
+    pictures = load_arrays(folder, result, "pictures")
     names = ["truth", *[model.name for model in result.models]]
     context = result.config["evaluation"]["context_frames"]
     clips, frames = pictures["truth"].shape[:2]

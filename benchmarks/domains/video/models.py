@@ -4,7 +4,7 @@ from typing import Any
 
 from baselines.config import TransformerPPConfig, TransformerPublishedConfig
 from benchmarks.models import ModelSpec, Network, Role, Untrained
-from worldmodel.config import BLIND, SYSTEM_2, UNSUPERVISED, EBTConfig
+from worldmodel.config import BLIND, LINEAR, SYSTEM_2, UNSUPERVISED, EBTConfig
 from worldmodel.published.config import PublishedEBTConfig
 
 EBT = Network("worldmodel.next_frame:NextFrameEBT")
@@ -51,23 +51,25 @@ MODELS = (
         TRANSFORMER_PUBLISHED,
         TransformerPublishedConfig,
     ),
-    _ebt("ebt", {}, by_default=True),
-    _ebt("ebt_unsupervised", UNSUPERVISED),
-    _ebt("ebt_system2", SYSTEM_2),
-    _ebt("ebt_blind", BLIND, by_default=True),
+    _ebt("ebt_residual", {}, by_default=True),
+    # The published energy on this backbone.
+    _ebt("ebt_linear", LINEAR, by_default=True),
+    _ebt("ebt_residual_unsupervised", UNSUPERVISED),
+    _ebt("ebt_residual_system2", SYSTEM_2),
+    _ebt("ebt_residual_blind", BLIND, by_default=True),
     # The System 2 recipe without one of its parts each.
-    _ebt("ebt_system2_without_replay", SYSTEM_2 | {"replay": 0}),
-    _ebt("ebt_system2_without_langevin", SYSTEM_2 | {"langevin_noise": 0.0}),
-    _ebt("ebt_system2_fixed_steps", SYSTEM_2 | {"random_steps": 0}),
-    _ebt("ebt_system2_fixed_step_size", SYSTEM_2 | {"random_step_size": 1.0}),
+    _ebt("ebt_residual_system2_without_replay", SYSTEM_2 | {"replay": 0}),
+    _ebt("ebt_residual_system2_without_langevin", SYSTEM_2 | {"langevin_noise": 0.0}),
+    _ebt("ebt_residual_system2_fixed_steps", SYSTEM_2 | {"random_steps": 0}),
+    _ebt("ebt_residual_system2_fixed_step_size", SYSTEM_2 | {"random_step_size": 1.0}),
     _transformer("transformer_pp"),
-    _transformer("transformer_pp_equal_training", equal_training_to="ebt"),
-    _transformer("transformer_pp_equal_inference", equal_inference_to="ebt"),
-    _transformer("transformer_pp_looped", equal_inference_to="ebt", looped=True),
+    _transformer("transformer_pp_equal_training", equal_training_to="ebt_residual"),
+    _transformer("transformer_pp_equal_inference", equal_inference_to="ebt_residual"),
+    _transformer("transformer_pp_looped", equal_inference_to="ebt_residual", looped=True),
     _transformer(
         "transformer_pp_looped_equal_training",
-        equal_training_to="ebt",
-        equal_inference_to="ebt",
+        equal_training_to="ebt_residual",
+        equal_inference_to="ebt_residual",
         looped=True,
     ),
     ModelSpec("copy_last", Role.FLOOR, Untrained("baselines.trivial:CopyLast")),

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import numpy as np
-import safetensors.numpy
 
 from benchmarks.record.results import Result
 from benchmarks.reporting.thinking import thinking_viewer
+from benchmarks.reporting.values import load_arrays
 from benchmarks.reporting.viewer import Scene, Tile, Viewer, absolute_error, heat, psnr
 
 TEXT = (
@@ -19,7 +19,7 @@ def make_viewers(folder: Path, result: Result) -> list[Viewer]:
     """Rollouts of all models on one slider, and their thinking; nothing without pixels."""
     if result.files["pictures"] is None:
         return []
-    pictures = safetensors.numpy.load_file(folder / result.files["pictures"])
+    pictures = load_arrays(folder, result, "pictures")
     context = result.config["evaluation"]["context_frames"]
     names = [model.name for model in result.models]
     truth = pictures["truth"]

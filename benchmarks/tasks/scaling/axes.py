@@ -3,15 +3,16 @@
 Imports nothing heavy.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from benchmarks.config import RunConfig
+from benchmarks.models import ModelSpec
 from benchmarks.tasks.compare.config import CompareConfig
 from benchmarks.tasks.scaling.config import Axis, size_of
 from data_prep.config import require
-from worldmodel.config import BackboneConfig, ModelConfig
+from worldmodel.config import BackboneConfig
 
 # How the learning rate falls with the width, so that updates change features alike at every width:
 # Muon's have a spectral norm that grows with its square root, AdamW's with the width itself
@@ -40,7 +41,7 @@ class Planned:
         )
 
 
-def planned_points(config: RunConfig) -> list[Planned]:
+def planned_points(config: RunConfig, specs: Sequence[ModelSpec]) -> list[Planned]:
     """All points, variant by variant, each from small to large.
 
     Raises:
@@ -48,7 +49,7 @@ def planned_points(config: RunConfig) -> list[Planned]:
     """
     points = []
     for name, options in (config.task.variants or {"": {}}).items():
-        base = _with_options(config, options, f"variants.{name}")
+        base = _with_options(config, specs, options, f"variants.{name}")
         for value in getattr(config.task.values, config.task.axis):
             points.append(Planned(name, str(value), _point(base, config.task.axis, value)))
     return points
@@ -129,8 +130,12 @@ CHANGES: dict[Axis, Callable[[RunConfig, Any], RunConfig]] = {
 }
 
 
-def _with_options(config: RunConfig, options: dict[str, Any], place: str) -> RunConfig:
-    """The configuration with options such as `encoder.frequencies` changed.
+def _with_options(
+    config: RunConfig, specs: Sequence[ModelSpec], options: dict[str, Any], place: str
+) -> RunConfig:
+    """The configuration with options such as `encoder.frequencies` or `ebt.form` changed.
+
+    Those of a family change all of its models that do not override them.
 
     Raises:
         InputError: there is no such option.
@@ -141,17 +146,27 @@ def _with_options(config: RunConfig, options: dict[str, Any], place: str) -> Run
             f"{place}: {value} is code: give it as --encoder.name of the whole sweep",
         )
         section, _, name = option.partition(".")
+        family = [s.name for s in specs if s.section == section and name not in s.overrides]
+        changing = [n for n in family or [section] if n in config.sections and n in config.models]
+        if changing:
+            for model in changing:
+                require(
+                    hasattr(config.sections[model], name), f"{place}: there is no option {option}"
+                )
+                changed = replace(config.sections[model], **{name: value})
+                config = config.with_section(model, changed)
+            continue
         parts: dict[str, Any] = {"": config, "domain": config.domain, "task": config.task}
-        holder = next((n for n, part in parts.items() if hasattr(part, section)), "")
-        found = config.sections.get(section) or getattr(parts[holder], section, None)
+        holder = next(
+            (n for n, part in parts.items() if section in {f.name for f in fields(part)}), ""
+        )
+        found = getattr(parts[holder], section, None)
         known = [f.name for f in fields(found)] if is_dataclass(found) else []
         require(name in known, f"{place}: there is no option {option}")
         assert found is not None
-        changed = replace(found, **{name: value})
-        if isinstance(changed, ModelConfig):
-            config = config.with_section(section, changed)
-        elif holder:
-            config = replace(config, **{holder: replace(parts[holder], **{section: changed})})
+        whole = replace(found, **{name: value})
+        if holder:
+            config = replace(config, **{holder: replace(parts[holder], **{section: whole})})
         else:
-            config = replace(config, **{section: changed})
+            config = replace(config, **{section: whole})
     return config

@@ -39,7 +39,7 @@ class Scaling(ModelTask[DomainData]):
         from benchmarks.tasks.scaling.axes import planned_points
 
         values = getattr(config.task.values, config.task.axis)
-        return planned_points(config)[len(values) - 1].config
+        return planned_points(config, self.specs)[len(values) - 1].config
 
     def run(
         self, config: RunConfig, data: DomainData, inputs: Inputs, out: Path, device: str
@@ -51,7 +51,9 @@ class Scaling(ModelTask[DomainData]):
         from benchmarks.tasks.scaling.sweep import Place, Sweep
         from data_prep.errors import InputError
 
-        places = [Place(p, out / p.folder(config.task.axis)) for p in planned_points(config)]
+        places = [
+            Place(p, out / p.folder(config.task.axis)) for p in planned_points(config, self.specs)
+        ]
         failed = Sweep(config, self.domain, inputs, device).run(places)
         done = [place for place in places if place.done]
         missing = len(places) - len(done) - len(failed)

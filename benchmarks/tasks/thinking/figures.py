@@ -5,7 +5,6 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import safetensors.numpy
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -25,6 +24,7 @@ from benchmarks.reporting.figures import (
 )
 from benchmarks.reporting.tables import rows_under, selected_row
 from benchmarks.reporting.thinking import thinkers_shown
+from benchmarks.reporting.values import load_arrays
 from benchmarks.tasks.thinking.tables import CHOICES, gain_of_more, thinkers, under
 
 Arrays = dict[str, np.ndarray]
@@ -64,8 +64,7 @@ def draw_figures(folder: Path, result: Result) -> list[tuple[str, str]]:
 
 def load_pictures(folder: Path, result: Result) -> Arrays:
     """What is shown of single samples; nothing where no model thinks."""
-    file = result.files.get("thinking")
-    return safetensors.numpy.load_file(folder / file) if file else {}
+    return load_arrays(folder, result, "thinking")
 
 
 def with_quality(result: Result) -> Result:

@@ -71,8 +71,8 @@ CHOOSING = (
 DOUBTING = (
     "Estimates of the error of a prediction. `spread` is half the variance of candidates, "
     "`ensemble` half the variance between training seeds, for the error of their mean; it needs "
-    "several seeds. Mean estimate over mean error is 1 for an honest one. `ebt_blind` is a "
-    "regressor with the same estimate and the same loss."
+    "several seeds. Mean estimate over mean error is 1 for an honest one. `ebt_residual_blind` is "
+    "a regressor with the same estimate and the same loss."
 )
 SHIFTS = (
     "How it goes with growing distance from training. The gain of more is PSNR at the most steps "
