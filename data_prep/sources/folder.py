@@ -59,7 +59,7 @@ def list_folder(
         split_file = next((f"{location}/{name}" for name in names), None)
     if split_file is not None:
         return _by_list(location, found, config, media, split_file)
-    folders = {file: _split_folder(file) for file in found}
+    folders = {file: split_folder(file) for file in found}
     if _decide(folders, option):
         return _by_folders(location, folders, config, media)
     sources, again = drop_equal([Source(file, "train", group_of(file)) for file in found], location)
@@ -89,7 +89,7 @@ def _by_list(
     return Corpus(location, media, hold_out(checked, "validation", config), rule=rule)
 
 
-def _split_folder(file: str) -> tuple[str, str] | None:
+def split_folder(file: str) -> tuple[str, str] | None:
     """The first folder of a path that is named after a split, and this split."""
     for folder in file.split("/")[:-1]:
         if match := SPLIT_FOLDER.fullmatch(folder):
