@@ -31,8 +31,8 @@ class CorpusConfig:
             to this size and the longer side is cropped around its centre.
         crop: whether the longer side is cropped; else both sides are resized, so that frames are
             squeezed.
-        splits: csv file with columns name and split, optionally also group and label (null: a
-            split.csv or splits.csv in the folder is used when there is one).
+        splits: csv or tsv file with columns name and split, optionally group and label (null: a
+            split.csv or split.tsv, or splits.*, in the folder is used when there is one).
         validation_fraction: share of the groups that is used for validation when no list names
             the validation videos.
         test_fraction: share of the groups that is used for testing when no list names the splits.
@@ -152,8 +152,8 @@ class ImagesConfig:
         crops: number of crops of each training image, at random places.
         centre: whether a crop lies in the centre instead; each image then gives one.
         held_out_crops: number of crops of each image for validation or testing.
-        splits: csv file with columns name and split, optionally also group and label (null: a
-            split.csv or splits.csv in the folder is used when there is one).
+        splits: csv or tsv file with columns name and split, optionally group and label (null: a
+            split.csv or split.tsv, or splits.*, in the folder is used when there is one).
         validation_fraction: share of the groups that is used for validation when no list names
             the validation images.
         test_fraction: share of the groups that is used for testing when no list names the splits.

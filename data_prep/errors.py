@@ -20,5 +20,9 @@ class StorageError(Exception):
     """A disk or network that fails. The input is not wrong, and running again may help."""
 
 
+class RefusedError(PermissionError):
+    """A server refuses one file, as with HTTP 403: asking again does not help."""
+
+
 class LostWorkerError(Exception):
     """A process that worked for this one was killed, or crashed; what is finished is kept."""

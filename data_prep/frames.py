@@ -13,7 +13,7 @@ from data_prep.config import CorpusConfig, ExecutorConfig, ImagesConfig
 from data_prep.decoding.clip import DecodedClip
 from data_prep.decoding.isolation import IsolatedReader
 from data_prep.decoding.reading import read_source
-from data_prep.errors import DecodeError, InputError, StorageError
+from data_prep.errors import DecodeError, InputError, RefusedError, StorageError
 from data_prep.shards.executors import Advance
 from data_prep.shards.format import (
     FRAMES,
@@ -246,6 +246,8 @@ def _size(root: str, source: Source) -> int | None:
 
 
 def _missing(error: OSError) -> str:
+    if isinstance(error, RefusedError):
+        return f"refused ({error.strerror})"
     return "no such file" if isinstance(error, FileNotFoundError) else "may not be read"
 
 

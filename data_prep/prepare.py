@@ -86,9 +86,9 @@ def _command(name: str, arguments: list[str]) -> int:
 
 def _shards_options(parser: Parser) -> None:
     parser.description = (
-        "Turn videos or images into a shard set of frames. SOURCE is a folder, a csv or jsonl list "
-        "of files (columns path, split, group, label), or the URL of either; OUT is a folder or "
-        "URL."
+        "Turn videos or images into a shard set of frames. SOURCE is a folder, a csv, tsv or jsonl "
+        "list of files (columns path, split, group, label), or the URL of either; OUT is a folder "
+        "or URL."
     )
     parser.add_argument("source", help="folder or list of the corpus, or its URL")
     parser.add_argument("out", help="folder or URL of the set to be made")

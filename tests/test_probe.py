@@ -211,6 +211,38 @@ def test_labels_come_from_lists_or_from_the_folders_of_classes() -> None:
         labelled("videos", Known({}), strange, None)
 
 
+@pytest.mark.parametrize(
+    ("inside", "classes"),
+    [
+        ("{split}/{name}/{n}.mp4", {"jump", "walk"}),
+        ("{name}/{split}/{n}.mp4", {"jump", "walk"}),
+        ("{split}/train/{name}/{n}.mp4", {"jump", "walk"}),
+        ("{split}/{n}-{name}.mp4", None),
+    ],
+)
+def test_the_folder_of_a_split_is_no_class(inside: str, classes: set[str] | None) -> None:
+    folders = {"train": "train", "validation": "val", "test": "test_set"}
+    clips = {
+        split: Listed([inside.format(split=f, name=c, n=n) for c in ("jump", "walk") for n in "ab"])
+        for split, f in folders.items()
+    }
+    items = labelled("videos", Known({}), clips, None)
+    if classes is None:
+        assert items.labels == []
+        assert items.missing is not None
+        assert items.missing.startswith("no labels")
+    else:
+        (label,) = items.labels
+        assert label.classes == len(classes)
+        assert label.values["test"].tolist() == [0, 0, 1, 1]
+
+
+def test_a_class_may_be_called_train() -> None:
+    clips = {split: Listed(["car/a.mp4", "train/b.mp4"]) for split in SPLITS}
+    (label,) = labelled("videos", Known({}), clips, None).labels
+    assert label.values["validation"].tolist() == [0, 1]
+
+
 @pytest.mark.parametrize("name", ["ebt_residual", "ebt_residual_blind", "transformer_pp"])
 def test_features_of_the_past_do_not_see_the_future(name: str) -> None:
     config = preset_config("next_frame", "smoke")

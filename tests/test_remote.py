@@ -4,22 +4,23 @@ import functools
 import http.server
 import threading
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 import fsspec
 import pytest
 
 from data_prep.config import CorpusConfig, EncoderConfig, ExecutorConfig
 from data_prep.embed import make_embeddings
-from data_prep.errors import InputError, StorageError
+from data_prep.errors import InputError, RefusedError, StorageError
 from data_prep.frames import make_frames
 from data_prep.prepare import main
 from data_prep.shards.format import ShardSet
 from data_prep.shards.storage import Folder, fetched
 from data_prep.shards.stream import stream_clips
-from data_prep.sources.corpus import IMAGES
+from data_prep.sources.corpus import IMAGES, SPLITS
 from data_prep.sources.layouts import list_corpus
 from data_prep.verify import find_problems, repair
 
@@ -27,12 +28,16 @@ CONFIG = CorpusConfig(sources_per_shard=4)
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[str]:
-    """The files of a folder over HTTP."""
+def serving(folder: Path, refused: Mapping[str, int] = MappingProxyType({})) -> Iterator[str]:
+    """The files of a folder over HTTP; those `refused` are answered with a status instead."""
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
             pass
+
+        def do_GET(self) -> None:
+            status = refused.get(self.path.lstrip("/"))
+            super().do_GET() if status is None else self.send_error(status)
 
     handler = functools.partial(Quiet, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
@@ -207,3 +212,55 @@ def test_an_upload_that_fails_for_a_while_is_tried_again(
     monkeypatch.setattr(MemoryFileSystem, "put_file", lambda *_, **__: 1 / 0)
     with pytest.raises(StorageError, match=r"division by zero \(4 attempts\)"):
         make_frames(corpus, f"{bucket}-2", CONFIG, ExecutorConfig())
+
+
+def test_a_file_that_is_refused_is_left_out_alone(balls: Path, tmp_path: Path) -> None:
+    names = [f"{n}.mp4" for n in range(4)]
+    for name in names:
+        (tmp_path / name).write_bytes((balls / "videos/train/00000.mp4").read_bytes())
+    lines = "".join(f"{name},train\n" for name in names)
+    (tmp_path / "list.csv").write_text(f"path,split\n{lines}")
+    refused = {"1.mp4": 403, "2.mp4": 410}
+    with serving(tmp_path, refused) as address:
+        line = ["shards", f"{address}/list.csv", str(tmp_path / "out"), "--workers", "1"]
+        assert main([*line, "--validation-fraction", "0.5"]) == 0
+    made = ShardSet(tmp_path / "out")
+    assert {s.source for split in SPLITS for s in made.samples(split)} == {"0.mp4", "3.mp4"}
+    assert made.manifest["rejected"] == [
+        {"source": "1.mp4", "reason": "refused (http 403)"},
+        {"source": "2.mp4", "reason": "refused (http 410)"},
+    ]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_that_wants_a_pause_is_not_blamed_on_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    (tmp_path / "a.mp4").write_bytes(b"right")
+    with (
+        serving(tmp_path, {"a.mp4": status}) as address,
+        pytest.raises(StorageError, match=rf"{status}.*\(4 attempts\)"),
+        fetched(f"{address}/a.mp4"),
+    ):
+        pass
+
+
+def test_a_refused_list_is_named_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "list.csv").write_text("path\na.mp4\n")
+    with serving(tmp_path, {"list.csv": 403}) as address:
+        assert main(["shards", f"{address}/list.csv", str(tmp_path / "out")]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "list.csv: cannot be read" in said
+    assert "http 403" in said
+
+
+def test_a_refused_query_is_not_called_a_missing_file(tmp_path: Path) -> None:
+    with (
+        serving(tmp_path, {"a.mp4?key=old": 403}) as address,
+        pytest.raises(RefusedError, match="http 403"),
+        fetched(f"{address}/a.mp4?key=old"),
+    ):
+        pass

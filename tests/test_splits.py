@@ -30,7 +30,7 @@ def splits(corpus: Corpus) -> dict[str, str]:
     return {source.path: source.split for source in corpus.sources}
 
 
-@pytest.mark.parametrize("name", ["list.csv", "split.csv"])
+@pytest.mark.parametrize("name", ["list.csv", "split.csv", "list.tsv", "split.tsv"])
 @pytest.mark.parametrize(
     ("separator", "head"),
     [
@@ -49,7 +49,7 @@ def test_a_list_is_the_same_however_it_is_written(
     spelt = {"train": "Train", "test": "TESTING ", "validation": "Val"}
     lines = [f'"{file}"{separator}{spelt[split]}' for file, split in HALVES.items()]
     (tmp_path / name).write_bytes((start + end.join([head, *lines, ""])).encode())
-    location = tmp_path if name == "split.csv" else tmp_path / name
+    location = tmp_path if name.startswith("split.") else tmp_path / name
     corpus = listed(location)
     assert splits(corpus) == HALVES
     assert f"{name}: train 3, validation 1, test 2 videos" in corpus.describe()[0]

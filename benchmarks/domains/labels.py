@@ -1,7 +1,7 @@
 """Labelled clips and images, and what a model observes of them."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -16,6 +16,7 @@ from data_prep.encoders.base import Encoder
 from data_prep.errors import InputError
 from data_prep.shards.format import SampleReference, ShardSet
 from data_prep.sources.corpus import SPLITS
+from data_prep.sources.folder import split_folder
 from data_prep.synthetic.balls import labels_of
 from denoise.data import NoisyImages
 from denoise.diffusion import diffuse, signal_and_noise
@@ -83,8 +84,9 @@ def labelled(
     `frames` holds the metadata of the clips, which may know more of them than their samples.
     """
     chosen = {split: of_split.some(most) for split, of_split in clips.items()}
+    folders = _class_folders(s.source for split in SPLITS for s in clips[split].samples)
     known = {
-        split: [_labels(frames, sample) for sample in of_split.samples]
+        split: [_labels(frames, sample, folders[sample.source]) for sample in of_split.samples]
         for split, of_split in chosen.items()
     }
     names = [set(labels) for split in SPLITS for labels in known[split]]
@@ -129,10 +131,26 @@ def digits(encoder: Encoder, size: int, most: int | None) -> Items:
     )
 
 
-def _labels(frames: ShardSet, sample: SampleReference) -> dict[str, Any]:
-    """All that is known of a clip, by name."""
+def _class_folders(sources: Iterable[str]) -> dict[str, str]:
+    """The innermost folder of each source, or ""; a folder that gives the split is no class.
+
+    Folders give the splits where several splits have one. A single `train` may be a class.
+    """
+    named = {source: split_folder(source) for source in sources}
+    deciding = len({found[1] for found in named.values() if found}) > 1
+    classes = {}
+    for source, found in named.items():
+        folders = list(PurePosixPath(source).parent.parts)
+        if deciding and found:
+            folders.remove(found[0])
+        classes[source] = folders[-1] if folders else ""
+    return classes
+
+
+def _labels(frames: ShardSet, sample: SampleReference, folder: str) -> dict[str, Any]:
+    """All that is known of a clip that lies in this folder of its class, by name."""
     metadata = frames.read_metadata(sample)
-    truth, folder = metadata.get("truth"), PurePosixPath(sample.source).parent.name
+    truth = metadata.get("truth")
     if isinstance(truth, dict):
         return labels_of(truth, metadata["times"]) if "positions" in truth else truth
     label = metadata.get(LABEL) or folder

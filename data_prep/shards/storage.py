@@ -4,6 +4,7 @@ Locations are looked up in an allow-list of protocols: no chained URL, no `pipe:
 could start a program.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -18,11 +19,13 @@ from typing import Any, BinaryIO, TypeVar
 
 import fsspec
 
-from data_prep.errors import InputError, StorageError
+from data_prep.errors import InputError, RefusedError, StorageError
 
 PROTOCOLS = ("file", "s3", "s3a", "gs", "gcs", "az", "abfs", "http", "https", "hf", "memory")
 URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)(::|://|:)")
 ATTEMPTS = 4  # of anything that crosses a network
+# The answers of HTTP that blame what is asked for; three of the 4xx mean: ask again later.
+REFUSALS = frozenset(range(400, 500)) - {408, 425, 429}
 PARTIAL = re.compile(r"\..+\.(?P<host>[^.]+)\.(?P<process>\d+)\.partial$")
 
 Answer = TypeVar("Answer")
@@ -234,6 +237,7 @@ def patiently(call: Callable[[], Answer], location: str) -> Answer:
 
     Raises:
         FileNotFoundError, PermissionError: at once; waiting does not help.
+        RefusedError: at once; HTTP answers with one of REFUSALS.
         StorageError: all attempts failed.
     """
     for attempt in range(ATTEMPTS):
@@ -242,6 +246,9 @@ def patiently(call: Callable[[], Answer], location: str) -> Answer:
         except (FileNotFoundError, PermissionError):
             raise
         except Exception as error:  # each protocol brings its own
+            if _refuses(error):
+                status = f"http {error.status}"  # type: ignore[attr-defined]
+                raise RefusedError(errno.EACCES, status, location) from None
             if attempt == ATTEMPTS - 1:
                 reason = " ".join(str(error).split()) or type(error).__name__
                 raise StorageError(
@@ -258,6 +265,7 @@ def fetched(location: str) -> Iterator[Path]:
 
     Raises:
         FileNotFoundError: there is no such file.
+        RefusedError: a server does not give it.
         StorageError: the network fails for good.
     """
     if not is_url(location):
@@ -272,15 +280,23 @@ def fetched(location: str) -> Iterator[Path]:
         yield copy
 
 
+def _refuses(error: Exception) -> bool:
+    return getattr(error, "status", None) in REFUSALS
+
+
 def _copy(files: Any, urls: list[str], copy: Path) -> None:
-    """Copy the first of some URLs that is there."""
+    """Copy the first of some URLs that is there and may be read."""
+    failures: list[Exception] = []
     for url in urls:
         try:
             files.get_file(url, str(copy))
             return
-        except FileNotFoundError:
-            if url == urls[-1]:
+        except Exception as error:
+            if not (isinstance(error, FileNotFoundError) or _refuses(error)):
                 raise
+            failures.append(error)
+    # A file that is refused is there: this says more than that a wrong reading of it is missing.
+    raise min(failures, key=lambda error: isinstance(error, FileNotFoundError))
 
 
 def _readings(path: str) -> list[str]:

@@ -73,7 +73,7 @@ def find_files(root: str, option: str, left_out: LeftOut) -> list[str]:
     if not here.exists():
         raise InputError(f"{option}: no such file or folder")
     if not here.is_dir():
-        raise InputError(f"{option}: give a folder, a csv or jsonl list, or a shard set")
+        raise InputError(f"{option}: give a folder, a csv, tsv or jsonl list, or a shard set")
     return sorted(_below(here, "", (), left_out))
 
 

@@ -1,4 +1,4 @@
-"""A plain folder of videos or images; a csv beside them or the folders in it may name splits."""
+"""A plain folder of videos or images; a list beside them or the folders in it may name splits."""
 
 import re
 
@@ -22,7 +22,7 @@ from data_prep.sources.lists import check_listed, read_rows
 from data_prep.sources.official import keep_groups_apart
 from data_prep.sources.source import Source
 
-SPLIT_FILES = ("split.csv", "splits.csv")
+SPLIT_FILES = ("split.csv", "splits.csv", "split.tsv", "splits.tsv")
 # `train`, `Val`, `test_set`, `train2017`, `val_256`.
 SPLIT_FOLDER = re.compile(
     rf"({'|'.join(sorted((*SPLITS, *SPLIT_ALIASES), key=len, reverse=True))})"
@@ -49,17 +49,19 @@ def list_folder(
     groups are dealt.
 
     Raises:
-        InputError: no file of `media` is there, the csv is wrong, or only some files lie in
-            folders named after splits.
+        InputError: no file of `media` is there, the csv is wrong, SPLIT_FILES are there twice, or
+            only some files lie in folders named after splits.
     """
     found = of_media(files, media, option)
     split_file = config.splits
     if split_file is None:
-        names = (name for name in files if name.lower() in SPLIT_FILES)
-        split_file = next((f"{location}/{name}" for name in names), None)
+        names = [name for name in files if name.lower() in SPLIT_FILES]
+        if len(names) > 1:
+            raise InputError(f"{option}: {' and '.join(names)} name the splits; keep one of them")
+        split_file = f"{location}/{names[0]}" if names else None
     if split_file is not None:
         return _by_list(location, found, config, media, split_file)
-    folders = {file: _split_folder(file) for file in found}
+    folders = {file: split_folder(file) for file in found}
     if _decide(folders, option):
         return _by_folders(location, folders, config, media)
     sources, again = drop_equal([Source(file, "train", group_of(file)) for file in found], location)
@@ -89,7 +91,7 @@ def _by_list(
     return Corpus(location, media, hold_out(checked, "validation", config), rule=rule)
 
 
-def _split_folder(file: str) -> tuple[str, str] | None:
+def split_folder(file: str) -> tuple[str, str] | None:
     """The first folder of a path that is named after a split, and this split."""
     for folder in file.split("/")[:-1]:
         if match := SPLIT_FOLDER.fullmatch(folder):

@@ -1,4 +1,4 @@
-"""List a corpus, whatever its layout: a plain folder, a csv or jsonl list, an official corpus."""
+"""List a corpus, whatever its layout: a plain folder, a list, an official corpus."""
 
 import os
 from dataclasses import replace
@@ -23,7 +23,7 @@ def list_corpus(
 ) -> Corpus:
     """The sources of a corpus in name order, each with its split.
 
-    `location` is a folder, a csv or a jsonl list, or the URL of one. `layout` is one of
+    `location` is a folder, a csv, tsv or jsonl list, or the URL of one. `layout` is one of
     `data_prep.sources.registry.LAYOUTS`; `auto` looks for the lists of an official corpus, unless
     `config.splits` is given. A folder's `split.csv` (or `config.splits`) decides its splits, and
     without one its folders `train`, `val` and `test`; without these, groups are dealt.

@@ -1,4 +1,4 @@
-"""Lists of clips as csv or jsonl files, with columns path, split, group and label."""
+"""Lists of clips as csv, tsv or jsonl files, with columns path, split, group and label."""
 
 import csv
 import json
@@ -25,7 +25,7 @@ from data_prep.sources.equal import identities, plain
 from data_prep.sources.rows import Row, read_csv, read_text
 from data_prep.sources.source import Source
 
-LIST_SUFFIXES = (".csv", ".jsonl")
+LIST_SUFFIXES = (".csv", ".tsv", ".jsonl")
 COLUMNS = ("path", "split", "group", "label")
 _ALIASES = {"name": "path"}
 Entry = tuple[int, dict[str, Any]]  # a line's number and its fields
@@ -34,7 +34,7 @@ Entry = tuple[int, dict[str, Any]]  # a line's number and its fields
 def list_from_file(
     location: str, config: CorpusConfig | ImagesConfig, media: Media | None
 ) -> Corpus:
-    """The files that a csv or jsonl list names: by paths relative to it, absolute ones, or URLs.
+    """The files that a list names: by paths relative to it, absolute ones, or URLs.
 
     Raises:
         InputError: the list is wrong, or none of its files is there.
@@ -79,10 +79,10 @@ def list_from_file(
 
 
 def read_rows(location: str, required: tuple[str, ...]) -> Iterator[tuple[int, Row]]:
-    """The lines of a csv or jsonl list with their numbers; `path` and `name` both name the file.
+    """The lines of a list with their numbers; `path` and `name` both name the file.
 
-    A csv must have the columns `required`. Neither may have others than those of a row: an unknown
-    one may be a misspelt split.
+    A csv or tsv must have the columns `required`. No list may have others than those of a row: an
+    unknown one may be a misspelt split.
 
     Raises:
         InputError: the list cannot be read, or a line of it is wrong.

@@ -8,7 +8,7 @@ import csv
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from data_prep.config import CorpusConfig, ImagesConfig
@@ -38,15 +38,15 @@ class OfficialLayout:
         name: the layout's name, as the command line takes it.
         lists: matches the path of a list; its first group is the split that the list is for, or
             matches nothing where the rows have splits of their own.
-        read: the text of a list to its rows, which name files without folder and suffix.
-        header: a word that the first line of a list must hold, whatever the case of its letters,
-            where paths do not tell enough.
+        read: the text of a list to its rows, which name files without suffix. A name may begin
+            with folders: then the end of the file's path is the same.
+        recognises: whether a text is a list of this layout, where paths do not tell enough.
     """
 
     name: str
     lists: re.Pattern[str]
     read: Callable[[str], Iterable[Row]]
-    header: str = ""
+    recognises: Callable[[str], bool] = lambda text: True
 
     def find_lists(self, location: str, files: list[str]) -> list[tuple[str, str | None, str]]:
         """Path, split and text of each list of this layout among `files`.
@@ -58,7 +58,7 @@ class OfficialLayout:
         for file in files:
             if match := self.lists.search(file):
                 text = read_text(f"{location}/{file}")
-                if self.header in text.split("\n", 1)[0].lower():
+                if self.recognises(text):
                     found.append((file, split_named(match.group(1) or ""), text))
         return found
 
@@ -110,15 +110,39 @@ def _match(
     for file in files:
         by_stem[file.rsplit("/", 1)[-1].rsplit(".", 1)[0]].append(file)
     sources: dict[str, Source] = {}
-    missing = []
+    missing = {}
     for split, row in sorted(rows, key=lambda named: SPLITS.index(named[0])):
-        if row.name not in by_stem:
-            missing.append({"source": row.name, "reason": "listed, but not in the folder"})
+        bearing = next(filter(None, (_bearing(n, by_stem) for n in (row.name, *row.others))), None)
+        if bearing is None:
+            missing[row.name] = {"source": row.name, "reason": "listed, but not in the folder"}
             continue
-        first, *others = _best_first(by_stem[row.name], location)
+        first, *others = _best_first(_not_elsewhere(bearing, split), location)
         group = row.group or group_of(first)
-        sources[row.name] = Source(first, split, group, row.label, others=tuple(others))
-    return sorted(sources.values(), key=lambda source: source.path), missing
+        sources[first] = Source(first, split, group, row.label, others=tuple(others))
+    return sorted(sources.values(), key=lambda source: source.path), list(missing.values())
+
+
+def _bearing(name: str, by_stem: Mapping[str, list[str]]) -> list[str]:
+    """The files whose paths end with a listed name, or else those whose paths end it.
+
+    The second is so where the list was written further up than the corpus begins.
+    """
+    found = {f: "/" + f.rsplit(".", 1)[0] for f in by_stem.get(name.rsplit("/", 1)[-1], [])}
+    below = [file for file, path in found.items() if path.endswith(f"/{name}")]
+    return below or [file for file, path in found.items() if f"/{name}".endswith(path)]
+
+
+def _not_elsewhere(files: list[str], split: str) -> list[str]:
+    """The files without those in folders of other splits, unless all lie there.
+
+    Lists of two splits may each count from a folder of their own, and hold the same paths.
+    """
+
+    def elsewhere(file: str) -> bool:
+        words = re.split("[^a-z]+", file.rpartition("/")[0].lower())
+        return bool(named := set(map(split_named, words)) - {None}) and split not in named
+
+    return [file for file in files if not elsewhere(file)] or files
 
 
 def _best_first(files: list[str], location: str) -> list[str]:

@@ -15,6 +15,7 @@ OFFICIAL = {
     "ssv2": "data_prep.sources.ssv2",
     "ucf101": "data_prep.sources.ucf101",
     "kinetics": "data_prep.sources.kinetics",
+    "mmaction": "data_prep.sources.mmaction",
 }
 LAYOUTS = ("auto", "folder", *OFFICIAL)
 

@@ -16,14 +16,15 @@ DELIMITERS = ",;\t"
 class Row:
     """What a line of a list says of one clip; what it does not say is None.
 
-    `name` is the path of the file, or in an official list the file's name without folder and
-    suffix.
+    `name` is the path of the file, or in an official list its path or name without suffix.
+    `others` are further names that the file may go under where `name` is not there.
     """
 
     name: str
     split: str | None = None
     group: str | None = None
     label: str | None = None
+    others: tuple[str, ...] = ()
 
 
 def read_text(location: str) -> str:
