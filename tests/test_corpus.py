@@ -86,7 +86,7 @@ def test_a_path_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no video in this folder"):
         list_sources(tmp_path, CorpusConfig())
     (tmp_path / "a.mp4").write_bytes(b"")
-    with pytest.raises(InputError, match="give a folder, a csv or jsonl list"):
+    with pytest.raises(InputError, match="give a folder, a csv, tsv or jsonl list"):
         list_sources(tmp_path / "a.mp4", CorpusConfig())
     with pytest.raises(InputError, match=r"splits.csv: no such file"):
         list_sources(tmp_path, CorpusConfig(splits=str(tmp_path / "splits.csv")))
