@@ -81,12 +81,19 @@ def finished(drawn: altair.LayerChart | altair.FacetChart) -> Chart:
 
 
 def _shown(points: list[dict[str, Any]], quality: Quality) -> dict[str, Any]:
-    """The part of the axis that is seen at first: a few methods far below would hide the others."""
+    """The part of the axis that is seen at first: settings far below would hide the others.
+
+    The best setting of every model is seen.
+    """
     if not quality.higher:
         return {"zero": False}
     best = max(point["high"] for point in points)
     lowest = min(point["low"] for point in points)
-    return {"domain": [max(lowest, best - SHOWN) - 0.4, best + 0.4], "nice": False}
+    tops: dict[str, float] = {}
+    for point in sorted(points, key=lambda point: point["quality"]):
+        tops[point["model"]] = point["low"]
+    seen = min(best - SHOWN, *tops.values())
+    return {"domain": [max(lowest, seen) - 0.4, best + 0.4], "nice": False}
 
 
 @cache
