@@ -192,6 +192,13 @@ class Predictor(nn.Module, Shareable):
         """A trajectory for each setting; models share between settings what they can."""
         return [self.predict(context, setting, energies) for setting in settings]
 
+    def sample(self, context: Clips, setting: Setting, count: int) -> Tensor:
+        """Samples `[B, T, N, P, D]` of every next frame, N of them as `count` says.
+
+        A model that knows one answer only gives that one, with N = 1.
+        """
+        return self.predict(context, setting).prediction[:, :, None]
+
     def rollout(self, context: Clips, horizon: int, setting: Setting) -> Tensor:
         """Predict `horizon` frames `[B, horizon, P, D]`, each fed back as context for the next."""
         embeddings, frames = context.embeddings, context.embeddings.shape[1]
