@@ -16,6 +16,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from benchmarks.former_names import METRICS
 from benchmarks.record.results import Metric, Model, Result, Row
 from benchmarks.record.selection_metric import quality_of
 from benchmarks.reporting.tables import find_comparison, rows_under, selected_row
@@ -89,7 +90,7 @@ def _look_up(result: Result, what: str, where: str) -> Number:
     cited, _, setting = what.partition(" @ ")
     name, _, metric = cited.partition(" ")
     row = _row(_model(result, name), condition, setting)
-    found = row.metrics.get(metric or quality_of(result).metric)
+    found = row.metrics.get(METRICS.get(metric, metric) or quality_of(result).metric)
     if found is None:
         raise InputError(f"{name} has no {metric} there")
     return _of(found)

@@ -16,6 +16,7 @@ from benchmarks.measure.scores import (
     Values,
     means,
     recorded,
+    series,
 )
 from benchmarks.measure.verdicts import mark_best
 from benchmarks.progress import tracked
@@ -249,6 +250,7 @@ def _rows(
                 metrics=means(values) | judge.metrics(values, condition),
                 cost=costs[identity],
                 selected_share=shares[condition].get(index),
+                series=series(values),
             )
         )
     return rows

@@ -6,9 +6,9 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from benchmarks.measure.intervals import LEVEL, difference, holm, mean, p_value
-from benchmarks.measure.metrics import higher_is_better
 from benchmarks.measure.scores import Condition, Scores, recorded
 from benchmarks.record.contrasts import Answer, Contrast
+from benchmarks.record.metrics import declared
 from benchmarks.record.results import Comparison, Model, Verdict
 
 
@@ -62,8 +62,9 @@ def mark_best(
     values = {
         name: scores[name].values[scores[name].selected(condition), condition] for name in rows
     }
-    for metric_name in dict.fromkeys(name for found in values.values() for name in found):
-        higher = higher_is_better(metric_name)
+    known = (n for found in values.values() for n, value in found.items() if value.ndim == 2)
+    for metric_name in dict.fromkeys(known):
+        higher = declared(metric_name).higher
         having = {
             name: found[metric_name] for name, found in values.items() if metric_name in found
         }

@@ -16,9 +16,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from benchmarks.measure.intervals import risk_coverage
+from benchmarks.record.metrics import ENERGIES
 from benchmarks.record.results import Model, Result, Row
 from benchmarks.record.selection_metric import Quality, quality_of
-from benchmarks.reporting.tables import Condition, energy_names, rows_under
+from benchmarks.reporting.tables import Condition, rows_under
 from benchmarks.reporting.values import load_arrays
 
 FOLDER = "figures"
@@ -85,7 +86,7 @@ def thinking_figure(
         left.plot(steps, [q.mean for q in quality], "-o", label=model.name)
         low, high = zip(*(q.ends for q in quality), strict=True)
         left.fill_between(steps, low, high, alpha=0.15)
-        energies = [rows[-1].metrics[name].mean for name in energy_names(rows[-1])]
+        energies = [energy.mean for energy in rows[-1].series[ENERGIES]]
         right.plot([e - energies[0] for e in energies], "-o", label=model.name)
     left.set(xlabel="thinking steps", ylabel=label)
     right.set(xlabel="thinking step", ylabel="energy, change since the start", yscale="symlog")

@@ -29,6 +29,7 @@ from benchmarks.measure.scores import (
     metric,
 )
 from benchmarks.measure.verdicts import compare
+from benchmarks.record.metrics import AHEAD, ENERGIES
 from benchmarks.record.results import Comparison, Metric
 from benchmarks.record.selection_metric import EMBEDDINGS, PIXELS
 from data_prep.shards.plan import digest
@@ -118,7 +119,7 @@ class FrameJudge(ComparingJudge[FrameCondition]):
     def metrics(self, values: Values, condition: FrameCondition) -> dict[str, Metric]:
         """Skill against `copy_last`, and how well the energy knows the error."""
         found = skill(values["mse"], self._copy_last_mse[condition])
-        against = {} if found is None else {"skill": metric(found, True)}
+        against = {} if found is None else {"skill": metric("skill", found)}
         return against | energy_metrics(values)
 
     def cost_call(
@@ -220,8 +221,7 @@ class FrameJudge(ComparingJudge[FrameCondition]):
         }
         metrics = {name: value.mean(1) for name, value in scores.items()}
         if trajectory.energies is not None:
-            for step, energy in enumerate(trajectory.energies[:, :, FIRST_TARGET - 1 :]):
-                metrics[f"energy_{step}"] = energy.mean(1)
+            metrics[ENERGIES] = trajectory.energies[:, :, FIRST_TARGET - 1 :].mean(2).T
         return metrics
 
     def _rollouts(
@@ -259,10 +259,7 @@ class FrameJudge(ComparingJudge[FrameCondition]):
             lpips = self.perception.lpips(decoded.flatten(0, 1), seen.flatten(0, 1))
             scores["lpips"] = lpips.view(decoded.shape[:2])
         metrics = {name: value.mean(1) for name, value in scores.items()}
-        for ahead in range(horizon):
-            name = self.quality.metric
-            metrics[f"{name}_{ahead + 1}"] = scores[name][:, ahead]
-        return metrics
+        return metrics | {f"{self.quality.metric}{AHEAD}": scores[self.quality.metric]}
 
     def _quality(
         self,
