@@ -58,6 +58,11 @@ DECLARED = (
     Declared("auroc", "AUROC", True),
     Declared("truth_preferred", "truth has lower energy", True),
     Declared("truth_first", "truth has lowest energy", True),
+    # Of surprise at possible and impossible continuations.
+    Declared("impossible_auroc", "AUROC", True),
+    Declared("impossible_found", "found at 5 % false alarms", True),
+    Declared("paired_score", "above the truth", True),
+    Declared("paired_score_alternative", "above an alternative", True),
     # Beside an open future that is known.
     Declared("expected_error", "expected error", False),
     Declared("true_spread", "true spread", None),

@@ -97,8 +97,8 @@ def _overall(judged: _Judged) -> dict[str, Metric]:
         judged.values[:, trial, number], impossible, [judged.sources[index] for index in trial]
     )
     return {
-        AUROC: metric(surprises.auroc(), True),
-        FOUND: metric(surprises.true_positives(), True),
+        AUROC: metric(AUROC, surprises.auroc()),
+        FOUND: metric(FOUND, surprises.true_positives()),
     }
 
 
@@ -108,14 +108,14 @@ def _by_kind(judged: _Judged) -> Iterable[tuple[Kind, dict[str, Metric]]]:
     for kind in sorted(kinds):
         if kind.standing == Standing.POSSIBLE:
             continue
-        scores = {PAIRED: _paired(judged, kind, {TRUE})}
+        scores = {PAIRED: _paired(PAIRED, judged, kind, {TRUE})}
         alternatives = {other for other in kinds if other.standing == Standing.POSSIBLE} - {TRUE}
         if alternatives and kind.standing == Standing.IMPOSSIBLE:
-            scores[AGAINST_ALTERNATIVE] = _paired(judged, kind, alternatives)
+            scores[AGAINST_ALTERNATIVE] = _paired(AGAINST_ALTERNATIVE, judged, kind, alternatives)
         yield kind, {name: found for name, found in scores.items() if found is not None}
 
 
-def _paired(judged: _Judged, kind: Kind, others: set[Kind]) -> Metric | None:
+def _paired(name: str, judged: _Judged, kind: Kind, others: set[Kind]) -> Metric | None:
     """The mean share of pairs of a trial in which `kind` is more surprising than the others."""
     shares, sources = [], []
     for trial, of_trial in enumerate(judged.kinds):
@@ -129,7 +129,7 @@ def _paired(judged: _Judged, kind: Kind, others: set[Kind]) -> Metric | None:
     if not shares:
         return None
     by_seed = torch.from_numpy(np.stack(shares, axis=1))  # [seeds, trials]
-    return metric(mean(np.stack([mean_by_source(seed, sources) for seed in by_seed])), True)
+    return metric(name, mean(np.stack([mean_by_source(seed, sources) for seed in by_seed])))
 
 
 def cost_of(
