@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,8 +24,10 @@ from benchmarks.reporting.tables import Condition, rows_under
 from benchmarks.reporting.values import load_arrays
 
 FOLDER = "figures"
-FORMATS: tuple[str, ...] = ("png",)  # the page shows PNG; an export wants more
+# The page shows PNG; an export wants more.
+FORMATS: ContextVar[tuple[str, ...]] = ContextVar("formats", default=("png",))
 PAIR = ("energy", "error")
+SHOWN = 10.0  # dB below the best, unless the best of a model is lower
 COST_AXES = (
     ("forward_passes", "forward passes"),
     ("forward_equivalents", "forward-equivalents"),
@@ -42,7 +45,7 @@ def save_figures(
         if figure is None:
             continue
         path = f"{FOLDER}/{name}.png"
-        for suffix in FORMATS:
+        for suffix in FORMATS.get():
             figure.savefig(folder / FOLDER / f"{name}.{suffix}", dpi=130)
         plt.close(figure)
         paths.append((title, path))
@@ -59,9 +62,11 @@ def compute_figure(result: Result, condition: Condition, label: str = "PSNR (dB)
             _draw_compute(axis, model, rows, field, index, quality)
         logarithmic_cost(axis, title)
     axes[0].set_ylabel(label)
-    if quality.higher:  # a few methods far below would hide the others
-        shown = [quality.of(r) for m in result.models for r in rows_under(m, condition)]
-        axes[0].set_ylim(max(min(shown), max(shown) - 10) - 0.4, max(shown) + 0.4)
+    if quality.higher:  # a few settings far below would hide the others; no model's best is hidden
+        judged = [[quality.of(row) for row in rows_under(m, condition)] for m in result.models]
+        shown = [value for values in judged for value in values]
+        seen = min(max(shown) - SHOWN, *(max(values) for values in judged if values))
+        axes[0].set_ylim(max(min(shown), seen) - 0.4, max(shown) + 0.4)
     axes[-1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.tight_layout()
     return figure
