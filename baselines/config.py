@@ -24,6 +24,42 @@ class TransformerPublishedConfig(ModelConfig):
 
 
 @dataclass
+class FlowConfig(ModelConfig):
+    """A flow from noise to the next frame, on the EBT's backbone.
+
+    Args:
+        draws: number of noisy versions of each next frame in a training step; the context is
+            encoded once for all of them.
+        samples: number of samples whose mean is judged beside single samples.
+    """
+
+    learning_rate: float = 2e-2
+    draws: int = 1
+    samples: int = 8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.draws >= 1, "draws must be at least 1")
+        require(self.samples >= 2, "samples must be at least 2")
+
+
+@dataclass
+class NextFrameDiTConfig(FlowConfig):
+    """A flow from noise to the next frame, on a diffusion transformer.
+
+    Args:
+        observed_frames: number of the last observed frames that it sees.
+    """
+
+    learning_rate: float = 1.4e-2
+    observed_frames: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.observed_frames >= 1, "observed_frames must be at least 1")
+
+
+@dataclass
 class DirectConfig(ModelConfig):
     """The EBT's backbone as a one-pass denoiser.
 

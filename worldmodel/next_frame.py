@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from worldmodel.backbone import EncodedContext, Visible
 from worldmodel.config import BackboneConfig, EBTConfig
 from worldmodel.energy import EnergyTransformer, deviance
-from worldmodel.noise import Stream, keyed_noise, noise_like
+from worldmodel.noise import Stream, noise_like, numbered_noise
 from worldmodel.predictor import (
     Clips,
     Predictor,
@@ -299,11 +299,9 @@ class NextFrameEBT(Predictor):
     ) -> Tensor:
         """Noise `[B, C * N, P, D]` for N candidates of each frame, which lie side by side."""
         patches, dim = encoded.embeddings.shape[2:]
-        drawn = [
-            keyed_noise(stream, (self._start_seed, *key, number), keys, visible.index, patches, dim)
-            for number in range(candidates)
-        ]
-        return torch.stack(drawn, dim=2).flatten(1, 2).to(encoded.embeddings)
+        seeds = self._start_seed, *key
+        drawn = numbered_noise(stream, seeds, keys, visible.index, patches, dim, candidates)
+        return drawn.flatten(1, 2).to(encoded.embeddings)
 
     def _mixed_start(self, last: Tensor, noise: Callable[[], Tensor]) -> Tensor:
         """Start candidates `[B, C, P, D]`: noise, the `last` visible frames, or between.
