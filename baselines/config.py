@@ -19,6 +19,21 @@ class TransformerPPConfig(ModelConfig):
 
 
 @dataclass
+class GaussianConfig(TransformerPPConfig):
+    """The feed-forward transformer with a variance.
+
+    Args:
+        variance_floor: lowest variance of a patch, on scaled embeddings.
+    """
+
+    variance_floor: float = 1e-4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.variance_floor > 0, "variance_floor must be above 0")
+
+
+@dataclass
 class TransformerPublishedConfig(ModelConfig):
     """The feed-forward transformer as published."""
 

@@ -8,12 +8,14 @@ import torch.nn.functional as F
 
 from baselines.config import (
     FlowConfig,
+    GaussianConfig,
     NextFrameDiTConfig,
     TransformerPPConfig,
 )
 from baselines.flow import NextFrameFlow
 from baselines.flow_sampling import Sampled, Sampler
 from baselines.transformer_pp import TransformerPP
+from baselines.transformer_pp_gaussian import TransformerPPGaussian
 from baselines.trivial import CopyLast, LinearExtrapolation, MeanFrame
 from baselines.video_dit import NextFrameDiT
 from benchmarks.measure.costs import peak_memory
@@ -62,6 +64,7 @@ PREDICTORS = {
     "ebt_between": (lambda: ebt(form="quadratic", start_noise=0.5), Thinking(2)),
     "transformer_pp": (transformer_pp, Setting()),
     "transformer_pp_change": (lambda: transformer_pp("last_frame"), Setting()),
+    "gaussian": (lambda: other(TransformerPPGaussian, GaussianConfig()), Setting()),
     "flow": (lambda: other(NextFrameFlow, FlowConfig()), Sampled(2)),
     "flow_mean": (lambda: other(NextFrameFlow, FlowConfig()), Sampled(3, Sampler.DPM_SOLVER, 2)),
     "dit": (lambda: other(NextFrameDiT, NextFrameDiTConfig()), Sampled(2)),

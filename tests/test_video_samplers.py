@@ -10,17 +10,23 @@ from torch import Tensor
 
 from baselines.config import (
     FlowConfig,
+    GaussianConfig,
     NextFrameDiTConfig,
+    TransformerPPConfig,
 )
 from baselines.flow import NextFrameFlow
 from baselines.flow_matching import FlowMatching
 from baselines.flow_sampling import FixedSample, Sampled, Sampler, solve, times
+from baselines.transformer_pp import TransformerPP
+from baselines.transformer_pp_gaussian import TransformerPPGaussian, negative_log_likelihood
 from baselines.video_dit import NextFrameDiT
+from benchmarks.measure.energies import energy_scores
 from data_prep.errors import InputError
 from worldmodel.backbone import Visible
-from worldmodel.config import BackboneConfig, ModelConfig
+from worldmodel.config import BackboneConfig, EBTConfig, ModelConfig
+from worldmodel.next_frame import NextFrameEBT
 from worldmodel.noise import Stream, keyed_noise, keyed_uniform
-from worldmodel.predictor import Clips, Predictor, Setting
+from worldmodel.predictor import Clips, Predictor, Setting, Thinking
 
 BACKBONE = BackboneConfig(layers=2, heads=2, width=32)
 GRID, PATCHES, DIM = (2, 2), 4, 12
@@ -252,3 +258,86 @@ def test_the_dit_sees_the_first_frame_in_place_of_missing_ones() -> None:
 def test_the_dit_refuses_frames_that_are_not_square() -> None:
     with pytest.raises(InputError, match="1x4 patches; they must be square"):
         NextFrameDiT(NextFrameDiTConfig(), BACKBONE, (1, 4), DIM)
+
+
+def gaussian(floor: float = 1e-4) -> TransformerPPGaussian:
+    model = built(TransformerPPGaussian, GaussianConfig(variance_floor=floor))
+    assert isinstance(model, TransformerPPGaussian)
+    return model
+
+
+def test_the_likelihood_is_that_of_a_normal_distribution() -> None:
+    generator = torch.Generator().manual_seed(0)
+    mean, target = torch.randn(2, 3, 4, PATCHES, DIM, generator=generator)
+    variance = torch.rand(3, 4, PATCHES, generator=generator) + 0.1
+    normal = torch.distributions.Normal(mean, variance.sqrt()[..., None])
+    found = negative_log_likelihood(mean, variance, target)
+    assert torch.allclose(found, -normal.log_prob(target).mean(), rtol=1e-5)
+
+
+def test_a_gaussian_learns_from_the_likelihood_of_what_it_predicts() -> None:
+    model, batch = gaussian(), clips()
+    found = model.predict(batch.frames(0, -1), Setting(), energies=True)
+    assert found.patch_energies is not None
+    variance = 2 * found.patch_energies[-1] / DIM
+    expected = negative_log_likelihood(found.prediction, variance, batch.embeddings[:, 1:])
+    (loss,) = model.training_losses(batch, 0)
+    assert torch.allclose(loss, expected, rtol=1e-5)
+    loss.backward()
+    assert all(p.grad is not None and p.grad.any() for p in model.parameters())
+    assert model.predict(batch, Setting()).patch_energies is None
+
+
+def test_no_variance_lies_below_its_floor() -> None:
+    model = gaussian(floor=0.25)
+    model.variance_head.bias.data.fill_(-100)
+    model.variance_head.weight.data.zero_()
+    found = model.predict(clips(), Setting(), energies=True).patch_energies
+    assert found is not None
+    assert torch.allclose(found, torch.full_like(found, DIM * 0.25 / 2))
+
+
+def ebt(**options: object) -> NextFrameEBT:
+    torch.manual_seed(0)
+    model = NextFrameEBT(replace(EBTConfig(), **options), BACKBONE, GRID, DIM)
+    model.calibrate(clips())
+    return model
+
+
+@pytest.mark.parametrize(("build", "setting"), [(gaussian, Setting()), (ebt, Thinking(2))])
+def test_samples_have_the_predicted_mean_and_the_error_that_is_expected(
+    build: Callable[[], Predictor], setting: Setting
+) -> None:
+    """Half the squared distance to the mean is on average the energy, of every patch."""
+    model, batch = build(), clips()
+    found = model.predict(batch, setting, energies=True)
+    samples = model.sample(batch, setting, 1000)
+    assert samples.shape == (2, 4, 1000, PATCHES, DIM)
+    apart = samples - found.prediction[:, :, None]
+    assert found.patch_energies is not None
+    energies = found.patch_energies[-1]
+    half = apart.square().sum(-1).mean(2) / 2
+    assert torch.allclose(half, energies, rtol=0.1)
+    error = (2 * energies / DIM / 1000).sqrt()[..., None]
+    assert (apart.mean(2) / error).abs().max() < 5
+    assert torch.allclose(model.sample(batch, setting, 3), samples[:, :, :3])
+    alone = Clips(batch.embeddings[1:, :2], batch.keys[1:])
+    assert torch.allclose(model.sample(alone, setting, 2), samples[1:, :2, :2], atol=1e-4)
+    model.seed_starts(1)
+    assert not torch.isclose(model.sample(batch, setting, 3), samples[:, :, :3]).all()
+
+
+def test_a_model_that_knows_one_answer_gives_that_one() -> None:
+    batch = clips()
+    plain = built(TransformerPP, TransformerPPConfig())
+    for model, setting in ((plain, Setting()), (ebt(energy_loss_weight=0.0), Thinking(2))):
+        expected = model.predict(batch, setting).prediction
+        assert torch.equal(model.sample(batch, setting, 4), expected[:, :, None])
+
+
+def test_expected_errors_are_judged_as_energies() -> None:
+    model, batch = gaussian(), clips()
+    found = model.predict(batch.frames(0, -1), Setting(), energies=True)
+    scores = energy_scores(found, batch.embeddings[:, 1:])
+    assert scores["energy"].shape == scores["error"].shape == (2, 3)
+    assert (scores["energy"] > 0).all()

@@ -34,6 +34,7 @@ class Stream(StrEnum):
     LANGEVIN = "noise on the candidates of predictions"
     PROJECTED_LANGEVIN = "noise on the projected candidates of predictions"
     FLOW = "noise at which the samples of a flow start"
+    VARIANCE = "noise of a predicted variance around predictions"
     CORRUPTION = "corruption of test images"
 
 
@@ -88,6 +89,18 @@ def numbered_noise(
         keyed_noise(stream, (*seeds, number), keys, frames, patches, dim) for number in range(count)
     ]
     return torch.stack(drawn, dim=2)
+
+
+def spread_around(
+    mean: Tensor, variance: Tensor, keys: Sequence[str], seed: int, count: int
+) -> Tensor:
+    """Samples `[B, T, N, P, D]` around predictions `[B, T, P, D]`, with variances `[B, T, P]`.
+
+    The t-th follows t + 1 frames; its noise depends on seed, clip, that number and its own alone.
+    """
+    frames, (patches, dim) = torch.arange(1, mean.shape[1] + 1, device=mean.device), mean.shape[2:]
+    noise = numbered_noise(Stream.VARIANCE, (seed,), keys, frames, patches, dim, count)
+    return mean[:, :, None] + variance.sqrt()[:, :, None, :, None] * noise.to(mean)
 
 
 def keyed_uniform(

@@ -4,6 +4,7 @@ from typing import Any
 
 from baselines.config import (
     FlowConfig,
+    GaussianConfig,
     NextFrameDiTConfig,
     TransformerPPConfig,
     TransformerPublishedConfig,
@@ -14,6 +15,7 @@ from worldmodel.published.config import PublishedEBTConfig
 
 EBT = Network("worldmodel.next_frame:NextFrameEBT")
 TRANSFORMER_PP = Network("baselines.transformer_pp:TransformerPP")
+TRANSFORMER_PP_GAUSSIAN = Network("baselines.transformer_pp_gaussian:TransformerPPGaussian")
 FLOW = Network("baselines.flow:NextFrameFlow")
 DIT = Network("baselines.video_dit:NextFrameDiT")
 PUBLISHED_EBT = Network("worldmodel.published.model:PublishedEBT")
@@ -83,6 +85,7 @@ MODELS = (
         equal_inference_to="ebt_residual",
         looped=True,
     ),
+    _network("transformer_pp_gaussian", TRANSFORMER_PP_GAUSSIAN, GaussianConfig),
     # Samplers: a flow on the EBT's backbone, and the diffusion transformer.
     _network("flow", FLOW, FlowConfig),
     _network("dit", DIT, NextFrameDiTConfig),
