@@ -34,6 +34,17 @@ class GaussianConfig(TransformerPPConfig):
 
 
 @dataclass
+class ConvLSTMConfig(ModelConfig):
+    """The recurrent network.
+
+    Args:
+        anchor: what the prediction is a change from; `zero` predicts the frame itself.
+    """
+
+    anchor: Anchor = "zero"
+
+
+@dataclass
 class TransformerPublishedConfig(ModelConfig):
     """The feed-forward transformer as published."""
 

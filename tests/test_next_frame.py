@@ -7,11 +7,13 @@ import torch
 import torch.nn.functional as F
 
 from baselines.config import (
+    ConvLSTMConfig,
     FlowConfig,
     GaussianConfig,
     NextFrameDiTConfig,
     TransformerPPConfig,
 )
+from baselines.conv_lstm import ConvLSTM
 from baselines.flow import NextFrameFlow
 from baselines.flow_sampling import Sampled, Sampler
 from baselines.transformer_pp import TransformerPP
@@ -65,6 +67,8 @@ PREDICTORS = {
     "transformer_pp": (transformer_pp, Setting()),
     "transformer_pp_change": (lambda: transformer_pp("last_frame"), Setting()),
     "gaussian": (lambda: other(TransformerPPGaussian, GaussianConfig()), Setting()),
+    "conv_lstm": (lambda: other(ConvLSTM, ConvLSTMConfig()), Setting()),
+    "conv_lstm_change": (lambda: other(ConvLSTM, ConvLSTMConfig(anchor="last_frame")), Setting()),
     "flow": (lambda: other(NextFrameFlow, FlowConfig()), Sampled(2)),
     "flow_mean": (lambda: other(NextFrameFlow, FlowConfig()), Sampled(3, Sampler.DPM_SOLVER, 2)),
     "dit": (lambda: other(NextFrameDiT, NextFrameDiTConfig()), Sampled(2)),

@@ -3,6 +3,7 @@
 from typing import Any
 
 from baselines.config import (
+    ConvLSTMConfig,
     FlowConfig,
     GaussianConfig,
     NextFrameDiTConfig,
@@ -16,6 +17,7 @@ from worldmodel.published.config import PublishedEBTConfig
 EBT = Network("worldmodel.next_frame:NextFrameEBT")
 TRANSFORMER_PP = Network("baselines.transformer_pp:TransformerPP")
 TRANSFORMER_PP_GAUSSIAN = Network("baselines.transformer_pp_gaussian:TransformerPPGaussian")
+CONV_LSTM = Network("baselines.conv_lstm:ConvLSTM")
 FLOW = Network("baselines.flow:NextFrameFlow")
 DIT = Network("baselines.video_dit:NextFrameDiT")
 PUBLISHED_EBT = Network("worldmodel.published.model:PublishedEBT")
@@ -86,6 +88,7 @@ MODELS = (
         looped=True,
     ),
     _network("transformer_pp_gaussian", TRANSFORMER_PP_GAUSSIAN, GaussianConfig),
+    _network("conv_lstm", CONV_LSTM, ConvLSTMConfig),
     # Samplers: a flow on the EBT's backbone, and the diffusion transformer.
     _network("flow", FLOW, FlowConfig),
     _network("dit", DIT, NextFrameDiTConfig),
