@@ -19,8 +19,70 @@ class TransformerPPConfig(ModelConfig):
 
 
 @dataclass
+class GaussianConfig(TransformerPPConfig):
+    """The feed-forward transformer with a variance.
+
+    Args:
+        variance_floor: lowest variance of a patch, on scaled embeddings.
+    """
+
+    variance_floor: float = 1e-4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.variance_floor > 0, "variance_floor must be above 0")
+
+
+@dataclass
+class ConvLSTMConfig(ModelConfig):
+    """The recurrent network.
+
+    Args:
+        anchor: what the prediction is a change from; `zero` predicts the frame itself.
+    """
+
+    anchor: Anchor = "zero"
+
+
+@dataclass
 class TransformerPublishedConfig(ModelConfig):
     """The feed-forward transformer as published."""
+
+
+@dataclass
+class FlowConfig(ModelConfig):
+    """A flow from noise to the next frame, on the EBT's backbone.
+
+    Args:
+        draws: number of noisy versions of each next frame in a training step; the context is
+            encoded once for all of them.
+        samples: number of samples whose mean is judged beside single samples.
+    """
+
+    learning_rate: float = 2e-2
+    draws: int = 1
+    samples: int = 8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.draws >= 1, "draws must be at least 1")
+        require(self.samples >= 2, "samples must be at least 2")
+
+
+@dataclass
+class NextFrameDiTConfig(FlowConfig):
+    """A flow from noise to the next frame, on a diffusion transformer.
+
+    Args:
+        observed_frames: number of the last observed frames that it sees.
+    """
+
+    learning_rate: float = 1.4e-2
+    observed_frames: int = 2
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.observed_frames >= 1, "observed_frames must be at least 1")
 
 
 @dataclass
