@@ -17,7 +17,9 @@ from benchmarks.cli.command_line import main
 from benchmarks.cli.options import parse, to_config
 from benchmarks.config import Inputs
 from benchmarks.domains.samples import Case
+from benchmarks.domains.trials import TRUE
 from benchmarks.domains.video.shifts import ClipSet, VideoSamples
+from benchmarks.domains.video.trials import trials
 from benchmarks.record.results import Model, Result, Row, read_result
 from benchmarks.reporting.html import PAGE
 from benchmarks.tasks.registry import load_task
@@ -302,3 +304,22 @@ def test_a_looped_model_at_its_trained_depth_is_what_was_trained() -> None:
 
 def test_the_page_reads_well_in_a_browser(browser: Browser, run: tuple[Path, Path]) -> None:
     require_readable(browser, run[0] / PAGE)
+
+
+def test_continuations_of_clips_are_embedded_as_the_clips_are(run: tuple[Path, Path]) -> None:
+    judged = data_of(run).sets["in distribution"]
+    assert isinstance(judged, ClipSet)
+    last, done = [judged.clips[index][1][-1] for index in range(len(judged.clips))], 0
+    for batch in trials(judged, 4, "cpu"):
+        assert batch.context.embeddings.shape[1] == judged.clips[0][1].shape[0] - 1
+        for candidates, kinds in zip(batch.candidates, batch.kinds, strict=True):
+            assert kinds[0] == TRUE
+            errors = (candidates - last[done]).square().mean((1, 2))
+            impossible = [n for n, k in enumerate(kinds) if k and k.standing == "impossible"]
+            assert len(impossible) > 3
+            assert (errors[impossible] > errors[0]).all()  # the clip is the coded truth
+            assert torch.equal(
+                errors[[k is None for k in kinds]].unique(), errors[:1].unique()
+            ) or (None not in kinds)
+            done += 1
+    assert done == len(last)

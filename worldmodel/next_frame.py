@@ -20,6 +20,7 @@ from worldmodel.predictor import (
     predict_longest,
 )
 from worldmodel.rollout import cached_rollout
+from worldmodel.surprise import Surprise, energy_of
 from worldmodel.system2 import (
     ReplayBuffer,
     Replayed,
@@ -139,6 +140,10 @@ class NextFrameEBT(Predictor):
                 candidates.flatten(1, 2), encoded, visible.repeated(count)
             )
         return energies.unflatten(1, (-1, count))
+
+    def surprises(self, counts: Sequence[int]) -> Sequence[Surprise]:
+        """Its energy, besides the distance to its own prediction."""
+        return [energy_of(self), *super().surprises(counts)]
 
     def features(self, context: Clips) -> dict[str, Tensor]:
         """Features of the context, and of the candidates of every next frame after thinking."""
