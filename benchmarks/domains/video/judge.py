@@ -46,8 +46,8 @@ class FrameJudge(ComparingJudge[FrameCondition]):
     """Judges predictors on the held-out splits of a run's data.
 
     `copy_last` is the model against which skill is measured. All settings are judged
-    teacher-forced; rollouts are run at the selected and the trained setting, and by `perception`,
-    if any, too.
+    teacher-forced; rollouts are run at the selected, the trained and any fixed setting, and judged
+    by `perception`, if any, too.
     """
 
     conditions = (SELECTING, *JUDGED)
@@ -82,8 +82,9 @@ class FrameJudge(ComparingJudge[FrameCondition]):
         return SELECTING
 
     def wanted(self, predictor: Predictor, setting: Setting, condition: FrameCondition) -> bool:
-        """All settings teacher-forced; in rollouts the trained one."""
-        return condition.protocol != "rollout" or setting == predictor.trained_setting()
+        """All settings teacher-forced; in rollouts the trained one and a fixed one."""
+        trained = setting == predictor.trained_setting()
+        return condition.protocol != "rollout" or trained or setting.fixed
 
     def values(
         self, predictor: Predictor, settings: Sequence[Setting], condition: FrameCondition
