@@ -229,7 +229,7 @@ def test_the_known_future_has_the_moments_of_many_continuations(run: tuple[Path,
     metadata = judged.data.embeddings.read_metadata(judged.clips.samples[clip])
     motion, balls = from_json(metadata["truth"], metadata["times"][frame])
     drawn = [motion.states(balls, motion.frames_between_turns + 1, rng)[-1] for _ in range(2000)]
-    embedded = judged.embedded(motion.draw(drawn))  # [2000, P, D]
+    embedded = judged.futures.embedded(motion.draw(drawn))  # [2000, P, D]
     spread = embedded.var(0, correction=0).sum(-1) / 2
     assert torch.allclose(future.spread[clip, frame].sum(), spread.sum(), rtol=0.1, atol=1e-3)
     error = (embedded.mean(0) - future.mean[clip, frame]).square().sum() / 2

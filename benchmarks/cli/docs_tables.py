@@ -35,7 +35,10 @@ TABLE = re.compile(
     re.DOTALL,
 )
 # Values per video or image that are kept; all rows are.
-VALUES = ("psnr", "ssim", "smooth_l1", "mse", "energy", "error", "expected_error", "true_spread")
+VALUES = (
+    *("psnr", "ssim", "smooth_l1", "mse", "energy", "error", "expected_error", "true_spread"),
+    *("crps", "crps_span", "at_future", "coverage", "odds_error"),
+)
 TOLERANCE = 2e-4  # of a mean that is recomputed from values in float32, relative to its size
 
 

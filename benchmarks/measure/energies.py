@@ -1,5 +1,6 @@
 """Does the energy know the error? Energies beside the half squared errors that they stand for."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -40,13 +41,15 @@ def half_squared_error(candidate: Tensor, target: Tensor) -> Tensor:
 
 def energy_metrics(values: Values) -> dict[str, Metric]:
     """Mean energy over mean error, 1 for an honest one, and how well it orders sources by error."""
-    if ENERGY not in values:
-        return {}
-    energy, error = values[ENERGY], values[ERROR]
+    return doubt_metrics(values[ENERGY], values[ERROR]) if ENERGY in values else {}
+
+
+def doubt_metrics(doubt: np.ndarray, error: np.ndarray) -> dict[str, Metric]:
+    """The same of any doubt `[seeds, sources]` that stands for half the squared error."""
     found = {
-        CALIBRATION: ratio(energy, error),
-        RANK: rank_correlation(energy, error),
-        SPARSIFICATION: sparsification_error(energy, error),
+        CALIBRATION: ratio(doubt, error),
+        RANK: rank_correlation(doubt, error),
+        SPARSIFICATION: sparsification_error(doubt, error),
     }
     return {
         name: metric(value, higher_is_better(name))

@@ -7,7 +7,7 @@ from benchmarks.domains.samples import VALIDATION
 from benchmarks.measure.intervals import difference
 from benchmarks.measure.scores import metric
 from benchmarks.models import Role
-from benchmarks.record.costs import Cost
+from benchmarks.record.costs import NOT_COUNTED, Cost
 from benchmarks.record.results import Metric, Model, Row, SettingRecord
 from benchmarks.tasks.thinking.best_of_n import Choice, judge_choices
 from benchmarks.tasks.thinking.candidates import MODELS, PATH, Contenders, energy_model
@@ -24,8 +24,6 @@ from benchmarks.tasks.thinking.uncertainty import judge_doubts
 from benchmarks.tasks.thinking.verification import judge_foreign
 from benchmarks.training.fit import TrainedModel
 from worldmodel.predictor import Thinking
-
-NOT_COUNTED = Cost(None, None, None, None, None, 0, None)
 
 
 def with_gains(model: Model, scores: ThinkingScores) -> Model:
