@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from baselines.config import DirectConfig, DiTConfig, TransformerPPConfig
+from baselines.config import DirectConfig, DiTConfig, EqMConfig, TransformerPPConfig
 from baselines.direct import DirectDenoiser
 from baselines.dit import DiTDenoiser
+from baselines.eqm import EqMDenoiser
 from baselines.transformer_pp import TransformerPP
 from data_prep.errors import InputError
 from denoise.config import EBTDenoiserConfig
@@ -28,7 +29,15 @@ from worldmodel.predictor import Clips, Predictor, Setting, Thinking
 from worldmodel.reference import ReferenceEBT
 
 COMPILE = torch.compile
-NAMES = ["ebt_residual", "ebt_by_autograd", "transformer_pp", "ebt_denoiser", "direct", "dit"]
+NAMES = [
+    "ebt_residual",
+    "ebt_by_autograd",
+    "transformer_pp",
+    "ebt_denoiser",
+    "direct",
+    "dit",
+    "eqm",
+]
 BACKBONE, GRID, DIM = BackboneConfig(layers=1, heads=2, width=32), (2, 2), 12
 
 
@@ -45,6 +54,8 @@ def build(name: str) -> Predictor:
         return EBTDenoiser(EBTDenoiserConfig(), BACKBONE, GRID, DIM)
     if name == "direct":
         return DirectDenoiser(DirectConfig(), BACKBONE, GRID, DIM)
+    if name == "eqm":
+        return EqMDenoiser(EqMConfig(), BACKBONE, GRID, DIM)
     if name == "dit":
         return DiTDenoiser(DiTConfig(), BACKBONE, GRID, DIM)
     form = "gradient_step" if name == "ebt_by_autograd" else "residual"

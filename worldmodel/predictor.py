@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from worldmodel.sharing import Shareable
+from worldmodel.surprise import Surprise, distance_to_prediction
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,14 @@ class Predictor(nn.Module, Shareable):
         A model that knows one answer only gives that one, with N = 1.
         """
         return self.predict(context, setting).prediction[:, :, None]
+
+    def surprises(self, counts: Sequence[int]) -> Sequence[Surprise]:
+        """The ways to measure how surprising a frame is that follows a context.
+
+        Every model has the distance to its own prediction, with these numbers of steps or passes.
+        """
+        settings = [setting for setting in self.settings(counts) if not setting.fixed]
+        return [distance_to_prediction(self, setting) for setting in settings]
 
     def rollout(self, context: Clips, horizon: int, setting: Setting) -> Tensor:
         """Predict `horizon` frames `[B, horizon, P, D]`, each fed back as context for the next."""

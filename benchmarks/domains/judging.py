@@ -16,6 +16,7 @@ from benchmarks.measure.scores import (
     Values,
     means,
     recorded,
+    series,
 )
 from benchmarks.measure.verdicts import mark_best
 from benchmarks.models import Role
@@ -199,6 +200,7 @@ def judge_references(judge: ComparingJudge[Condition]) -> Judged[Condition]:
                 trained=True,
                 metrics=means(values) | judge.metrics(values, condition),
                 cost=NOT_COUNTED,
+                series=series(values),
             )
             found.models.append(Model(name, Role.FLOOR, 0, None, [row], [KNOWS_FUTURE]))
             found.scores[name] = scores
@@ -276,6 +278,7 @@ def _rows(
                 metrics=means(values) | judge.metrics(values, condition),
                 cost=costs[identity],
                 selected_share=shares[condition].get(index),
+                series=series(values),
             )
         )
     return rows

@@ -124,7 +124,7 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> Interval | None:
         correlation = (x * y).sum(axis=1) / np.where(spread > 0, spread, 1)
         return np.arctanh(np.clip(correlation, -LARGEST_CORRELATION, LARGEST_CORRELATION))
 
-    return _mapped(_jackknife(transformed, a.shape[1]), np.tanh)
+    return _mapped(jackknife(transformed, a.shape[1]), np.tanh)
 
 
 def auroc(low: np.ndarray, high: np.ndarray) -> Interval | None:
@@ -140,7 +140,7 @@ def auroc(low: np.ndarray, high: np.ndarray) -> Interval | None:
         difference = high[:, None, kept] - low[:, kept, None]  # [seeds, sources, sources]
         return ((difference > 0) + (difference == 0) / 2).mean(axis=(1, 2))
 
-    return _mapped(_jackknife(area, low.shape[1]), lambda value: np.clip(value, 0, 1))
+    return _mapped(jackknife(area, low.shape[1]), lambda value: np.clip(value, 0, 1))
 
 
 def pooled_psnr(mse: np.ndarray) -> Interval:
@@ -184,10 +184,10 @@ def sparsification_error(doubt: np.ndarray, error: np.ndarray) -> Interval | Non
             [(risk_coverage(d, e) - risk_coverage(e, e)).mean() / e.mean() for d, e in pairs]
         )
 
-    return _mapped(_jackknife(area, error.shape[1]), lambda value: np.clip(value, 0, None))
+    return _mapped(jackknife(area, error.shape[1]), lambda value: np.clip(value, 0, None))
 
 
-def _jackknife(statistic: Callable[[np.ndarray], np.ndarray], sources: int) -> Interval:
+def jackknife(statistic: Callable[[np.ndarray], np.ndarray], sources: int) -> Interval:
     """The interval of a statistic `[seeds]` of some sources, whose numbers it is given."""
     every = np.arange(sources)
     whole = statistic(every)

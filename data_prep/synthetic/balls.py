@@ -63,6 +63,12 @@ class Balls:
             velocity = _collide(position, velocity, self.radius)
         return replace(self, position=position, velocity=velocity)
 
+    def flown(self, seconds: float, gravity: float = 0.0) -> "Balls":
+        """The balls some time later if nothing stood in their way."""
+        fall = np.array([0.0, gravity * seconds])
+        position = self.position + (self.velocity + fall / 2) * seconds
+        return replace(self, position=position, velocity=self.velocity + fall)
+
     def turned(self, quarters: np.ndarray) -> "Balls":
         """The balls after each has turned by `quarters [balls]` right angles to the left."""
         angle = quarters * (np.pi / 2)
@@ -120,28 +126,41 @@ class Motion:
             balls = balls.moved(self.fps, self.gravity)
         return found
 
-    def outcomes(self, balls: Balls) -> tuple[list[Balls], np.ndarray]:
-        """All that the balls can be one turn interval later, with probabilities `[outcomes]`.
-
-        `balls` are at a moment at which they may turn, before they do.
-        """
+    def turns(self, balls: Balls) -> tuple[list[Balls], np.ndarray]:
+        """All ways in which the balls can turn then, with probabilities `[outcomes]`."""
         odds, found, probabilities = self.odds(balls), [], []
         for quarters in itertools.product((0, -1, 1), repeat=len(odds)):
             turn = np.array(quarters)
             probability = float(np.where(turn == 0, 1 - odds, odds / 2).prod())
             if probability > 0:
-                later = balls.turned(turn)
-                for _ in range(self.frames_between_turns):
-                    later = later.moved(self.fps, self.gravity)
-                found.append(later)
+                found.append(balls.turned(turn))
                 probabilities.append(probability)
         return found, np.array(probabilities)
 
-    def draw(self, states: list[Balls]) -> np.ndarray:
-        """The frames of states of the same balls, uint8 `[T, height, width, 3]`."""
+    def later(self, balls: Balls) -> Balls:
+        """The balls one turn interval later, in which they do not turn."""
+        for _ in range(self.frames_between_turns):
+            balls = balls.moved(self.fps, self.gravity)
+        return balls
+
+    def outcomes(self, balls: Balls) -> tuple[list[Balls], np.ndarray]:
+        """All that the balls can be one turn interval later, with probabilities `[outcomes]`.
+
+        `balls` are at a moment at which they may turn, before they do.
+        """
+        turned, probabilities = self.turns(balls)
+        return [self.later(each) for each in turned], probabilities
+
+    def draw(self, states: list[Balls], hues: np.ndarray | float = 0.0) -> np.ndarray:
+        """The frames of states of the same balls, uint8 `[T, height, width, 3]`.
+
+        The hues of the balls are turned by `hues [balls]` in degrees, besides those of the palette.
+        """
         positions = np.stack([balls.position for balls in states])
         looks = states[0]
-        colours = palette(self.hue)[looks.colour]
+        angles = np.broadcast_to(self.hue + np.asarray(hues), looks.colour.shape)
+        pairs = zip(looks.colour, angles.tolist(), strict=True)
+        colours = np.array([palette(angle)[index] for index, angle in pairs]).reshape(-1, 3)
         return _draw(positions, looks.radius, colours, self.size, self.wall)
 
 

@@ -60,14 +60,6 @@ class KnownFutures:
         means, spreads = zip(*found, strict=True)
         return torch.cat(means), torch.cat(spreads)
 
-    def embedded(self, pictures: np.ndarray) -> Tensor:
-        """Scaled embeddings `[K, P, D]` of uint8 frames, made as the corpus would make them."""
-        frames = torch.from_numpy(pictures).permute(0, 3, 1, 2) / 255
-        assert self.data.frames is not None  # the built-in corpus has them
-        size = int(self.data.frames.manifest["arguments"]["size"])
-        frames = F.interpolate(frames, size=(size, size), mode="bicubic", antialias=True)
-        return self.data.scaler.scale_embeddings(self.data.encoder.encode(frames.clamp(0, 1)))
-
     @cached_property
     def _places(self) -> dict[str, SampleReference]:
         return {sample.key: sample for sample in self.clips.samples}
@@ -104,11 +96,14 @@ class KnownFutures:
     def _after(self, motion: Motion, balls: Balls) -> Outcomes:
         """What may follow one frame `[1, 1]`; what looks alike, such as behind a wall, is one."""
         outcomes, odds = motion.outcomes(balls)
-        pictures, same = np.unique(motion.draw(outcomes), axis=0, return_inverse=True)
-        probabilities = np.bincount(same.ravel(), odds)
+        pictures = motion.draw(outcomes)
+        alike: dict[bytes, list[int]] = {}
+        for number, picture in enumerate(pictures):
+            alike.setdefault(picture.tobytes(), []).append(number)
+        first = [numbers[0] for numbers in alike.values()]
+        probabilities = torch.tensor([odds[numbers].sum() for numbers in alike.values()])
         return Outcomes(
-            self.embedded(pictures)[None, None],
-            torch.from_numpy(probabilities).float()[None, None],
+            self.data.embedded(pictures[first])[None, None], probabilities.float()[None, None]
         )
 
 

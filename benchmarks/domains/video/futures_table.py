@@ -1,9 +1,9 @@
 """The table of futures: every model judged by samples of the next frame."""
 
-from benchmarks.domains.video.conditions import SAMPLED
-from benchmarks.record.results import Result, Row
-from benchmarks.reporting.best_marks import mark_best
-from benchmarks.reporting.tables import Column, Table, interval, number, rows_under
+from benchmarks.domains.video.conditions import ROLLOUT, SAMPLED
+from benchmarks.record.metrics import declared
+from benchmarks.record.results import Model, Result, Row
+from benchmarks.reporting.tables import Table, interval, number, rows_under
 
 READING_FUTURES = (
     "Each model gives samples of every next frame; one that knows a single answer is judged by "
@@ -12,27 +12,17 @@ READING_FUTURES = (
     "dimensions the plain score also rewards noise of the right size that looks like no future, so "
     "where all futures are listed the score on their span decides. A sample is at a listed future "
     "within twice the distance of the true frame, as it was decoded, to its own. `true_samples` "
-    "draws from the list and `true_mean` is its mean: no samples, and no single answer, can expect "
-    "a better score. Spread over error is 1 where the spread of the samples knows the error of "
-    "their mean; sharpness is 1 where edges are as "
-    "steep as in the true frames after the encoder."
+    "draws from the list: no model can expect a better score. `true_mean` is its mean, the best "
+    "single answer by squared error. Spread over error is 1 where the spread of the samples knows "
+    "the error of their mean; sharpness is 1 where edges are as steep as in the true frames after "
+    "the encoder. In rollouts the energy score is that of as many rollouts from other noise."
 )
-SCORES: list[Column] = [
-    ("energy score on the futures", "crps_span", 2),
-    ("energy score", "crps", 2),
-    ("by patch", "crps_patches", 3),
-    ("at a listed future", "at_future", 2),
-    ("futures covered", "coverage", 2),
-    ("error of the odds", "odds_error", 2),
-    ("PSNR dB, one sample", "psnr", 2),
-    ("PSNR dB, mean of samples", "psnr_mean", 2),
-    ("sharpness", "sharpness", 2),
-    ("spread / error", "calibration", 2),
-    ("rank with the error", "error_rank", 2),
-    ("rank with the true spread", "spread_rank", 2),
-]
-IN_EMBEDDINGS: Column = ("Smooth-L1, one sample", "smooth_l1", 4)
+SCORES = (
+    *("crps_span", "crps", "crps_patches", "at_future", "coverage", "odds_error", "psnr"),
+    *("psnr_mean", "sharpness", "spread_over_error", "error_rank", "spread_rank"),
+)
 BRIEF = ("crps_span", "crps", "at_future", "psnr")
+IN_EMBEDDINGS = "smooth_l1"  # stands for PSNR where there is no way back to pixels
 
 
 def sampled(result: Result) -> bool:
@@ -47,24 +37,40 @@ def futures_table(result: Result, brief: bool = False) -> Table:
     """
     judged = [*result.models, *result.references]
     entries = [(model, row) for model in judged for row in rows_under(model, SAMPLED)]
-    scores = SCORES if "psnr" in entries[0][1].metrics else [*SCORES, IN_EMBEDDINGS]
-    known = [one for one in scores if any(one[1] in row.metrics for _, row in entries)]
-    columns = [one for one in known if one[1] in BRIEF] if brief else known
-    entries.sort(key=lambda entry: entry[1].metrics[columns[0][1]].mean)
-    shown = []
-    for place, (_, name, digits) in enumerate(columns):
-        found = [row.metrics.get(name) for _, row in entries]
+    known = [n for n in (*SCORES, IN_EMBEDDINGS) if any(n in row.metrics for _, row in entries)]
+    if "psnr" in known:
+        known.remove(IN_EMBEDDINGS)
+    names = [name for name in known if name in BRIEF] if brief else known
+    entries.sort(key=lambda entry: entry[1].metrics[names[0]].mean)
+    columns = []
+    for place, name in enumerate(names):
+        found, digits = [row.metrics.get(name) for _, row in entries], declared(name).digits
         short = brief and place > 0
         cells = [
             number(f.mean if f else None, digits) if short else interval(f, digits) for f in found
         ]
-        shown.append(mark_best(cells, found))
-    header = ["model", "setting", *(title for title, _, _ in columns), "passes"]
+        columns.append(cells)
+    header = ["model", "setting", *map(_title, names), "energy score in rollouts", "passes"]
     rows = [
-        [model.name, _setting(row), *cells, number(row.cost.forward_passes)]
-        for (model, row), *cells in zip(entries, *shown, strict=True)
+        [
+            *(model.name, _setting(row), *cells, _in_rollouts(model, row, brief)),
+            number(row.cost.forward_passes),
+        ]
+        for (model, row), *cells in zip(entries, *columns, strict=True)
     ]
     return header, rows
+
+
+def _in_rollouts(model: Model, row: Row, brief: bool) -> str:
+    """The energy score of rollouts at the same setting, where there were any."""
+    same = (r for r in rows_under(model, ROLLOUT) if r.setting == row.setting)
+    found = next((r.metrics.get("crps") for r in same), None)
+    return number(found.mean if found else None, 2) if brief else interval(found, 2)
+
+
+def _title(name: str) -> str:
+    single = name in ("psnr", IN_EMBEDDINGS)
+    return declared(name).title + (", one sample" if single else "")
 
 
 def _setting(row: Row) -> str:

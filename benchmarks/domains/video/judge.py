@@ -45,6 +45,7 @@ from benchmarks.measure.scores import (
     metric,
 )
 from benchmarks.measure.verdicts import compare
+from benchmarks.record.metrics import AHEAD, ENERGIES
 from benchmarks.record.results import Comparison, Metric
 from benchmarks.record.selection_metric import EMBEDDINGS, PIXELS
 from data_prep.shards.plan import digest
@@ -61,8 +62,8 @@ class FrameJudge(ComparingJudge[FrameCondition]):
     """Judges predictors on the held-out splits of a run's data.
 
     `copy_last` is the model against which skill is measured. All settings are judged
-    teacher-forced; rollouts are run at the selected and the trained setting, and by `perception`,
-    if any, too; samples are drawn at these and at fixed settings.
+    teacher-forced; rollouts are run, and samples drawn, at the selected, the trained and fixed
+    settings. Rollouts are judged by `perception`, if any, too.
     """
 
     main = PLACES[0]
@@ -100,10 +101,9 @@ class FrameJudge(ComparingJudge[FrameCondition]):
         return SELECTING
 
     def wanted(self, predictor: Predictor, setting: Setting, condition: FrameCondition) -> bool:
-        """All settings teacher-forced; in rollouts the trained one, as samples fixed ones too."""
-        if condition.protocol == "teacher_forced" or setting == predictor.trained_setting():
-            return True
-        return condition == SAMPLED_FRAMES and setting.fixed
+        """All settings teacher-forced; in rollouts and as samples the trained and fixed ones."""
+        teacher_forced = condition.protocol == "teacher_forced"
+        return teacher_forced or setting.fixed or setting == predictor.trained_setting()
 
     def values(
         self, predictor: Predictor, settings: Sequence[Setting], condition: FrameCondition
@@ -143,7 +143,7 @@ class FrameJudge(ComparingJudge[FrameCondition]):
         if condition == SAMPLED_FRAMES:
             return frame_metrics(values)
         found = skill(values["mse"], self._copy_last_mse[condition])
-        against = {} if found is None else {"skill": metric(found, True)}
+        against = {} if found is None else {"skill": metric("skill", found)}
         return against | energy_metrics(values)
 
     def cost_call(
@@ -254,8 +254,7 @@ class FrameJudge(ComparingJudge[FrameCondition]):
         }
         metrics = {name: value.mean(1) for name, value in scores.items()}
         if trajectory.energies is not None:
-            for step, energy in enumerate(trajectory.energies[:, :, FIRST_TARGET - 1 :]):
-                metrics[f"energy_{step}"] = energy.mean(1)
+            metrics[ENERGIES] = trajectory.energies[:, :, FIRST_TARGET - 1 :].mean(2).T
         return metrics
 
     def _batch_size(self, condition: FrameCondition) -> int:
@@ -319,10 +318,7 @@ class FrameJudge(ComparingJudge[FrameCondition]):
             lpips = self.perception.lpips(decoded.flatten(0, 1), seen.flatten(0, 1))
             scores["lpips"] = lpips.view(decoded.shape[:2])
         metrics = {name: value.mean(1) for name, value in scores.items()}
-        for ahead in range(horizon):
-            name = self.quality.metric
-            metrics[f"{name}_{ahead + 1}"] = scores[name][:, ahead]
-        return metrics
+        return metrics | {f"{self.quality.metric}{AHEAD}": scores[self.quality.metric]}
 
     def _quality(
         self,

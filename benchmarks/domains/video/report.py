@@ -107,8 +107,6 @@ def _rollout_columns(result: Result) -> list[Column]:
     columns = perception_columns(result.data.get("perception") or {})
     if any(FRECHET in row.metrics for model in result.models for row in model.rows):
         columns.append(("Frechet, embeddings", FRECHET, 3))
-    if any("crps_last" in row.metrics for model in result.models for row in model.rows):
-        columns += [("energy score", "crps", 2), ("of the last frame", "crps_last", 2)]
     return columns
 
 
@@ -171,8 +169,6 @@ def _provenance(result: Result) -> list[str]:
         f"The number of thinking steps is the fewest within {near} on validation. "
         "Rollouts are run at that number and at the number used in training. "
         "Skill is 1 - MSE / MSE of `copy_last`, on scaled embeddings.",
-        "The energy score of rollouts is that of several from other noise, where a model samples; "
-        "every other column is that of one rollout.",
         "The Frechet distance is that between Gaussians of the patch embeddings of true and "
         "predicted frames, its bias at this count removed by a jackknife over videos. FVD is the "
         "plain distance of I3D's features of whole clips, observed frames and rollout: it has the "

@@ -13,6 +13,7 @@ from benchmarks.measure.metrics import embedding_errors, frame_psnr
 from benchmarks.measure.outcomes import Outcomes, outcome_scores
 from benchmarks.measure.sampling import energy_score, sample_scores, sharpness
 from benchmarks.measure.scores import Values, metric
+from benchmarks.record.metrics import AHEAD
 from benchmarks.record.results import Metric
 from worldmodel.predictor import Clips, Predictor, Setting, Trajectory
 
@@ -82,10 +83,10 @@ def frame_metrics(values: Values) -> dict[str, Metric]:
     """How well the spread of samples knows the error of their mean, and the true spread."""
     if SPREAD not in values:
         return {}
-    found = doubt_metrics(values[SPREAD], values[ERROR])
+    found = doubt_metrics("spread_over_error", values[SPREAD], values[ERROR])
     if TRUE_SPREAD in values:
         rank = rank_correlation(values[SPREAD], values[TRUE_SPREAD])
-        found |= {} if rank is None else {SPREAD_RANK: metric(rank, True)}
+        found |= {} if rank is None else {SPREAD_RANK: metric(SPREAD_RANK, rank)}
     return found
 
 
@@ -109,6 +110,6 @@ def sampled_rollouts(
 
 
 def horizon_scores(rollouts: Tensor, target: Tensor) -> dict[str, Tensor]:
-    """The energy score `[B]` of rollouts `[B, T, N, P, D]`: its mean, and of both end frames."""
+    """The energy score of rollouts `[B, T, N, P, D]`: its mean `[B]`, and by frame `[B, T]`."""
     scores = energy_score(rollouts.flatten(3), target.flatten(2))
-    return {"crps": scores.mean(1), "crps_first": scores[:, 0], "crps_last": scores[:, -1]}
+    return {"crps": scores.mean(1), f"crps{AHEAD}": scores}

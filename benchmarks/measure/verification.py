@@ -1,0 +1,66 @@
+"""How well a surprise tells impossible continuations from possible ones."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics.functional.classification import binary_auroc, binary_roc
+
+from benchmarks.measure.intervals import Interval, jackknife
+
+FALSE_POSITIVES = 0.05  # share of possible continuations that may be called impossible
+
+
+def paired_scores(impossible: np.ndarray, possible: np.ndarray) -> np.ndarray:
+    """1 where the impossible continuation is more surprising than the possible one, a tie 1/2."""
+    return (impossible > possible) + (impossible == possible) / 2
+
+
+@dataclass(frozen=True)
+class Surprises:
+    """Surprise of continuations `[seeds, continuations]`, all of one model and measure.
+
+    `impossible` says which of them are, and `source` names the video or image of each.
+    """
+
+    values: np.ndarray
+    impossible: np.ndarray
+    source: Sequence[str]
+
+    def auroc(self) -> Interval:
+        """Area under the ROC curve, a mean over seeds; its interval is by the jackknife."""
+        return self._over_sources(_area)
+
+    def true_positives(self) -> Interval:
+        """The share of impossible ones that are found at 5 % false alarms."""
+        return self._over_sources(_found_at_few_alarms)
+
+    def _over_sources(self, statistic: Callable[[Tensor, Tensor], float]) -> Interval:
+        names, number = np.unique(self.source, return_inverse=True)
+
+        def of(kept: np.ndarray) -> np.ndarray:
+            chosen = np.isin(number, kept)
+            labels = torch.from_numpy(self.impossible[chosen]).long()
+            return np.array(
+                [statistic(torch.from_numpy(seed[chosen]), labels) for seed in self.values]
+            )
+
+        return jackknife(of, len(names))
+
+
+def _area(surprise: Tensor, impossible: Tensor) -> float:
+    # The rank of each value: torchmetrics squeezes values outside [0, 1] and may tie them.
+    return float(binary_auroc(_ranks(surprise), impossible))
+
+
+def _found_at_few_alarms(surprise: Tensor, impossible: Tensor) -> float:
+    alarms, found, _ = binary_roc(_ranks(surprise), impossible)
+    return float(found[alarms <= FALSE_POSITIVES].max())
+
+
+def _ranks(values: Tensor) -> Tensor:
+    """The values as ranks in [0, 1], the same for the same value."""
+    _, ranks = torch.unique(values, return_inverse=True)
+    return ranks.double() / max(int(ranks.max()), 1)

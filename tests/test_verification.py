@@ -1,0 +1,128 @@
+"""Verification: surprise on pairs of possible and impossible continuations."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from baselines.trivial import CopyLast
+from benchmarks.domains.trials import TRUE, Kind, Standing, Trials
+from benchmarks.measure.verification import Surprises, paired_scores
+from benchmarks.record.costs import Cost
+from benchmarks.tasks.thinking.surprise import Verification, judge_surprise
+from worldmodel.config import BackboneConfig, EBTConfig
+from worldmodel.next_frame import NextFrameEBT
+from worldmodel.predictor import Clips, Predictor
+from worldmodel.surprise import Surprise
+
+FREE = Cost(None, None, None, None, None, 0, None)
+ALTERNATIVE = Kind("alternative", Standing.POSSIBLE, 1)
+MOVED, GONE = Kind("moved", Standing.IMPOSSIBLE, 2), Kind("gone", Standing.IMPOSSIBLE)
+BLURRED = Kind("blurred", Standing.DEGRADED)
+SOURCES = [f"video-{index // 2}" for index in range(12)]
+
+
+class Saying(Predictor):
+    """Finds a candidate as surprising as a function of its first number says."""
+
+    def __init__(self, says: str):
+        super().__init__()
+        self.says = says
+
+    def surprises(self, counts: Sequence[int]) -> list[Surprise]:
+        return [Surprise(self.says, "", self.measure)]
+
+    def measure(self, context: Clips, candidates: Tensor) -> Tensor:
+        standing = candidates[:, :, 0, 0]  # 0 for possible ones, 1 for others
+        of = {"oracle": standing, "constant": 0 * standing, "inverse": -standing}
+        return of[self.says]
+
+
+def trials() -> list[Trials]:
+    """Contexts of which every other lacks one kind, in batches of different numbers of kinds."""
+    possible, impossible = torch.zeros(2, 3), torch.ones(2, 3)
+    found = []
+    for index in range(len(SOURCES)):
+        of = {TRUE: possible, ALTERNATIVE: possible, MOVED: impossible, BLURRED: impossible}
+        found.append(of | ({GONE: impossible} if index % 2 else {}))
+    batches = [found[:1], found[1:6], found[6:]]
+    context = torch.zeros(1, 4, 2, 3)
+    return [
+        Trials.of(Clips(context.expand(len(of), -1, -1, -1), ["clip"] * len(of)), of)
+        for of in batches
+    ]
+
+
+def judged(says: str) -> Verification:
+    found = judge_surprise(trials(), SOURCES, [Saying(says)] * 2, [1], lambda _: FREE)
+    assert len(found) == 1
+    return found[0]
+
+
+@pytest.mark.parametrize(("says", "score"), [("oracle", 1.0), ("constant", 0.5), ("inverse", 0.0)])
+def test_an_oracle_scores_1_and_a_constant_one_half(says: str, score: float) -> None:
+    found = judged(says)
+    assert found.overall["impossible_auroc"].mean == pytest.approx(score)
+    assert set(found.by_kind) == {MOVED, GONE, BLURRED}
+    for kind, metrics in found.by_kind.items():
+        assert {metric.mean for metric in metrics.values()} == {score}
+        assert ("paired_score_alternative" in metrics) == (kind != BLURRED)
+
+
+def test_missing_kinds_are_not_judged() -> None:
+    found = judged("oracle").by_kind
+    assert found[MOVED]["paired_score"].n == 6
+    assert found[GONE]["paired_score"].n == 6  # one clip of each video has it
+    padded = trials()[1]
+    assert padded.candidates.shape[1] == 5
+    assert [of.count(None) for of in padded.kinds] == [0, 1, 0, 1, 0]
+
+
+def test_a_context_needs_its_truth() -> None:
+    with pytest.raises(ValueError, match="true continuation"):
+        Trials.of(Clips(torch.zeros(1, 2, 2, 3), ["a"]), [{MOVED: torch.ones(2, 3)}])
+
+
+def test_the_areas_equal_those_of_all_pairs() -> None:
+    rng = np.random.default_rng(0)
+    values, impossible = rng.normal(size=(3, 60)).round(1) * 30, rng.random(60) < 0.4
+    values[:, impossible] += 10
+    found = Surprises(values, impossible, [str(index // 3) for index in range(60)])
+    pairs = values[:, impossible, None] - values[:, None, ~impossible]
+    expected = ((pairs > 0) + (pairs == 0) / 2).mean()
+    area = found.auroc()
+    assert area.mean == pytest.approx(expected, abs=1e-6)
+    assert area.low is not None
+    assert area.low < expected
+    allowed = int(0.05 * (~impossible).sum())
+    limit = np.sort(values[:, ~impossible], axis=1)[:, ::-1][:, allowed]
+    share = (values[:, impossible] > limit[:, None]).mean()
+    assert found.true_positives().mean == pytest.approx(share, abs=1e-6)
+
+
+def test_pairs_count_ties_half() -> None:
+    scores = paired_scores(np.array([1.0, 2.0, 3.0]), np.array([2.0, 2.0, 2.0]))
+    assert scores.tolist() == [0, 0.5, 1]
+
+
+def test_every_model_can_tell_the_distance_to_its_own_prediction() -> None:
+    context = Clips(torch.randn(2, 3, 4, 5), ["a", "b"])
+    candidates = torch.randn(2, 6, 4, 5)
+    [surprise] = CopyLast().surprises([1])
+    expected = (candidates - context.embeddings[:, -1:]).square().sum((2, 3)) / 2
+    assert torch.allclose(surprise.measure(context, candidates), expected)
+
+
+def test_the_energy_is_that_of_the_frame_that_comes_next() -> None:
+    torch.manual_seed(0)
+    ebt = NextFrameEBT(EBTConfig(), BackboneConfig(width=32, heads=2, layers=1), (2, 2), 5)
+    context = Clips(torch.randn(2, 3, 4, 5), ["a", "b"])
+    candidates = torch.randn(2, 6, 4, 5)
+    energy, *distances = ebt.surprises([1, 2])
+    every = candidates[:, None].expand(-1, 3, -1, -1, -1)
+    expected = ebt.verify(context, every)[:, -1].sum(-1)
+    assert torch.allclose(energy.measure(context, candidates), expected)
+    assert [surprise.setting for surprise in distances] == ["1 step", "2 steps"]
+    assert distances[0].name == "distance to own prediction"
