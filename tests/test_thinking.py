@@ -19,7 +19,6 @@ from benchmarks.config import Inputs
 from benchmarks.domains.samples import Case
 from benchmarks.domains.trials import TRUE
 from benchmarks.domains.video.shifts import ClipSet, VideoSamples
-from benchmarks.domains.video.trials import trials
 from benchmarks.record.results import Model, Result, Row, read_result
 from benchmarks.reporting.html import PAGE
 from benchmarks.tasks.registry import load_task
@@ -232,7 +231,7 @@ def test_the_known_future_has_the_moments_of_many_continuations(run: tuple[Path,
     metadata = judged.data.embeddings.read_metadata(judged.clips.samples[clip])
     motion, balls = from_json(metadata["truth"], metadata["times"][frame])
     drawn = [motion.states(balls, motion.frames_between_turns + 1, rng)[-1] for _ in range(2000)]
-    embedded = judged.embedded(motion.draw(drawn))  # [2000, P, D]
+    embedded = judged.data.embedded(motion.draw(drawn))  # [2000, P, D]
     spread = embedded.var(0, correction=0).sum(-1) / 2
     assert torch.allclose(future.spread[clip, frame].sum(), spread.sum(), rtol=0.1, atol=1e-3)
     error = (embedded.mean(0) - future.mean[clip, frame]).square().sum() / 2
@@ -311,7 +310,7 @@ def test_continuations_of_clips_are_embedded_as_the_clips_are(run: tuple[Path, P
     judged = data_of(run).sets["in distribution"]
     assert isinstance(judged, ClipSet)
     last, done = [judged.clips[index][1][-1] for index in range(len(judged.clips))], 0
-    for batch in trials(judged, 4, "cpu"):
+    for batch in data_of(run).trials("in distribution", 4, "cpu"):
         assert batch.context.embeddings.shape[1] == judged.clips[0][1].shape[0] - 1
         for candidates, kinds in zip(batch.candidates, batch.kinds, strict=True):
             assert kinds[0] == TRUE

@@ -157,7 +157,7 @@ def _condition(result: Result, where: str) -> dict[str, str]:
 
 
 def _model(result: Result, name: str) -> Model:
-    for model in result.models:
+    for model in (*result.models, *result.references):
         if model.name == name:
             return model
     raise InputError(f"no model {name}")

@@ -36,7 +36,10 @@ TABLE = re.compile(
     re.DOTALL,
 )
 # Values per video or image that are kept; all rows are.
-VALUES = ("psnr", "ssim", "smooth_l1", "mse", "energy", "error", "expected_error", "true_spread")
+VALUES = (
+    *("psnr", "ssim", "smooth_l1", "mse", "energy", "error", "expected_error", "true_spread"),
+    *("crps", "crps_span", "at_future", "coverage", "odds_error"),
+)
 
 
 def main(arguments: list[str]) -> int:

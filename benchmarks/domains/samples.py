@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
 from benchmarks.domains.trials import Trials
+from benchmarks.measure.outcomes import Outcomes
 from benchmarks.models import RunData
 from data_prep.encoders.base import Encoder
 from worldmodel.data import EmbeddingClips
@@ -38,11 +39,12 @@ class Future:
 
     `mean [B, T, P, D]` is the true conditional mean of each target, `spread [B, T, P]` half the
     conditional variance of a patch: the least half squared error that any prediction can expect
-    there.
+    there. `listed` gives all that may happen, which is large.
     """
 
     mean: Tensor
     spread: Tensor
+    listed: Callable[[], Outcomes]
 
     def expected_error(self, candidate: Tensor) -> Tensor:
         """Half the squared error `[B, T, P]` that is to be expected of candidates."""

@@ -1,5 +1,6 @@
 """Does the energy know the error? Energies beside the half squared errors that they stand for."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,11 +42,18 @@ def energy_metrics(values: Values) -> dict[str, Metric]:
     """Mean energy over mean error, 1 where both agree, and how well it orders sources by error."""
     if ENERGY not in values:
         return {}
-    energy, error = values[ENERGY], values[ERROR]
+    return doubt_metrics(OVER_ERROR, values[ENERGY], values[ERROR])
+
+
+def doubt_metrics(over_error: str, doubt: np.ndarray, error: np.ndarray) -> dict[str, Metric]:
+    """The same of any doubt `[seeds, sources]` that stands for half the squared error.
+
+    `over_error` is the name of their ratio.
+    """
     found = {
-        OVER_ERROR: ratio(energy, error),
-        RANK: rank_correlation(energy, error),
-        SPARSIFICATION: sparsification_error(energy, error),
+        over_error: ratio(doubt, error),
+        RANK: rank_correlation(doubt, error),
+        SPARSIFICATION: sparsification_error(doubt, error),
     }
     return {name: metric(name, value) for name, value in found.items() if value is not None}
 

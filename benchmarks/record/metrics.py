@@ -69,6 +69,18 @@ DECLARED = (
     Declared("energy_over_expected_error", "energy / expected error", None),
     Declared("expected_rank", "rank, expected error", True),
     Declared("spread_rank", "rank, true spread", True),
+    # Of samples of what comes next.
+    Declared("crps", "energy score", False),
+    Declared("crps_ahead", "energy score", False),
+    Declared("crps_patches", "energy score, by patch", False, digits=3),
+    Declared("crps_span", "energy score on the futures", False),
+    Declared("at_future", "at a listed future", True),
+    Declared("coverage", "futures covered", True),
+    Declared("odds_error", "error of the odds", False),
+    Declared("psnr_mean", "PSNR dB, mean of samples", True, " dB"),
+    Declared("sharpness", "sharpness", None),
+    Declared("spread", "spread", None),
+    Declared("spread_over_error", "spread / error", None),
     # Of thinking longer, or stopping.
     Declared("gain", "gain dB", True, " dB"),
     Declared("gain_of_more", "gain of more, dB", True, " dB"),

@@ -213,7 +213,8 @@ class Result:
     """Everything that a run found, and the files of the run that its report uses.
 
     A comparison has models, comparisons and verdicts, a throughput run measurements and profiles.
-    `domain` is that of its models. `details` are what else a task found, in a form of its own.
+    `domain` is that of its models. `references` stand beside these: what could be predicted with
+    knowledge that no model has. `details` are what else a task found, in a form of its own.
     """
 
     task: str
@@ -228,6 +229,7 @@ class Result:
     profiles: list[Profile] = field(default_factory=list)
     files: JSON = field(default_factory=dict)
     details: JSON | Details = field(default_factory=dict)
+    references: list[Model] = field(default_factory=list)
     domain: str | None = None
     schema_version: int = SCHEMA_VERSION
 
