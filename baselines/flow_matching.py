@@ -1,17 +1,21 @@
 """Flow matching for the next frame: what its networks share."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.config import FlowConfig
-from baselines.flow_sampling import Sampled, sampled_settings, solve
+from baselines.flow_sampling import FixedSample, Sampled, sampled_settings, solve
 from worldmodel.backbone import EncodedContext, Visible
 from worldmodel.noise import Stream, keyed_uniform, numbered_noise
-from worldmodel.predictor import Clips, Predictor, Setting, Trajectory, expect
+from worldmodel.predictor import Clips, Predictor, Setting, Trajectory, counted, expect
 from worldmodel.rollout import cached_rollout
+from worldmodel.surprise import DENOISING, Surprise, distance_to_nearest_sample
+
+SURPRISE_DRAWS = (4, 16)  # numbers of draws of noise by which a candidate is judged
 
 
 class FlowMatching(Predictor):
@@ -73,6 +77,15 @@ class FlowMatching(Predictor):
             encoded, visible = self._encoded(context)
             return self._samples(encoded, visible, context.keys, setting, count)
 
+    def surprises(self, counts: Sequence[int]) -> Sequence[Surprise]:
+        """Its denoising loss and the distance to its nearest sample, besides that to one."""
+        denoising = [
+            Surprise(DENOISING, counted(draws, "draw"), partial(self._denoising_loss, draws))
+            for draws in SURPRISE_DRAWS
+        ]
+        nearest = distance_to_nearest_sample(self, FixedSample(), self.config.samples)
+        return [*denoising, nearest, *super().surprises(counts)]
+
     def rollout(self, context: Clips, horizon: int, setting: Setting) -> Tensor:
         """Predict `horizon` frames; what is encoded of the context is kept."""
 
@@ -116,6 +129,26 @@ class FlowMatching(Predictor):
         seeds = (self._start_seed,)
         drawn = numbered_noise(Stream.FLOW, seeds, keys, visible.index, patches, dim, count)
         return drawn.flatten(1, 2).to(encoded.embeddings)
+
+    def _denoising_loss(self, draws: int, context: Clips, candidates: Tensor) -> Tensor:
+        """Squared error `[B, N]` of the clean frame of candidates `[B, N, P, D]`.
+
+        A mean over evenly spaced times, each with noise of its own, which all candidates share.
+        """
+        with torch.no_grad():
+            encoded, count = self.encode(context.embeddings), candidates.shape[1]
+            visible = Visible.all_of(encoded.frames, candidates.device)
+            noise = self.noise(encoded, visible, context.keys, draws)[:, None]  # [B, 1, S, P, D]
+            clean = candidates[:, :, None].expand(-1, -1, draws, -1, -1)
+            time = (torch.arange(draws, device=candidates.device) + 0.5) / draws
+            noisy = torch.lerp(noise.expand_as(clean), clean, time[:, None, None])
+            found = self.clean(
+                noisy.flatten(1, 2),
+                time.repeat(count)[None],
+                encoded,
+                visible.repeated(count * draws),
+            )
+            return (found.unflatten(1, (count, draws)) - clean).square().mean((2, 3, 4))
 
     def _encoded(self, context: Clips) -> tuple[EncodedContext, Visible]:
         encoded = self.encode(context.embeddings)

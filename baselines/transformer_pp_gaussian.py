@@ -1,7 +1,7 @@
 """Transformer++ with a variance: the next frame as a normal distribution, in one pass."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from worldmodel.config import BackboneConfig
 from worldmodel.layers import Head
 from worldmodel.noise import spread_around
 from worldmodel.predictor import Clips, Setting, Trajectory
+from worldmodel.surprise import LIKELIHOOD, Surprise
 
 START_BIAS = math.log(math.e - 1)  # softplus gives a variance of 1, that of scaled embeddings
 
@@ -48,6 +49,10 @@ class TransformerPPGaussian(TransformerPP):
             mean, variance = self._predict(encoded), self._variance(encoded)
         return spread_around(mean, variance, context.keys, self._start_seed, count)
 
+    def surprises(self, counts: Sequence[int]) -> Sequence[Surprise]:
+        """Its negative log-likelihood, besides the distance to its own prediction."""
+        return [Surprise(LIKELIHOOD, "1 pass", self._surprise), *super().surprises(counts)]
+
     def seed_starts(self, seed: int) -> None:
         """Draw the noise of samples from another seed."""
         self._start_seed = seed
@@ -58,6 +63,15 @@ class TransformerPPGaussian(TransformerPP):
         yield negative_log_likelihood(
             self._predict(encoded), self._variance(encoded), batch.embeddings[:, 1:]
         )
+
+    def _surprise(self, context: Clips, candidates: Tensor) -> Tensor:
+        """Negative log-likelihood `[B, N]` of candidates `[B, N, P, D]`, without its constant."""
+        with torch.no_grad():
+            encoded = self.encode(context.embeddings)
+            mean = self._predict(encoded, last_only=True)  # [B, 1, P, D]
+            variance = self._variance(encoded)[:, -1:]  # [B, 1, P]
+        error, dim = (candidates - mean).square().sum(-1), candidates.shape[-1]
+        return (error / variance + dim * variance.log()).sum(-1) / 2
 
     def _variance(self, encoded: EncodedContext) -> Tensor:
         """Variances of patches `[B, T, P]`."""

@@ -108,6 +108,11 @@ class AdaptiveTransformer(nn.Module):
         """Compute the blocks again in backward passes instead of keeping what they need."""
         self._recompute = True
 
+    @property
+    def recomputes(self) -> bool:
+        """Whether backward passes compute the blocks again."""
+        return self._recompute
+
     def read(self, image: Tensor, condition: Tensor) -> Tensor:
         """Outputs `[B, P, outputs]` for images `[B, P, D]` under a condition `[B, W]`."""
         (tokens,) = deque(self.after_blocks(image, condition), maxlen=1)  # the others are not kept

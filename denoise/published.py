@@ -60,6 +60,9 @@ class ImageEnergy(AdaptiveTransformer):
 
         Where `differentiable`, losses can be back-propagated through both.
         """
+        if torch.compiler.is_compiling():  # it traces this transform, and not autograd.grad
+            with torch.set_grad_enabled(differentiable):
+                return self._traced_gradient(candidates)
         with torch.enable_grad():
             if not candidates.requires_grad:
                 candidates = candidates.detach().requires_grad_()
@@ -68,6 +71,16 @@ class ImageEnergy(AdaptiveTransformer):
                 energies.sum(), candidates, create_graph=differentiable
             )
         return gradient, energies if differentiable else energies.detach()
+
+    def _traced_gradient(self, candidates: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, as a transform of the energy."""
+
+        def summed(candidates: Tensor) -> tuple[Tensor, Tensor]:
+            energies = self(candidates)
+            return energies.sum(), energies
+
+        found: tuple[Tensor, Tensor] = torch.func.grad(summed, has_aux=True)(candidates)
+        return found
 
     def features(self, candidates: Tensor) -> dict[str, Tensor]:
         """Features `[B, N, P, W]` of candidates `[B, N, P, D]` after each block."""
@@ -164,8 +177,11 @@ class PublishedEBTDenoiser(TrainedDenoiser):
         return self.energy
 
     def regions(self) -> list[tuple[nn.Module, str]]:
-        """Nothing: torch.compile has no second derivatives."""
-        return []
+        """One step's energy and gradient; nothing where blocks are recomputed.
+
+        torch.compile does not trace the gradient through blocks that are.
+        """
+        return [] if self.energy.recomputes else [(self.energy, "input_gradient")]
 
     def rate_multiples(self) -> list[tuple[nn.Parameter, float]]:
         """The step size with its own learning rate, as a multiple of the model's."""

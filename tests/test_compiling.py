@@ -13,8 +13,9 @@ from baselines.dit import DiTDenoiser
 from baselines.eqm import EqMDenoiser
 from baselines.transformer_pp import TransformerPP
 from data_prep.errors import InputError
-from denoise.config import EBTDenoiserConfig
+from denoise.config import EBTDenoiserConfig, PublishedEBTDenoiserConfig
 from denoise.model import Denoiser, EBTDenoiser
+from denoise.published import PublishedEBTDenoiser
 from worldmodel.compiling import (
     PAYS_FROM,
     MiscompiledError,
@@ -37,8 +38,10 @@ NAMES = [
     "direct",
     "dit",
     "eqm",
+    "ebt_published",  # of images
 ]
-BACKBONE, GRID, DIM = BackboneConfig(layers=1, heads=2, width=32), (2, 2), 12
+DIM = 12
+SHAPE = (BackboneConfig(layers=1, heads=2, width=32), (2, 2), DIM)  # backbone, grid, width
 
 
 def clips(frames: int) -> Clips:
@@ -49,17 +52,23 @@ def clips(frames: int) -> Clips:
 def build(name: str) -> Predictor:
     torch.manual_seed(0)
     if name == "transformer_pp":
-        return TransformerPP(TransformerPPConfig(), BACKBONE, GRID, DIM)
+        return TransformerPP(TransformerPPConfig(), *SHAPE)
     if name == "ebt_denoiser":
-        return EBTDenoiser(EBTDenoiserConfig(), BACKBONE, GRID, DIM)
+        return EBTDenoiser(EBTDenoiserConfig(), *SHAPE)
     if name == "direct":
-        return DirectDenoiser(DirectConfig(), BACKBONE, GRID, DIM)
+        return DirectDenoiser(DirectConfig(), *SHAPE)
     if name == "eqm":
-        return EqMDenoiser(EqMConfig(), BACKBONE, GRID, DIM)
+        return EqMDenoiser(EqMConfig(), *SHAPE)
     if name == "dit":
-        return DiTDenoiser(DiTConfig(), BACKBONE, GRID, DIM)
+        return DiTDenoiser(DiTConfig(), *SHAPE)
+    if name == "ebt_published":
+        model = PublishedEBTDenoiser(PublishedEBTDenoiserConfig(step_size=50.0), *SHAPE)
+        for parameter in model.parameters():  # layers that start at zero would hide the others
+            if not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.1)
+        return model
     form = "gradient_step" if name == "ebt_by_autograd" else "residual"
-    return NextFrameEBT(EBTConfig(form=form), BACKBONE, GRID, DIM)
+    return NextFrameEBT(EBTConfig(form=form), *SHAPE)
 
 
 def learned(model: Predictor, source: Predictor | ReferenceEBT) -> dict[str, Tensor]:
@@ -116,6 +125,20 @@ def test_traced_graphs_predict_and_roll_out_alike(name: str, untranslated: None)
         inside = model.predict(clips(3), setting).prediction
         assert torch.allclose(inside, prediction, atol=1e-5)
         assert torch.allclose(model.rollout(clips(3), 4, setting), rollout, atol=1e-4)
+
+
+def test_a_traced_energy_of_images_denoises_alike(untranslated: None) -> None:
+    model, images = build("ebt_published"), clips(1)
+    expected = model.predict(images, Thinking(2), energies=True)
+    with compiled(model):
+        found = model.predict(images, Thinking(2), energies=True)
+    assert not torch.allclose(expected.prediction, images.embeddings, atol=1e-3)
+    assert torch.allclose(found.prediction, expected.prediction, atol=1e-5)
+    assert found.energies is not None
+    assert expected.energies is not None
+    assert torch.allclose(found.energies, expected.energies, atol=1e-6)
+    model.backbone.enable_gradient_checkpointing()  # type: ignore[union-attr, operator]
+    assert model.regions() == []
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])

@@ -23,7 +23,7 @@ from benchmarks.cli.options import parse, to_config
 from benchmarks.domains.video.conditions import ROLLOUT, TEACHER_FORCED
 from benchmarks.domains.video.contrasts import CONTRASTS
 from benchmarks.domains.video.report import verdicts
-from benchmarks.record.results import read_result
+from benchmarks.record.results import Model, Row, read_result
 from benchmarks.reporting.figures import COST_AXES, compute_figure, thinking_figure
 from benchmarks.reporting.html import PAGE
 from benchmarks.reporting.tables import rows_under
@@ -45,12 +45,13 @@ TINY += [
 @pytest.fixture(scope="module")
 def finished(balls: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny run over a user's folder of videos, one of them broken."""
+    released = ["--ebt_published.inference_steps", "3", "--ebt_published.inference_samples", "2"]
     folder = tmp_path_factory.mktemp("run")
     corpus = shutil.copytree(balls, folder / "my clips")
     (corpus / "videos/train/00000.mp4").write_text("not a video")
     out, cache = folder / "out", folder / "cache"
     arguments = ["--data", str(corpus), "--out", str(out), "--cache-dir", str(cache)]
-    assert main([*TINY, *arguments, "--seeds", "0,1"]) == 0
+    assert main([*TINY, *released, *arguments, "--seeds", "0,1"]) == 0
     return out
 
 
@@ -104,6 +105,11 @@ def test_a_run_writes_everything_it_promises(finished: Path) -> None:
     rollouts = rows_of(models["ebt_residual"], "test", "rollout")
     assert all(row["selected"] or row["trained"] for row in rollouts)
     assert [row["trained"] for row in forced] == [False, True]
+    for protocol in ("teacher_forced", "rollout"):
+        judged = rows_of(models["ebt_published"], "test", protocol)
+        (released,) = [row for row in judged if row["setting"]["fixed"]]
+        assert released["setting"]["label"] == "published, 3 steps, best of 2"
+        assert not released["selected"]
     (plain,) = rows_of(models["transformer_pp"], "test", "teacher_forced")
     assert plain["cost"]["forward_equivalents"] == 1
     selected = next(row for row in forced if row["selected"])
@@ -181,9 +187,11 @@ def test_figures_show_the_numbers_of_the_result(finished: Path) -> None:
     drawn = {axis.get_xlabel(): axis for axis in compute_figure(result, TEACHER_FORCED).axes}
     for field, label in COST_AXES:
         lines = {line.get_label(): line for line in drawn[label].get_lines()}
+        released = lines.pop("ebt_published (published)")
+        assert len(released.get_xdata()) == 1
         assert set(lines) == {model.name for model in result.models}
         for model in result.models:
-            rows = rows_under(model, TEACHER_FORCED)
+            rows = swept(model)
             psnr = [row.metrics["psnr"].mean for row in rows]
             if model.training:
                 assert list(lines[model.name].get_xdata()) == [getattr(r.cost, field) for r in rows]
@@ -194,13 +202,17 @@ def test_figures_show_the_numbers_of_the_result(finished: Path) -> None:
     assert figure is not None
     energies = [model for model in result.models if model.role == "energy"]
     for line, model in zip(figure.axes[0].get_lines(), energies, strict=True):
-        rows = rows_under(model, TEACHER_FORCED)
-        assert list(line.get_ydata()) == [row.metrics["smooth_l1"].mean for row in rows]
+        assert list(line.get_ydata()) == [row.metrics["smooth_l1"].mean for row in swept(model)]
     for name in ("predictions", "horizon", "compute", "thinking", "training"):
         with Image.open(finished / "figures" / f"{name}.png") as picture:
             low, high = picture.convert("L").getextrema()
             assert (low, high) < (100, 256)
             assert picture.width > 400
+
+
+def swept(model: Model) -> list[Row]:
+    """The rows of a model but the fixed ones, teacher-forced."""
+    return [row for row in rows_under(model, TEACHER_FORCED) if not row.setting.fixed]
 
 
 def rows_of(model: dict[str, Any], split: str, protocol: str) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from torch import Tensor
 from benchmarks.measure.memory import fake_tensors
 from worldmodel.backbone import Visible
 from worldmodel.compiling import compiled, warm_up
+from worldmodel.noise import Stream
 from worldmodel.predictor import Clips, Predictor, Setting, Thinking
 from worldmodel.published.model import PublishedEBT
 from worldmodel.published.thinking import PublishedThinking
@@ -31,11 +32,17 @@ def random_clips(batch: int = 3, frames: int = 5) -> Clips:
     return clips(torch.randn(batch, frames, 48, generator=generator))
 
 
-def plainly_masked(model: PublishedEBT, context: Tensor, candidates: Tensor, row: int) -> Tensor:
-    """Energies `[B, S]` from one sequence of 1 + 2S tokens and a mask, without the two streams."""
+def plainly_masked(
+    model: PublishedEBT, context: Tensor, candidates: Tensor, row: int, noise: Tensor | None = None
+) -> Tensor:
+    """Energies `[B, S]` from one sequence of 1 + 2S tokens and a mask, without the two streams.
+
+    `noise [B, S, W]` is added to the projected candidates.
+    """
     energy, frames = model.energy, context.shape[1]
     step = energy.step_tokens.weight[row].expand(len(context), 1, -1)
-    x = torch.cat([step, energy.project(context), energy.project(candidates)], dim=1)
+    tokens = energy.project(candidates) + (0 if noise is None else noise)
+    x = torch.cat([step, energy.project(context), tokens], dim=1)
     position = torch.tensor([0, *range(1, frames + 1), *range(2, frames + 2)])
     head = BACKBONE.width // BACKBONE.heads
     angle = position[:, None] * 10_000.0 ** (-torch.arange(0, head, 2) / head)
@@ -127,6 +134,37 @@ def test_a_cached_rollout_equals_the_plain_one(setting: Thinking) -> None:
     assert torch.allclose(model.rollout(context, 4, setting), plain, atol=1e-4)
     first = model.predict(context, setting).prediction[:, -1]
     assert torch.allclose(model.rollout(context, 1, setting)[:, 0], first, atol=1e-5)
+
+
+def test_released_inference_rolls_out_as_described() -> None:
+    model = published_ebt(SYSTEM_1)
+    context, samples, steps, size, spread = random_clips(frames=2), 3, 4, 2.5, 0.7
+    setting = PublishedThinking(steps, samples, step_size=size, projected_noise=spread)
+    seen, last = context.embeddings.flatten(2), model.energy.landscapes - 1
+    for _ in range(3):
+        frames, shown, found = 1 + torch.arange(seen.shape[1]), seen, []
+
+        def drawn(stream: Stream, width: int, *seeds: int, frames: Tensor = frames) -> Tensor:
+            return model.noise.normal(stream, (0, *seeds), context.keys, frames, width)
+
+        for sample in range(samples):
+            candidates = drawn(Stream.START, seen.shape[2], sample)
+            for step in range(steps):
+                candidates = candidates.detach().requires_grad_()
+                noise = spread * drawn(Stream.PROJECTED_LANGEVIN, BACKBONE.width, step, sample)
+                row = min(step, last)
+                energies = plainly_masked(model, shown, candidates, row, noise)
+                (gradient,) = torch.autograd.grad(energies.sum(), candidates)
+                candidates = (candidates - size * gradient).detach()
+            with torch.no_grad():
+                final = plainly_masked(model, shown, candidates, last)[:, -1]
+            found.append((candidates[:, -1], final))
+        best = torch.stack([energy for _, energy in found]).argmin(dim=0)
+        chosen = torch.stack([frame for frame, _ in found])[best, torch.arange(len(best))]
+        seen = torch.cat([seen, chosen[:, None]], dim=1)
+    rollout = model.rollout(context, 3, setting).flatten(2)
+    assert torch.allclose(rollout, seen[:, 2:], atol=1e-4)
+    assert not torch.allclose(rollout, model.rollout(context, 3, Thinking(4)).flatten(2), atol=0.1)
 
 
 def test_a_cached_rollout_of_the_transformer_equals_the_plain_one() -> None:

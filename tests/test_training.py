@@ -1,4 +1,5 @@
 import functools
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -189,3 +190,20 @@ def test_a_loss_that_is_not_finite_names_step_and_clips(
         NonFiniteError, match=r"part 1 of 3 of training step 0, clips train-000000-"
     ):
         train(predictor, embedding_shards, tmp_path)
+
+
+def test_float32_products_are_as_precise_as_asked_in_training_alone(
+    embedding_shards: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, seen = build("transformer_pp"), set()
+    losses, before = model.training_losses, torch.get_float32_matmul_precision()
+
+    def watched(batch: Clips, seed: int) -> Iterator[torch.Tensor]:
+        seen.add(torch.get_float32_matmul_precision())
+        return losses(batch, seed)
+
+    monkeypatch.setattr(model, "training_losses", watched)
+    config = replace(CONFIG, steps=2, float32_precision="high")
+    train(model, embedding_shards, tmp_path / "high", config)
+    assert seen == {"high"}
+    assert torch.get_float32_matmul_precision() == before == "highest"

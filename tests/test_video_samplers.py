@@ -341,3 +341,29 @@ def test_expected_errors_are_judged_as_energies() -> None:
     scores = energy_scores(found, batch.embeddings[:, 1:])
     assert scores["energy"].shape == scores["error"].shape == (2, 3)
     assert (scores["energy"] > 0).all()
+
+
+def test_a_candidate_is_as_surprising_alone_as_beside_others(flow: FlowMatching) -> None:
+    gaussian = built(TransformerPPGaussian, GaussianConfig())
+    context, generator = clips(2), torch.Generator().manual_seed(2)
+    candidates = torch.randn(2, 5, PATCHES, DIM, generator=generator)
+    for surprise in (*flow.surprises([1, 2]), *gaussian.surprises([1])):
+        together = surprise.measure(context, candidates)
+        assert together.shape == (2, 5)
+        alone = surprise.measure(context, candidates[:, 3:4])
+        assert torch.allclose(together[:, 3:4], alone, rtol=1e-4, atol=1e-5), surprise.name
+
+
+def test_the_surprise_of_a_gaussian_is_its_likelihood() -> None:
+    gaussian = built(TransformerPPGaussian, GaussianConfig())
+    assert isinstance(gaussian, TransformerPPGaussian)
+    context, generator = clips(2), torch.Generator().manual_seed(2)
+    candidates = torch.randn(2, 5, PATCHES, DIM, generator=generator)
+    found = gaussian.predict(context, Setting(), energies=True)
+    assert found.patch_energies is not None
+    variance = 2 * found.patch_energies[0, :, -1:] / DIM  # [B, 1, P]
+    normal = torch.distributions.Normal(found.prediction[:, -1:], variance.sqrt()[..., None])
+    expected = -normal.log_prob(candidates).sum((2, 3))
+    surprise = gaussian.surprises([1])[0].measure(context, candidates)
+    constant = PATCHES * DIM * 0.5 * torch.log(torch.tensor(2 * torch.pi))
+    assert torch.allclose(surprise + constant, expected, rtol=1e-4)

@@ -8,6 +8,7 @@ from worldmodel.forms import FORMS
 
 Anchor = Literal["zero", "last_frame"]
 Precision = Literal["32-true", "bf16-mixed"]
+Float32Precision = Literal["highest", "high", "medium"]
 Compile = Literal["auto", "on", "off"]
 Optimizer = Literal["muon", "adamw"]
 Strategy = Literal["auto", "ddp"]
@@ -248,6 +249,8 @@ class TrainingConfig:
         clip_norm: largest norm of the gradient; a longer gradient is shortened to it.
         precision: precision of matrix products; candidates, energies and updates are always
             float32.
+        float32_precision: precision of products of float32 matrices, in torch's words; `high` and
+            `medium` take TensorFloat-32 on a GPU that has it.
         checkpoint_blocks: whether the blocks of a model are computed again in the backward pass,
             instead of keeping all that they need: less memory for about a third more time.
         compile: whether training runs through torch.compile; `auto` compiles where enough steps
@@ -283,6 +286,7 @@ class TrainingConfig:
     context_noise: float = 0.0
     clip_norm: float = 1.0
     precision: Precision = "32-true"
+    float32_precision: Float32Precision = "highest"
     checkpoint_blocks: bool = False
     compile: Compile = "auto"
     ema: float = 0.0

@@ -3,7 +3,8 @@
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,23 @@ from lightning.pytorch.strategies import DDPStrategy
 
 from data_prep.shards.storage import atomic_file
 from data_prep.stopping import SIGNALS, stopping
+from worldmodel.config import Float32Precision
 from worldmodel.processes import Processes
 
 Report = Callable[[int, float], None]
 
 REPEAT = 1.0  # seconds
+
+
+@contextmanager
+def float32_products(precision: Float32Precision) -> Iterator[None]:
+    """Within the block, multiply matrices of float32 in this precision."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 class ReducedOnce(DDPStrategy):

@@ -38,6 +38,7 @@ from worldmodel.running import (
     StepReport,
     StopBetweenSteps,
     WholeFiles,
+    float32_products,
 )
 from worldmodel.thinking import NonFiniteError
 
@@ -298,7 +299,7 @@ def train_predictor(
     )
     checkpoint = folder / CHECKPOINT
     try:
-        with compiled(predictor, compiling):
+        with float32_products(config.float32_precision), compiled(predictor, compiling):
             if compiling:
                 print(f"{description}: compiling, a minute or more", file=sys.stderr)
                 start_up = warm_up(predictor.to(device), batch.to(device), config.precision)

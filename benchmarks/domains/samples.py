@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
+from benchmarks.domains.trials import Trials
 from benchmarks.measure.outcomes import Outcomes
 from benchmarks.models import RunData
 from data_prep.encoders.base import Encoder
@@ -132,6 +133,13 @@ class Samples(ABC):
     @abstractmethod
     def foreign(self, case: Case) -> dict[str, Tensor]:
         """Candidates `[B, T, P, D]` that no model made, by kind, without the truth itself."""
+
+    def trials(self, name: str, batch_size: int, device: str) -> Iterator[Trials]:
+        """The samples of a set in batches, with continuations that are known to be impossible.
+
+        Nothing where the corpus does not tell.
+        """
+        return iter(())
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:

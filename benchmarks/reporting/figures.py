@@ -242,8 +242,11 @@ def _by_kind(rows: list[Row]) -> dict[str, list[Row]]:
 def _kind(row: Row) -> str:
     options = row.setting.options
     if row.setting.fixed:
-        return "stops early" if "stop" in options else "published"
-    return str(options.get("sampler") or "")
+        if "stop" in options:
+            return "stops early"
+        return row.setting.label if "sampler" in options else "published"
+    samples = options.get("samples", 1)
+    return f"mean of {samples}" if samples > 1 else str(options.get("sampler") or "")
 
 
 def curve_of_logs(log: Path, column: str) -> tuple[list[int], list[float]]:

@@ -27,6 +27,7 @@ from data_prep.sources.layouts import list_corpus
 from data_prep.workers import Workers
 from denoise.diffusion import cumulative_alphas
 from worldmodel.compiling import is_to_compile
+from worldmodel.config import TrainingConfig
 from worldmodel.optimizers import block_matrices
 from worldmodel.predictor import Clips, Predictor
 
@@ -34,7 +35,7 @@ GIB = 2**30
 USUAL_GPU = 80 * 10**9  # bytes, of an A100 or H100
 # Dense FLOPs a second of an H100 (SXM) by precision of training, and the share of them that
 # trainings of transformers usually reach.
-H100 = {"32-true": 67e12, "bf16-mixed": 989e12}
+H100 = {"float32": 67e12, "TensorFloat-32": 495e12, "bfloat16": 989e12}
 UTILISATION = 0.4
 DAY = 86400  # seconds
 FLOAT, MOMENTS = 4, 2  # bytes of a parameter, and AdamW's moments of each; Muon has one
@@ -229,13 +230,20 @@ def _fits(outlines: list[Outline], config: RunConfig, device: str) -> list[str]:
 
 def _days(outlines: list[Outline], config: RunConfig) -> str:
     """How long one H100 would train all models."""
-    precision = config.training.precision
+    precision = _products(config.training)
     flops = len(config.seeds) * sum(found.training_flops for found in outlines)
     days = flops / (UTILISATION * H100[precision]) / DAY
     return (
         f"One H100 would train for {days:.3g} days at {UTILISATION:.0%} of its "
-        f"{H100[precision] / 1e12:.0f} TFLOPs a second (training.precision {precision})."
+        f"{H100[precision] / 1e12:.0f} TFLOPs a second in {precision}."
     )
+
+
+def _products(training: TrainingConfig) -> str:
+    """The type in which a GPU multiplies matrices in training."""
+    if training.precision == "bf16-mixed":
+        return "bfloat16"
+    return "float32" if training.float32_precision == "highest" else "TensorFloat-32"
 
 
 def _describe_data(domain: Domain, config: RunConfig, inputs: Inputs) -> str:

@@ -18,10 +18,10 @@ from benchmarks.training.pretrained import Checkpoint
 from benchmarks.training.processes import ALL, Job, run_in_processes, said_of
 from benchmarks.training.selected import Selected
 from worldmodel.compiling import compiled, replaced
-from worldmodel.config import Precision
+from worldmodel.config import Float32Precision, Precision
 from worldmodel.predictor import Predictor, Setting
 from worldmodel.processes import Processes
-from worldmodel.running import Report
+from worldmodel.running import Report, float32_products
 from worldmodel.training import RECORD, TrainingData, TrainingRecord, train_predictor
 
 # Options that do not change the weights: a run may be continued with other values.
@@ -40,6 +40,7 @@ class TrainedModel:
     predictors: list[Predictor]
     training: Training | None
     precision: Precision = "32-true"
+    float32_precision: Float32Precision = "highest"
 
     @property
     def name(self) -> str:
@@ -53,7 +54,7 @@ class TrainedModel:
         They are compiled if that is asked for.
         """
         lower = self.training is not None and self.precision == "bf16-mixed"
-        with ExitStack() as stack:
+        with float32_products(self.float32_precision), ExitStack() as stack:
             for predictor in self.predictors:
                 stack.enter_context(compiled(predictor, compile))
                 if lower:
@@ -249,10 +250,11 @@ def _trained(
     done: Mapping[str, tuple[Predictor, TrainingRecord]],
 ) -> TrainedModel:
     """The model with what was `done` in this process, the rest loaded from its folders."""
-    build, precision = planned.spec.build, config.training.precision
+    build = planned.spec.build
+    precisions = config.training.precision, config.training.float32_precision
     if isinstance(build, Checkpoint):  # one model stands for every seed
         predictor = planned.build(data).to(device)
-        return TrainedModel(planned, [predictor] * len(config.seeds), build.training, precision)
+        return TrainedModel(planned, [predictor] * len(config.seeds), build.training, *precisions)
     if not planned.steps:
         return TrainedModel(planned, [planned.build(data).to(device)], None)
     predictors, records = [], []
@@ -268,7 +270,7 @@ def _trained(
         for values in zip(*((r.seconds, r.start_up_seconds) for r in records), strict=True)
     )
     training = Training(planned.steps, flops, seconds, start_up)
-    return TrainedModel(planned, predictors, training, precision)
+    return TrainedModel(planned, predictors, training, *precisions)
 
 
 def _description(planned: PlannedModel, config: RunConfig, seed: int) -> str:

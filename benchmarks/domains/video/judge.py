@@ -161,8 +161,12 @@ class FrameJudge(ComparingJudge[FrameCondition]):
         """The mean of what may follow, and samples of it, where that is known."""
         if not self.config.samples or not self.futures.open:
             return {}
-        known = {"true_mean": TrueMean(self.futures), "true_samples": TrueSamples(self.futures)}
-        return {SAMPLED_FRAMES: known}
+        return {
+            SAMPLED_FRAMES: {
+                "true_mean": TrueMean(self.futures),
+                "true_samples": TrueSamples(self.futures),
+            }
+        }
 
     def unit_flops(self, plain: Predictor) -> int:
         """FLOPs of one forward pass of the plain baseline over a clip: the unit of all models."""

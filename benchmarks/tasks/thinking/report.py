@@ -32,7 +32,7 @@ from benchmarks.reporting.tables import (
 from benchmarks.reporting.thinking import thinking_viewer
 from benchmarks.reporting.verdicts import answers, few_sources, reading, verdict_table
 from benchmarks.tasks.thinking.figures import draw_figures, load_pictures, with_stopping
-from benchmarks.tasks.thinking.result import Found, OnSet, Stopping
+from benchmarks.tasks.thinking.result import Found, OnSet, Stopping, Verification
 from benchmarks.tasks.thinking.tables import (
     FUTURE,
     FUTURE_HEADER,
@@ -40,13 +40,16 @@ from benchmarks.tasks.thinking.tables import (
     doubt_table,
     foreign_table,
     judged_sets,
+    kinds_table,
     recipe_table,
     shift_table,
     steps_table,
     stopping_table,
+    surprise_table,
     thinkers,
     under,
 )
+from worldmodel.surprise import DISTANCE, ENERGY
 
 QUALITY: list[Column] = [("PSNR dB", "psnr", 2), ("Smooth-L1", "smooth_l1", 3)]
 STOPPING = (
@@ -60,6 +63,13 @@ VERIFYING = (
     "The energy of candidates that did not come from descending it. Where it is half the "
     "squared error to expect of each, so it need not be lowest at the truth: the true conditional "
     "mean has less. `truth has lower energy` compares the two of a prediction, AUROC all samples."
+)
+IMPOSSIBLE = (
+    "Frames that can and cannot follow the same context, drawn alike: each differs from the true "
+    "one only in what its kind says. AUROC is over all impossible and possible ones; the second "
+    "table has the share of pairs in which a kind is more surprising than the truth. Every "
+    "regressor has the distance to its own prediction for nothing: an energy verifies where it "
+    "does better."
 )
 CHOOSING = (
     "Half the squared error, on scaled embeddings, of one prediction among N candidates: the one "
@@ -108,6 +118,7 @@ def make_report(folder: Path, result: Result) -> Report:
         Section("Stopping early", [STOPPING, stopping_table(result)]),
         Section("Choosing among candidates", [CHOOSING, *_by_set(result, choice_table)]),
         Section("Foreign candidates", [VERIFYING, foreign_table(result)]),
+        *_impossible(result),
         Section("Ways of training", [RECIPES, recipe_table(result)]),
         Section(
             f"Every setting: {IN_DISTRIBUTION}",
@@ -185,6 +196,33 @@ def _contrasted(result: Result) -> list[tuple[str, Condition]]:
     """Where the declared contrasts were judged: name and condition."""
     names = dict.fromkeys(v.compared.condition["samples"] for v in result.verdicts)
     return [(name, under(name)) for name in names or (IN_DISTRIBUTION,)]
+
+
+def _impossible(result: Result) -> list[Section]:
+    """Surprise at what cannot happen, where the corpus tells it."""
+    if not result.found(Found).surprise:
+        return []
+    tables = [surprise_table(result), kinds_table(result)]
+    return [Section("What cannot happen", [IMPOSSIBLE, *tables])]
+
+
+def _verifying(result: Result) -> list[str]:
+    """How well the first energy verifies, beside what regressors have for nothing."""
+    measured = result.found(Found).surprise
+    energy = next((one for one in measured if one.measure == ENERGY), None)
+    if energy is None:
+        return []
+    distances: dict[str, Verification] = {}
+    for one in measured:
+        if one.measure == DISTANCE:
+            distances.setdefault(one.model, one)
+    own, area = distances.pop(energy.model), "impossible_auroc"
+    others = [f"{name} {interval(d.overall[area], 2)}" for name, d in distances.items()]
+    return [
+        f"Telling impossible from possible frames, {energy.model}: AUROC of its energy "
+        f"{interval(energy.overall[area], 2)}; of the distance to its own prediction, which every "
+        f"regressor has, {interval(own.overall[area], 2)} ({', '.join(others)})."
+    ]
 
 
 def _shifts(result: Result) -> list[Table]:

@@ -1,7 +1,7 @@
 """What thinking found beside its rows, as it stands in a result."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from benchmarks.record.costs import Cost
 from benchmarks.record.results import Details, Metric
@@ -71,6 +71,37 @@ class Verified:
 
 
 @dataclass(frozen=True)
+class KindScores:
+    """How often continuations of a kind are more surprising than possible ones.
+
+    `metrics` hold the share of pairs with the truth (`paired_score`) and, for impossible kinds,
+    with a true alternative. `standing` says whether the kind is impossible, or the truth in a worse
+    picture.
+    """
+
+    kind: str
+    degree: float
+    standing: str
+    metrics: dict[str, Metric]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How well one measure of a model's surprise tells impossible continuations from possible ones.
+
+    `overall` holds the AUROC of all impossible against all possible continuations, and the share of
+    impossible ones found at 5 % false alarms. `cost` is that of one continuation.
+    """
+
+    model: str
+    measure: str
+    setting: str
+    overall: dict[str, Metric]
+    by_kind: list[KindScores]
+    cost: Cost
+
+
+@dataclass(frozen=True)
 class OnSet:
     """What was found of one model on one set of samples."""
 
@@ -84,9 +115,10 @@ class OnSet:
 
 @dataclass(frozen=True)
 class Found(Details):
-    """What was found of every model, on each end of a shift."""
+    """What was found of every model, on each end of a shift, and of its surprise."""
 
     sets: list[OnSet]
+    surprise: list[Verification] = field(default_factory=list)
 
     def on(self, samples: str) -> Iterator[OnSet]:
         """What was found on a set, model by model."""

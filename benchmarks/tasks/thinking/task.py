@@ -45,6 +45,7 @@ class Thinking(ModelTask["Samples"]):
         from benchmarks.tasks.thinking.pictures import write_thinking
         from benchmarks.tasks.thinking.result import Found
         from benchmarks.tasks.thinking.rows import judge_dynamics, with_gains
+        from benchmarks.tasks.thinking.surprise import judge_surprises
         from benchmarks.training.fit import TrainedModel, train_models, training_logs
         from worldmodel.predictor import Setting
 
@@ -86,7 +87,7 @@ class Thinking(ModelTask["Samples"]):
                 ),
                 "logs": training_logs(trained, config.seeds),
             },
-            details=Found(sets),
+            details=Found(sets, judge_surprises(trained, data, evaluation, unit, device)),
             domain=self.domain.name,
         )
 
