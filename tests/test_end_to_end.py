@@ -86,7 +86,9 @@ def test_a_run_writes_everything_it_promises(finished: Path) -> None:
         combinations = {(str(r["condition"]), r["setting"]["label"]) for r in model["rows"]}
         assert len(combinations) == len(model["rows"])
         for row in model["rows"]:
-            for name in ("psnr", "ssim", "mse", "smooth_l1", "skill"):
+            sampled = row["condition"]["protocol"] == "sampled"
+            whole = ("crps", "sharpness") if sampled else ("ssim", "skill")
+            for name in ("psnr", "mse", "smooth_l1", *whole):
                 metric = row["metrics"][name]
                 assert metric["n"] == (2 if row["condition"]["split"] == "validation" else 3)
             assert row["metrics"]["psnr"]["higher_is_better"]
