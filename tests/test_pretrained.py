@@ -267,7 +267,7 @@ def test_without_a_way_back_models_are_judged_in_embeddings(
         for model in result.models
         for row in model.rows
         if row.selected
-        and row.condition["protocol"] != "rollout"
+        and row.condition["protocol"] == "teacher_forced"
         and row.condition["split"] == "test"
     }
     lines = [line for line in page.splitlines() if line.startswith("| ")]

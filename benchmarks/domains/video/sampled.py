@@ -9,7 +9,7 @@ from torch import Tensor
 from benchmarks.domains.video.futures import KnownFutures
 from benchmarks.measure.energies import ERROR, doubt_metrics
 from benchmarks.measure.intervals import rank_correlation
-from benchmarks.measure.metrics import embedding_errors, frame_psnr
+from benchmarks.measure.metrics import cosine, embedding_errors, frame_psnr
 from benchmarks.measure.outcomes import Outcomes, outcome_scores
 from benchmarks.measure.sampling import energy_score, sample_scores, sharpness
 from benchmarks.measure.scores import Values, metric
@@ -71,7 +71,9 @@ def frame_scores(
     if outcomes is not None:
         scores |= outcome_scores(samples, target, outcomes)
         scores[TRUE_SPREAD] = outcomes.spread.sum(-1)
-    if truth is not None:
+    if truth is None:
+        scores["cosine"] = cosine(single, repeated)
+    else:
         frames = decode(single)
         scores["psnr"] = frame_psnr(frames, truth.repeat_interleave(count, 1))
         scores["psnr_mean"] = frame_psnr(decode(samples.mean(2)), truth)
