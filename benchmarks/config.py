@@ -14,6 +14,8 @@ from worldmodel.config import BackboneConfig, ModelConfig, TrainingConfig, requi
 if TYPE_CHECKING:
     from data_prep.sources.corpus import Media
 
+JSON = dict[str, Any]  # an object of a JSON or YAML file
+
 
 @dataclass(frozen=True)
 class Inputs:

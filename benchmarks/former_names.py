@@ -1,8 +1,9 @@
-"""Names of models in results of earlier versions, which are read all the same."""
+"""Names of models and metrics in results of earlier versions, which are read all the same."""
 
 from typing import Any
 
-# Before version 6 the EBT with the residual energy was plainly `ebt`, and the published DiT was
+RENAMED_IN = 6  # version of results from which models have the names of today
+# Before it the EBT with the residual energy was plainly `ebt`, and the published DiT was
 # diffusers' network with the plain loss.
 FORMER = {
     "ebt": "ebt_residual",
@@ -15,6 +16,11 @@ FORMER = {
     "ebt_system2_fixed_steps": "ebt_residual_system2_fixed_steps",
     "ebt_system2_fixed_step_size": "ebt_residual_system2_fixed_step_size",
     "dit_published": "dit_plain_loss",
+}
+# Metrics, before version 7.
+METRICS = {
+    "calibration": "energy_over_error",
+    "calibration_to_expected": "energy_over_expected_error",
 }
 
 

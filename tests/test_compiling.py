@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from baselines.config import DirectConfig, DiTConfig, TransformerPPConfig
+from baselines.config import DirectConfig, DiTConfig, EqMConfig, TransformerPPConfig
 from baselines.direct import DirectDenoiser
 from baselines.dit import DiTDenoiser
+from baselines.eqm import EqMDenoiser
 from baselines.transformer_pp import TransformerPP
 from data_prep.errors import InputError
 from denoise.config import EBTDenoiserConfig, PublishedEBTDenoiserConfig
@@ -29,8 +30,16 @@ from worldmodel.predictor import Clips, Predictor, Setting, Thinking
 from worldmodel.reference import ReferenceEBT
 
 COMPILE = torch.compile
-NAMES = ["ebt_residual", "ebt_by_autograd", "transformer_pp", "ebt_denoiser", "direct", "dit"]
-NAMES += ["ebt_published"]  # of images
+NAMES = [
+    "ebt_residual",
+    "ebt_by_autograd",
+    "transformer_pp",
+    "ebt_denoiser",
+    "direct",
+    "dit",
+    "eqm",
+    "ebt_published",  # of images
+]
 DIM = 12
 SHAPE = (BackboneConfig(layers=1, heads=2, width=32), (2, 2), DIM)  # backbone, grid, width
 
@@ -48,6 +57,8 @@ def build(name: str) -> Predictor:
         return EBTDenoiser(EBTDenoiserConfig(), *SHAPE)
     if name == "direct":
         return DirectDenoiser(DirectConfig(), *SHAPE)
+    if name == "eqm":
+        return EqMDenoiser(EqMConfig(), *SHAPE)
     if name == "dit":
         return DiTDenoiser(DiTConfig(), *SHAPE)
     if name == "ebt_published":

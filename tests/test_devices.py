@@ -107,9 +107,10 @@ MODELS = [
     ("next_frame", "transformer_pp"),
     ("denoise", "ebt_residual_multi_level"),
 ]
+DENOISERS = [("denoise", "direct"), ("denoise", "eqm"), ("denoise", "eqm_energy")]
 
 
-@pytest.mark.parametrize(("task", "model"), [*MODELS, ("denoise", "direct")])
+@pytest.mark.parametrize(("task", "model"), [*MODELS, *DENOISERS])
 def test_a_batch_in_parts_teaches_the_same(task: str, model: str, tmp_path: Path) -> None:
     train(tmp_path / "whole", model, task)
     train(tmp_path / "parts", model, task, accumulate=2)

@@ -28,8 +28,11 @@ def test_the_check_is_a_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 WHERE = "test, teacher_forced"
-CITATION = f"<!-- = next_frame_balls: ebt_residual - transformer_pp_equal_training; {WHERE} -->"
+PAIR = "ebt_residual - transformer_pp_equal_training"
+TURNED = "transformer_pp_equal_training - ebt_residual"
+CITATION = f"<!-- = next_frame_balls: {PAIR}; {WHERE} -->"
 RIGHT = f"-0.52 dB [-0.70, -0.34]{CITATION}"
+LOSS = f"0.52 dB [0.34, 0.70]{CITATION}"
 
 
 @pytest.mark.parametrize(
@@ -48,6 +51,15 @@ RIGHT = f"-0.52 dB [-0.70, -0.34]{CITATION}"
             "not judged there at 8",
         ),
         ("it gains 0.52 dB", "0.52 in .* cites no result"),
+        (f"it is {LOSS} below the other", None),
+        (f"it loses by {LOSS}, and is better elsewhere.", "the sentence says better"),
+        (f"it loses by {LOSS}. It is better elsewhere.", None),
+        (f"it is worse: by {LOSS} here, by {LOSS} there", None),
+        (f"it is {LOSS} above the other", "is -0.51.*, the sentence says above"),
+        (f"it is higher by {LOSS}.", "is -0.51.*, the sentence says higher"),
+        (f"is it better?** Not so: it is {LOSS} below the other", None),
+        (f"it is {LOSS.replace(PAIR, TURNED)} below it", r"is \+0.51.*, the sentence says below"),
+        (f"the other is {LOSS.replace(PAIR, TURNED)} above it", None),
     ],
 )
 def test_a_number_that_its_result_does_not_give_is_named(text: str, fault: str | None) -> None:

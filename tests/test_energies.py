@@ -28,11 +28,11 @@ def test_energies_are_compared_with_half_the_squared_error() -> None:
     assert energy_scores(Trajectory(candidates), target) == {}
 
 
-def test_an_honest_energy_has_a_calibration_and_a_rank_of_one() -> None:
+def test_an_energy_that_is_the_error_has_a_ratio_and_a_rank_of_one() -> None:
     error = np.random.default_rng(0).exponential(1, (2, 16))
     found = energy_metrics({"energy": error, "error": error, "psnr": error})
-    assert found["calibration"].mean == pytest.approx(1)
-    assert found["calibration"].higher_is_better is None
+    assert found["energy_over_error"].mean == pytest.approx(1)
+    assert found["energy_over_error"].higher_is_better is None
     assert found["error_rank"].mean == pytest.approx(1)
     assert found["error_rank"].higher_is_better
     assert energy_metrics({"psnr": error}) == {}

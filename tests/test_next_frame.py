@@ -6,12 +6,23 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from baselines.config import TransformerPPConfig
+from baselines.config import (
+    ConvLSTMConfig,
+    FlowConfig,
+    GaussianConfig,
+    NextFrameDiTConfig,
+    TransformerPPConfig,
+)
+from baselines.conv_lstm import ConvLSTM
+from baselines.flow import NextFrameFlow
+from baselines.flow_sampling import Sampled, Sampler
 from baselines.transformer_pp import TransformerPP
+from baselines.transformer_pp_gaussian import TransformerPPGaussian
 from baselines.trivial import CopyLast, LinearExtrapolation, MeanFrame
+from baselines.video_dit import NextFrameDiT
 from benchmarks.measure.costs import peak_memory
 from worldmodel.backbone import Transformer, Visible
-from worldmodel.config import BackboneConfig, EBTConfig
+from worldmodel.config import BackboneConfig, EBTConfig, ModelConfig
 from worldmodel.forms import FORMS
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.noise import Stream, noise_like
@@ -40,12 +51,27 @@ def clips(batch: int = 8, frames: int = 6, dtype: torch.dtype = torch.float32) -
     return Clips(embeddings, [f"clip-{i}" for i in range(batch)])
 
 
+def other(network: type[Predictor], config: ModelConfig) -> Predictor:
+    torch.manual_seed(0)
+    model = network(config, BACKBONE, GRID, DIM)
+    with torch.no_grad():
+        for weights in model.parameters():  # or what starts at zero would predict nothing
+            weights += 0.1 * torch.randn_like(weights)
+    return model
+
+
 PREDICTORS = {
     "ebt_residual": (ebt, Thinking(3)),
     "ebt_linear": (lambda: ebt(form="linear"), Thinking(2)),
     "ebt_between": (lambda: ebt(form="quadratic", start_noise=0.5), Thinking(2)),
     "transformer_pp": (transformer_pp, Setting()),
     "transformer_pp_change": (lambda: transformer_pp("last_frame"), Setting()),
+    "gaussian": (lambda: other(TransformerPPGaussian, GaussianConfig()), Setting()),
+    "conv_lstm": (lambda: other(ConvLSTM, ConvLSTMConfig()), Setting()),
+    "conv_lstm_change": (lambda: other(ConvLSTM, ConvLSTMConfig(anchor="last_frame")), Setting()),
+    "flow": (lambda: other(NextFrameFlow, FlowConfig()), Sampled(2)),
+    "flow_mean": (lambda: other(NextFrameFlow, FlowConfig()), Sampled(3, Sampler.DPM_SOLVER, 2)),
+    "dit": (lambda: other(NextFrameDiT, NextFrameDiTConfig()), Sampled(2)),
     "copy_last": (CopyLast, Setting()),
     "linear_extrapolation": (LinearExtrapolation, Setting()),
     "mean_frame": (lambda: MeanFrame(torch.ones(PATCHES, DIM)), Setting()),

@@ -12,10 +12,12 @@ import torch
 from baselines.config import (
     DirectConfig,
     DiTConfig,
+    EqMConfig,
     TransformerPPConfig,
 )
 from baselines.direct import DirectDenoiser
 from baselines.dit import DiTDenoiser
+from baselines.eqm import EqMDenoiser
 from baselines.transformer_pp import TransformerPP
 from denoise.config import STEPS, TRAINED_LEVEL, WIDE_LEVEL, EBTDenoiserConfig
 from denoise.model import EBTDenoiser
@@ -48,6 +50,8 @@ DENOISE: dict[str, tuple[Callable[..., Predictor], object, float]] = {
     ),
     "direct": (DirectDenoiser, DirectConfig(), 0.0652461),
     "direct_multi_level": (DirectDenoiser, DirectConfig(levels=[1 / STEPS, WIDE_LEVEL]), 0.1248547),
+    "eqm": (EqMDenoiser, EqMConfig(), 12.748217),
+    "eqm_energy": (EqMDenoiser, EqMConfig(energy="dot"), 12.744683),
     "dit": (DiTDenoiser, DiTConfig(), 0.187056),
     "dit_full_range": (DiTDenoiser, DiTConfig(levels=[1 / STEPS, 1.0]), 0.740846),
     "dit_single_level": (DiTDenoiser, DiTConfig(levels=[TRAINED_LEVEL, TRAINED_LEVEL]), 0.563911),

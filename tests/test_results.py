@@ -8,8 +8,9 @@ import torch
 
 from baselines.dit import PublishedSampling, Sampler, Sampling
 from benchmarks.measure.metrics import embedding_errors, frame_quality
-from benchmarks.measure.scores import Scores
+from benchmarks.measure.scores import Scores, means
 from benchmarks.record.costs import Cost
+from benchmarks.record.metrics import declared
 from benchmarks.record.results import (
     Comparison,
     Metric,
@@ -24,6 +25,7 @@ from benchmarks.record.results import (
     write_result,
 )
 from benchmarks.record.selection_metric import EMBEDDINGS, PIXELS
+from benchmarks.tasks.thinking.result import Found
 from data_prep.errors import InputError
 
 
@@ -54,7 +56,7 @@ def test_embedding_errors_are_per_frame() -> None:
     ("content", "message"),
     [
         ("{", "not a result"),
-        ('{"schema_version": 2}', "reads 6: repeat the run, or use the commit that made it"),
+        ('{"schema_version": 2}', "reads 7: repeat the run, or use the commit that made it"),
         ('{"schema_version": 2, "environment": {"commit": "a1b2+changes"}}', "the commit a1b2$"),
         ('{"schema_version": 5}', "not a result of this version"),
         ('{"schema_version": 5, "task": "denoise", "models": [{"a": 1}]}', "not a result of this"),
@@ -117,6 +119,42 @@ def test_a_result_of_version_4_is_read_without_its_corrected_p_values(tmp_path: 
     read = read_result(tmp_path)
     assert read.comparisons == result.comparisons
     assert (read.task, read.domain, read.verdicts) == ("next_frame", "video", [])
+
+
+def test_a_result_of_version_6_is_read_with_its_series_and_the_metrics_of_today(
+    tmp_path: Path,
+) -> None:
+    cost = Cost(3, 2, 5.1, 1000, 2.5, 20, 4096)
+    named = ("psnr", "energy_over_error", "psnr_1", "psnr_2", *(f"energy_{n}" for n in range(11)))
+    metrics = {name: Metric(float(n), None, None, 1, None) for n, name in enumerate(named)}
+    row = Row(SettingRecord("2 steps", 2.0, False, {}), {}, True, False, metrics, cost)
+    stops = SettingRecord("stops by update", 1.5, True, {"stop": "update", "threshold": 0.5})
+    said = dict.fromkeys(("psnr", "mean_steps", "gain", "steps_saved"), metrics["psnr"])
+    rows = [row, Row(stops, {"samples": "test"}, False, False, said, cost)]
+    write_result(
+        tmp_path, Result("thinking", {}, {}, {}, [0], [Model("a", "b", 1, None, rows, [])])
+    )
+    content = json.loads((tmp_path / "results.json").read_text()) | {"schema_version": 6}
+    former = content["models"][0]["rows"][0]["metrics"]
+    former["calibration"] = former.pop("energy_over_error")
+    (tmp_path / "results.json").write_text(json.dumps(content))
+    read = read_result(tmp_path)
+    (found,) = read.models[0].rows
+    assert set(found.metrics) == {"psnr", "energy_over_error"}
+    assert [one.mean for one in found.series["energies"]] == list(range(4, 15))
+    assert [one.mean for one in found.series["psnr_ahead"]] == [2, 3]
+    (stopping,) = read.found(Found).of("a", "test").stopping
+    assert (stopping.rule, stopping.threshold, stopping.saved, stopping.cost) == (
+        *("update", 0.5, 0.0),
+        cost,
+    )
+
+
+def test_a_metric_that_is_not_declared_is_an_error() -> None:
+    assert declared("psnr").higher
+    assert declared("smooth_l1").higher is False
+    with pytest.raises(LookupError, match="'sharpness': declare it"):
+        means({"sharpness": np.zeros((1, 3))})
 
 
 def test_how_sure_a_selection_is_can_be_read() -> None:

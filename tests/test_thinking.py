@@ -19,13 +19,13 @@ from benchmarks.config import Inputs
 from benchmarks.domains.samples import Case
 from benchmarks.domains.trials import TRUE
 from benchmarks.domains.video.shifts import ClipSet, VideoSamples
-from benchmarks.domains.video.trials import trials
 from benchmarks.record.results import Model, Result, Row, read_result
 from benchmarks.reporting.html import PAGE
 from benchmarks.tasks.registry import load_task
 from benchmarks.tasks.thinking.candidates import Contenders
 from benchmarks.tasks.thinking.evaluation import ThinkingJudge
 from benchmarks.tasks.thinking.looping import LoopedLonger
+from benchmarks.tasks.thinking.result import Found, OnSet
 from benchmarks.tasks.thinking.stopping import Trace, choose_threshold, judge_stopping
 from benchmarks.tasks.thinking.verification import judge_foreign
 from data_prep.synthetic.balls import from_json
@@ -95,9 +95,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return out, cache
 
 
-def rows_of(result: Result, clips: str, key: str) -> list[Row]:
+def rows_of(result: Result, clips: str) -> list[Row]:
     model: Model = result.models[0]
-    return [r for r in model.rows if r.condition["samples"] == clips and key in r.setting.options]
+    return [row for row in model.rows if row.condition["samples"] == clips]
+
+
+def found_on(result: Result, clips: str, model: str | None = None) -> OnSet:
+    return result.found(Found).of(model or result.models[0].name, clips)
 
 
 def test_a_run_says_what_thinking_buys(run: tuple[Path, Path]) -> None:
@@ -110,8 +114,8 @@ def test_a_run_says_what_thinking_buys(run: tuple[Path, Path]) -> None:
     assert "Does it gain from thinking longer than one step?" in text
     assert "does the energy know the error?" in text
     assert "ebt_residual that stops by its update" in text
-    row = next(r for r in rows_of(result, "in distribution", "steps") if r.selected)
-    assert {"calibration", "expected_error", "true_spread", "spread_rank"} <= set(row.metrics)
+    row = next(r for r in rows_of(result, "in distribution") if r.selected)
+    assert {"energy_over_error", "expected_error", "true_spread", "spread_rank"} <= set(row.metrics)
     assert row.metrics["true_spread"].mean > 0
     assert {"error_rank_frames", "error_rank_patches"} <= set(row.metrics)
     drawn = ("steps", "choice", "distance", "landscape", "map", "strip", "patches", "risk")
@@ -120,14 +124,15 @@ def test_a_run_says_what_thinking_buys(run: tuple[Path, Path]) -> None:
 
 def test_stopping_costs_what_its_mean_steps_cost(run: tuple[Path, Path]) -> None:
     result = read_result(run[0])
-    fixed = {r.setting.label: r for r in rows_of(result, "speed x2", "steps")}
+    fixed = {r.setting.label: r for r in rows_of(result, "speed x2")}
     low, high = (fixed[label].cost.forward_equivalents for label in ("1 step", "3 steps"))
-    rows = rows_of(result, "speed x2", "stop")
-    assert {row.setting.options["stop"] for row in rows} == {"update", "energy"}
-    for row in rows:
-        steps, cost = row.metrics["mean_steps"].mean, row.cost.forward_equivalents
-        assert cost == pytest.approx(low + (high - low) * (steps - 1) / 2)
-        assert 1 <= steps <= 3
+    stopping = found_on(result, "speed x2").stopping
+    assert {one.rule for one in stopping} == {"update", "energy"}
+    for one in stopping:
+        assert one.cost is not None
+        cost = one.cost.forward_equivalents
+        assert cost == pytest.approx(low + (high - low) * (one.steps.mean - 1) / 2)
+        assert 1 <= one.steps.mean <= 3
 
 
 def test_the_best_of_one_is_the_single_run_and_nothing_beats_the_oracle(
@@ -135,12 +140,9 @@ def test_the_best_of_one_is_the_single_run_and_nothing_beats_the_oracle(
 ) -> None:
     result = read_result(run[0])
     for clips in ("in distribution", "speed x2"):
-        found = {
-            tuple(row.setting.options[name] for name in ("source", "choice", "candidates")): row
-            for row in rows_of(result, clips, "choice")
-        }
-        error = {key: row.metrics["error"].mean for key, row in found.items()}
-        single = next(r for r in rows_of(result, clips, "steps") if r.setting.label == "2 steps")
+        choices = found_on(result, clips).choices
+        error = {(one.source, one.rule, one.candidates): one.error.mean for one in choices}
+        single = next(r for r in rows_of(result, clips) if r.setting.label == "2 steps")
         for rule in ("energy", "random", "mean", "bayes", "oracle"):
             for source in ("starts", "Langevin noise"):
                 if source == "starts":
@@ -153,24 +155,22 @@ def test_the_best_of_one_is_the_single_run_and_nothing_beats_the_oracle(
 
 def test_what_else_may_know_the_error_stands_beside_the_energy(run: tuple[Path, Path]) -> None:
     result = read_result(run[0])
-    found = {r.setting.label: r.metrics for r in rows_of(result, "in distribution", "doubt")}
+    found = {one.kind: one.metrics for one in found_on(result, "in distribution").doubts}
     spreads = {"spread by starts", "spread by Langevin noise"}
     assert set(found) == {"energy", "last update", "ensemble of 2", *spreads}
     for metrics in found.values():
-        assert {"calibration", "error_rank", "sparsification_error"} <= set(metrics)
-    selected = next(r for r in rows_of(result, "in distribution", "steps") if r.trained)
-    honest = selected.metrics["calibration"].mean
-    assert found["energy"]["calibration"].mean == pytest.approx(honest, rel=1e-4)
-    network = next(m for m in result.models if m.name == "transformer_pp")
-    labels = [r.setting.label for r in network.rows if "doubt" in r.setting.options]
-    assert set(labels) == {"ensemble of 2"}
+        assert {"energy_over_error", "error_rank", "sparsification_error"} <= set(metrics)
+    selected = next(r for r in rows_of(result, "in distribution") if r.trained)
+    over = selected.metrics["energy_over_error"].mean
+    assert found["energy"]["energy_over_error"].mean == pytest.approx(over, rel=1e-4)
+    network = found_on(result, "in distribution", "transformer_pp")
+    assert [one.kind for one in network.doubts] == ["ensemble of 2"]
+    assert not network.stopping
 
 
 def test_foreign_candidates_are_verified(run: tuple[Path, Path]) -> None:
-    rows = {
-        row.setting.label: row.metrics
-        for row in rows_of(read_result(run[0]), "in distribution", "foreign")
-    }
+    foreign = found_on(read_result(run[0]), "in distribution").foreign
+    rows = {one.kind: one.metrics for one in foreign}
     assert rows["truth"]["error"].mean == 0
     assert rows["truth of another sample"]["error"].mean > rows["blurred truth"]["error"].mean > 0
     first, others = rows.pop("truth")["truth_first"].mean, ("copy of the last frame", *PREDICTIONS)
@@ -203,7 +203,7 @@ def test_an_energy_that_knows_the_error_tells_the_truth_from_all_else(
 ) -> None:
     data, name = data_of(run), "in distribution"
     judge = ThinkingJudge(to_config(parse(SMALL)).evaluation, data, "cpu")
-    model = KnowingEBT(data, judge.cases(name), sign)
+    model = KnowingEBT(data, list(judge.cases(name)), sign)
     contenders = Contenders(["untrained"], [model])
     found = {v.kind: v.metrics for v in judge_foreign(judge, [model], [contenders], name)}
     assert found.pop("truth")["truth_first"].mean == share
@@ -211,7 +211,7 @@ def test_an_energy_that_knows_the_error_tells_the_truth_from_all_else(
     for metrics in found.values():
         assert metrics["truth_preferred"].mean == share
         assert metrics["auroc"].mean == pytest.approx(share)
-        assert metrics["calibration"].mean == pytest.approx(sign)
+        assert metrics["energy_over_error"].mean == pytest.approx(sign)
         assert metrics["error_rank"].mean == pytest.approx(sign)
 
 
@@ -231,7 +231,7 @@ def test_the_known_future_has_the_moments_of_many_continuations(run: tuple[Path,
     metadata = judged.data.embeddings.read_metadata(judged.clips.samples[clip])
     motion, balls = from_json(metadata["truth"], metadata["times"][frame])
     drawn = [motion.states(balls, motion.frames_between_turns + 1, rng)[-1] for _ in range(2000)]
-    embedded = judged.embedded(motion.draw(drawn))  # [2000, P, D]
+    embedded = judged.data.embedded(motion.draw(drawn))  # [2000, P, D]
     spread = embedded.var(0, correction=0).sum(-1) / 2
     assert torch.allclose(future.spread[clip, frame].sum(), spread.sum(), rtol=0.1, atol=1e-3)
     error = (embedded.mean(0) - future.mean[clip, frame]).square().sum() / 2
@@ -274,7 +274,7 @@ def test_thinking_about_images(tmp_path: Path) -> None:
     result = read_result(tmp_path / "run")
     sets = {"validation", "in distribution", "level 0.2", "poisson 5", "photographs"}
     assert set(result.data["sets"]) == sets
-    sources = {r.setting.options["source"] for r in rows_of(result, "level 0.2", "choice")}
+    sources = {one.source for one in found_on(result, "level 0.2").choices}
     assert sources == {
         "path and blurs",
         "Langevin noise",
@@ -310,7 +310,7 @@ def test_continuations_of_clips_are_embedded_as_the_clips_are(run: tuple[Path, P
     judged = data_of(run).sets["in distribution"]
     assert isinstance(judged, ClipSet)
     last, done = [judged.clips[index][1][-1] for index in range(len(judged.clips))], 0
-    for batch in trials(judged, 4, "cpu"):
+    for batch in data_of(run).trials("in distribution", 4, "cpu"):
         assert batch.context.embeddings.shape[1] == judged.clips[0][1].shape[0] - 1
         for candidates, kinds in zip(batch.candidates, batch.kinds, strict=True):
             assert kinds[0] == TRUE

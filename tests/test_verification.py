@@ -11,7 +11,8 @@ from baselines.trivial import CopyLast
 from benchmarks.domains.trials import TRUE, Kind, Standing, Trials
 from benchmarks.measure.verification import Surprises, paired_scores
 from benchmarks.record.costs import Cost
-from benchmarks.tasks.thinking.surprise import Verification, judge_surprise
+from benchmarks.tasks.thinking.result import Verification
+from benchmarks.tasks.thinking.surprise import judge_surprise
 from worldmodel.config import BackboneConfig, EBTConfig
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Clips, Predictor
@@ -56,7 +57,7 @@ def trials() -> list[Trials]:
 
 
 def judged(says: str) -> Verification:
-    found = judge_surprise(trials(), SOURCES, [Saying(says)] * 2, [1], lambda _: FREE)
+    found = judge_surprise("model", trials(), SOURCES, [Saying(says)] * 2, [1], lambda _: FREE)
     assert len(found) == 1
     return found[0]
 
@@ -65,16 +66,16 @@ def judged(says: str) -> Verification:
 def test_an_oracle_scores_1_and_a_constant_one_half(says: str, score: float) -> None:
     found = judged(says)
     assert found.overall["impossible_auroc"].mean == pytest.approx(score)
-    assert set(found.by_kind) == {MOVED, GONE, BLURRED}
-    for kind, metrics in found.by_kind.items():
-        assert {metric.mean for metric in metrics.values()} == {score}
-        assert ("paired_score_alternative" in metrics) == (kind != BLURRED)
+    assert {of.kind for of in found.by_kind} == {"moved", "gone", "blurred"}
+    for of in found.by_kind:
+        assert {metric.mean for metric in of.metrics.values()} == {score}
+        assert ("paired_score_alternative" in of.metrics) == (of.standing == "impossible")
 
 
 def test_missing_kinds_are_not_judged() -> None:
-    found = judged("oracle").by_kind
-    assert found[MOVED]["paired_score"].n == 6
-    assert found[GONE]["paired_score"].n == 6  # one clip of each video has it
+    found = {of.kind: of.metrics["paired_score"] for of in judged("oracle").by_kind}
+    assert found["moved"].n == 6
+    assert found["gone"].n == 6  # one clip of each video has it
     padded = trials()[1]
     assert padded.candidates.shape[1] == 5
     assert [of.count(None) for of in padded.kinds] == [0, 1, 0, 1, 0]

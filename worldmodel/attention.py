@@ -83,21 +83,34 @@ def are_taken_one_by_one(patches: int) -> bool:
     return patches >= LEAST_PATCHES and not torch.compiler.is_compiling()
 
 
-def observe(query: Tensor, key: Tensor, value: Tensor, frames: ObservedFrames) -> Tensor:
+def observe(
+    query: Tensor, key: Tensor, value: Tensor, frames: ObservedFrames, fused: bool = True
+) -> Tensor:
     """What tokens `[B, A, T * P, K]` of new frames take from all up to their own `[B, A, L, K]`.
 
-    No input gradient is ever asked for here, so fused kernels may be used.
+    Fused kernels have no second derivative, so a model that needs one goes without them.
     """
+    take = F.scaled_dot_product_attention if fused else _take_by_weights
     new, length = query.shape[2], key.shape[2]
     if frames.mask is not None or new == frames.patches:
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=frames.mask)
+        return take(query, key, value, attn_mask=frames.mask)
     taken = []
     for first in range(0, new, frames.patches):
         last = first + frames.patches
         stop = length - new + last
         own = query[:, :, first:last]
-        taken.append(F.scaled_dot_product_attention(own, key[:, :, :stop], value[:, :, :stop]))
+        taken.append(take(own, key[:, :, :stop], value[:, :, :stop]))
     return torch.cat(taken, dim=2)
+
+
+def _take_by_weights(
+    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None
+) -> Tensor:
+    """Scaled dot-product attention by plain operations."""
+    scores = at_least_float32(query @ key.mT * query.shape[3] ** -0.5)
+    if attn_mask is not None:
+        scores = scores.masked_fill(~attn_mask, float("-inf"))
+    return scores.softmax(dim=3).to(value.dtype) @ value
 
 
 def attend(

@@ -181,6 +181,11 @@ class Transformer(nn.Module):
         """
         self._recompute = True
 
+    def enable_second_derivatives(self) -> None:
+        """Let the context stream be differentiated twice, which its fused attention cannot be."""
+        for block in self._typed_blocks():
+            block.attention.fused = False
+
     def candidates(
         self, tokens: Tensor, context: EncodedContext, visible: Visible
     ) -> CandidatePass:

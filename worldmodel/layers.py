@@ -161,6 +161,7 @@ class Attention(nn.Module):
     def __init__(self, width: int, heads: int):
         super().__init__()
         self.heads = heads
+        self.fused = True  # whether observed frames may be attended to by fused kernels
         self.scale = (width // heads) ** -0.5
         self.query = nn.Linear(width, width, bias=False)
         self.key = nn.Linear(width, width, bias=False)
@@ -180,7 +181,7 @@ class Attention(nn.Module):
         query, key = _turned(query, rotation), _turned(key, rotation)
         if past is not None:
             key, value = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
-        y = observe(query, key, value, frames)
+        y = observe(query, key, value, frames, self.fused)
         return self.output(self._merge(y)), key, value
 
     def candidates(self, x: Tensor, seen: Seen) -> tuple[Tensor, KeptAttention]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from worldmodel.backbone import EncodedContext, Visible
 from worldmodel.config import BackboneConfig, EBTConfig
 from worldmodel.energy import EnergyTransformer, deviance
-from worldmodel.noise import Stream, keyed_noise, noise_like
+from worldmodel.noise import Stream, noise_like, numbered_noise, spread_around
 from worldmodel.predictor import (
     Clips,
     Predictor,
@@ -116,6 +116,16 @@ class NextFrameEBT(Predictor):
     ) -> Tensor:
         visible = Visible.all_of(encoded.frames, encoded.features.device)
         return self._think(encoded, visible, keys, setting, checked=checked).prediction
+
+    def sample(self, context: Clips, setting: Setting, count: int) -> Tensor:
+        """Samples `[B, T, N, P, D]` from the variance that the energy stands for, around its
+        prediction; that one alone where nothing has taught the energy what it stands for."""
+        if not self.config.resolved_energy_loss_weight:
+            return super().sample(context, setting, count)
+        found = self.predict(context, setting, energies=True)
+        assert found.patch_energies is not None
+        variance = 2 * found.patch_energies[-1] / found.prediction.shape[-1]
+        return spread_around(found.prediction, variance, context.keys, self._start_seed, count)
 
     def competing(self, context: Clips, setting: Setting) -> Trajectory:
         """All candidates of every next frame, `[M + 1, B, T * N, P, D]`, with their energies.
@@ -304,11 +314,9 @@ class NextFrameEBT(Predictor):
     ) -> Tensor:
         """Noise `[B, C * N, P, D]` for N candidates of each frame, which lie side by side."""
         patches, dim = encoded.embeddings.shape[2:]
-        drawn = [
-            keyed_noise(stream, (self._start_seed, *key, number), keys, visible.index, patches, dim)
-            for number in range(candidates)
-        ]
-        return torch.stack(drawn, dim=2).flatten(1, 2).to(encoded.embeddings)
+        seeds = self._start_seed, *key
+        drawn = numbered_noise(stream, seeds, keys, visible.index, patches, dim, candidates)
+        return drawn.flatten(1, 2).to(encoded.embeddings)
 
     def _mixed_start(self, last: Tensor, noise: Callable[[], Tensor]) -> Tensor:
         """Start candidates `[B, C, P, D]`: noise, the `last` visible frames, or between.

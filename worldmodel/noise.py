@@ -27,10 +27,14 @@ class Stream(StrEnum):
     TRAINING_STEP_SIZE = "sizes of thinking steps in training"
     TRAINING_LANGEVIN = "noise on the candidates in training"
     TRAINING_REPLAY = "choice of the candidates that training continues"
+    TRAINING_FLOW = "noise at which the paths of a flow start in training"
+    TRAINING_FLOW_TIME = "times on the paths of a flow in training"
     CALIBRATION = "corruption of the images that calibrate an energy"
     START = "start candidates of predictions"
     LANGEVIN = "noise on the candidates of predictions"
     PROJECTED_LANGEVIN = "noise on the projected candidates of predictions"
+    FLOW = "noise at which the samples of a flow start"
+    VARIANCE = "noise of a predicted variance around predictions"
     CORRUPTION = "corruption of test images"
 
 
@@ -66,6 +70,37 @@ def keyed_noise(
     radius = high.log_().mul_(-2).sqrt_()
     pairs = torch.cat([low.cos().mul_(radius), low.sin_().mul_(radius)], dim=2)
     return pairs[..., :size].unflatten(2, (patches, dim))
+
+
+def numbered_noise(
+    stream: Stream,
+    seeds: Sequence[int],
+    keys: Sequence[str],
+    frames: Tensor,
+    patches: int,
+    dim: int,
+    count: int,
+) -> Tensor:
+    """The same `[B, C, N, P, D]` for N samples of each frame, as many as `count` says.
+
+    A sample's noise depends on its number, and not on how many there are.
+    """
+    drawn = [
+        keyed_noise(stream, (*seeds, number), keys, frames, patches, dim) for number in range(count)
+    ]
+    return torch.stack(drawn, dim=2)
+
+
+def spread_around(
+    mean: Tensor, variance: Tensor, keys: Sequence[str], seed: int, count: int
+) -> Tensor:
+    """Samples `[B, T, N, P, D]` around predictions `[B, T, P, D]`, with variances `[B, T, P]`.
+
+    The t-th follows t + 1 frames; its noise depends on seed, clip, that number and its own alone.
+    """
+    frames, (patches, dim) = torch.arange(1, mean.shape[1] + 1, device=mean.device), mean.shape[2:]
+    noise = numbered_noise(Stream.VARIANCE, (seed,), keys, frames, patches, dim, count)
+    return mean[:, :, None] + variance.sqrt()[:, :, None, :, None] * noise.to(mean)
 
 
 def keyed_uniform(

@@ -10,12 +10,17 @@ models and `MODEL` the PSNR of one, at selected settings; `MODEL METRIC` is anot
 MODEL; VARIANT`, `ratio; VARIANT`, `ratio; VARIANT without VALUE`, `loss MODEL; VARIANT, VALUE`, of
 probes `MODEL PROBE; LABEL`. A number that no run measured, such as a setting, is marked `<!-- given
 -->`.
+
+A difference without a sign is read with the word that says its direction, the next one before the
+next number or else the last one of its sentence: in `A - B`, A is what is said to be `below` or
+`above`, `better` or `worse`.
 """
 
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from benchmarks.former_names import METRICS
 from benchmarks.record.results import Metric, Model, Result, Row
 from benchmarks.record.selection_metric import quality_of
 from benchmarks.reporting.tables import find_comparison, rows_under, selected_row
@@ -34,6 +39,12 @@ NO_SENTENCE = re.compile(
     rf"|[Ll]evels? (?:up to )?(?:{NUMBER}(?:, | and | to )?)+|{NUMBER}(?: dB)?<!-- given -->",
     re.DOTALL,
 )
+# Words for the sign of a difference, and words for who is ahead in it.
+SIGNS = {"above": 1, "higher": 1, "below": -1, "lower": -1}
+RANKS = {"better": 1, "gains": 1, "worse": -1, "loses": -1}
+DIRECTION = re.compile(rf"\b({'|'.join([*SIGNS, *RANKS])})\b")
+# A full stop or question mark, which ends no number, or the end of an entry or a paragraph.
+END = re.compile(r"[.?](?=[\s*]|$)|\n\s*(?:[-*#|]|\n)")
 
 
 @dataclass(frozen=True)
@@ -55,10 +66,10 @@ def faults(document: str, result_of: Callable[[str], Result]) -> Iterator[str]:
             continue
         pairs = [("mean", found.mean), ("low", found.low), ("high", found.high)]
         said = [match[key] for key, _ in pairs]
-        difference = " - " in match["what"]
-        if (
-            difference and not said[0].startswith(("+", "-")) and found.mean < 0
-        ):  # a loss by so much
+        unsigned = " - " in match["what"] and not said[0].startswith(("+", "-"))
+        if unsigned:
+            yield from _wrong_direction(document, match, found, result_of(match["name"]))
+        if unsigned and found.mean < 0:  # a loss by so much
             ends = [None if end is None else -end for end in (found.high, found.low)]
             pairs = [("mean", -found.mean), ("low", ends[0]), ("high", ends[1])]
         for text, (key, value) in zip(said, pairs, strict=True):
@@ -69,6 +80,30 @@ def faults(document: str, result_of: Callable[[str], Result]) -> Iterator[str]:
         if not line.startswith("|"):
             for number in re.findall(r"(?<![\w-])[-+]?\d[\d,]*\.\d+", line):
                 yield f"{number} in {line.strip()!r}: cites no result"
+
+
+def _wrong_direction(
+    document: str, match: re.Match[str], found: Number, result: Result
+) -> Iterator[str]:
+    """Whether the word beside an unsigned difference says another direction than it has."""
+    word = _direction(document, match)
+    if word is None:
+        return
+    ahead = 1 if quality_of(result).higher else -1
+    sign = SIGNS[word] if word in SIGNS else RANKS[word] * ahead
+    if found.mean * sign < 0:
+        yield f"{match[0]}: {match['what']} is {found.mean:+.4g}, the sentence says {word}"
+
+
+def _direction(document: str, match: re.Match[str]) -> str | None:
+    """The next word for a direction before the next number, or the last one of the sentence."""
+    following = CITED.search(document, match.end())
+    after = END.split(document[match.end() : following.start() if following else None], 1)[0]
+    if found := DIRECTION.search(after):
+        return found[1]
+    before = END.split(CITED.sub("", document[: match.start()]))[-1]
+    words = DIRECTION.findall(before)
+    return words[-1] if words else None
 
 
 def _same(text: str, value: float) -> bool:
@@ -89,7 +124,7 @@ def _look_up(result: Result, what: str, where: str) -> Number:
     cited, _, setting = what.partition(" @ ")
     name, _, metric = cited.partition(" ")
     row = _row(_model(result, name), condition, setting)
-    found = row.metrics.get(metric or quality_of(result).metric)
+    found = row.metrics.get(METRICS.get(metric, metric) or quality_of(result).metric)
     if found is None:
         raise InputError(f"{name} has no {metric} there")
     return _of(found)
@@ -122,7 +157,7 @@ def _condition(result: Result, where: str) -> dict[str, str]:
 
 
 def _model(result: Result, name: str) -> Model:
-    for model in result.models:
+    for model in (*result.models, *result.references):
         if model.name == name:
             return model
     raise InputError(f"no model {name}")

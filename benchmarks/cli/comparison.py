@@ -323,7 +323,7 @@ def _shown(entry: Entry, first: Entry, place: str, name: str) -> Metric | None:
     """A metric of an entry; errors in embeddings only of the first one's encoder."""
     other = name in IN_EMBEDDINGS and _encoder(entry) != _encoder(first)
     values = None if other else entry.values(place, name)
-    return None if values is None else metric(mean(values), name not in IN_EMBEDDINGS)
+    return None if values is None else metric(name, mean(values))
 
 
 def _signed(found: Interval, digits: int) -> str:

@@ -16,15 +16,19 @@ from benchmarks.measure.scores import (
     Values,
     means,
     recorded,
+    series,
 )
 from benchmarks.measure.verdicts import mark_best
+from benchmarks.models import Role
 from benchmarks.progress import tracked
-from benchmarks.record.costs import Cost
+from benchmarks.record.costs import NOT_COUNTED, Cost
 from benchmarks.record.results import TRAINED_BEFORE, Comparison, Metric, Model, Row
 from benchmarks.record.selection_metric import PIXELS, Quality
 from benchmarks.training.fit import TrainedModel
 from benchmarks.training.pretrained import Checkpoint
 from worldmodel.predictor import Predictor, Setting
+
+KNOWS_FUTURE = "knows what may follow"  # what is special about a reference
 
 
 @dataclass(frozen=True)
@@ -128,6 +132,10 @@ class ComparingJudge(Judge[Condition]):
         """What is special about a model."""
         return []
 
+    def references(self) -> Mapping[Condition, Mapping[str, Predictor]]:
+        """What could be predicted with knowledge that no model has, by condition and name."""
+        return {}
+
 
 @dataclass(frozen=True)
 class Judged(Generic[Condition]):
@@ -176,6 +184,27 @@ def judge_models(
     for condition in judge.conditions:
         mark_best(found, scores, condition)
     return Judged(found, scores)
+
+
+def judge_references(judge: ComparingJudge[Condition]) -> Judged[Condition]:
+    """What the best of all predictions would reach, as floors beside the models."""
+    found = Judged[Condition]([], {})
+    for condition, references in judge.references().items():
+        for name, predictor in references.items():
+            scores = score([predictor], judge, [], [condition])
+            ((index, _), values), *_ = scores.values.items()
+            row = Row(
+                setting=recorded(scores.settings[index]),
+                condition=asdict(condition),
+                selected=True,
+                trained=True,
+                metrics=means(values) | judge.metrics(values, condition),
+                cost=NOT_COUNTED,
+                series=series(values),
+            )
+            found.models.append(Model(name, Role.FLOOR, 0, None, [row], [KNOWS_FUTURE]))
+            found.scores[name] = scores
+    return found
 
 
 def selected_setting(
@@ -249,6 +278,7 @@ def _rows(
                 metrics=means(values) | judge.metrics(values, condition),
                 cost=costs[identity],
                 selected_share=shares[condition].get(index),
+                series=series(values),
             )
         )
     return rows

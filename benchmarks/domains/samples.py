@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
+from benchmarks.domains.trials import Trials
+from benchmarks.measure.outcomes import Outcomes
 from benchmarks.models import RunData
 from data_prep.encoders.base import Encoder
 from worldmodel.data import EmbeddingClips
@@ -37,11 +39,12 @@ class Future:
 
     `mean [B, T, P, D]` is the true conditional mean of each target, `spread [B, T, P]` half the
     conditional variance of a patch: the least half squared error that any prediction can expect
-    there.
+    there. `listed` gives all that may happen, which is large.
     """
 
     mean: Tensor
     spread: Tensor
+    listed: Callable[[], Outcomes]
 
     def expected_error(self, candidate: Tensor) -> Tensor:
         """Half the squared error `[B, T, P]` that is to be expected of candidates."""
@@ -130,6 +133,13 @@ class Samples(ABC):
     @abstractmethod
     def foreign(self, case: Case) -> dict[str, Tensor]:
         """Candidates `[B, T, P, D]` that no model made, by kind, without the truth itself."""
+
+    def trials(self, name: str, batch_size: int, device: str) -> Iterator[Trials]:
+        """The samples of a set in batches, with continuations that are known to be impossible.
+
+        Nothing where the corpus does not tell.
+        """
+        return iter(())
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:

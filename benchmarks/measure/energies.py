@@ -1,19 +1,19 @@
 """Does the energy know the error? Energies beside the half squared errors that they stand for."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from benchmarks.measure.intervals import rank_correlation, ratio, sparsification_error
-from benchmarks.measure.metrics import higher_is_better
 from benchmarks.measure.scores import Values, metric
+from benchmarks.record.metrics import OVER_ERROR, RANK
 from benchmarks.record.results import Metric
 from worldmodel.predictor import Trajectory
 
-# Names of metrics; `energy_0`, `energy_1`, ... are the energies along the steps.
+# Names of metrics.
 ENERGY, ERROR = "energy", "error"
 PAIR = (ENERGY, ERROR)
-CALIBRATION, RANK, PATCH_RANK = "calibration", "error_rank", "error_rank_patches"
-FRAME_RANK = "error_rank_frames"
+PATCH_RANK, FRAME_RANK = "error_rank_patches", "error_rank_frames"
 SPARSIFICATION = "sparsification_error"
 
 
@@ -39,20 +39,23 @@ def half_squared_error(candidate: Tensor, target: Tensor) -> Tensor:
 
 
 def energy_metrics(values: Values) -> dict[str, Metric]:
-    """Mean energy over mean error, 1 for an honest one, and how well it orders sources by error."""
+    """Mean energy over mean error, 1 where both agree, and how well it orders sources by error."""
     if ENERGY not in values:
         return {}
-    energy, error = values[ENERGY], values[ERROR]
+    return doubt_metrics(OVER_ERROR, values[ENERGY], values[ERROR])
+
+
+def doubt_metrics(over_error: str, doubt: np.ndarray, error: np.ndarray) -> dict[str, Metric]:
+    """The same of any doubt `[seeds, sources]` that stands for half the squared error.
+
+    `over_error` is the name of their ratio.
+    """
     found = {
-        CALIBRATION: ratio(energy, error),
-        RANK: rank_correlation(energy, error),
-        SPARSIFICATION: sparsification_error(energy, error),
+        over_error: ratio(doubt, error),
+        RANK: rank_correlation(doubt, error),
+        SPARSIFICATION: sparsification_error(doubt, error),
     }
-    return {
-        name: metric(value, higher_is_better(name))
-        for name, value in found.items()
-        if value is not None
-    }
+    return {name: metric(name, value) for name, value in found.items() if value is not None}
 
 
 def rank_correlations(a: Tensor, b: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
-from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -12,9 +11,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from worldmodel import attention
+from benchmarks.measure.substitute import substituted
+from worldmodel import attention, thinking
 from worldmodel.noise import forget_states
-from worldmodel.thinking import GROUPED_TOKENS, MOST_TOKENS
 
 
 class _Held(TorchDispatchMode):
@@ -75,11 +74,15 @@ def fake_tensors(device: str = "cuda") -> Iterator[None]:
 
     Work is divided as on the device: a GPU takes more at once than a CPU.
     """
-    sizes = ((attention.TILE_WEIGHTS, attention.MOST_WEIGHTS), (GROUPED_TOKENS, MOST_TOKENS))
+    sizes = (
+        (attention, "TILE_WEIGHTS", attention.MOST_WEIGHTS),
+        (thinking, "GROUPED_TOKENS", thinking.MOST_TOKENS),
+    )
     with FakeTensorMode(allow_non_fake_inputs=True), _Believing(), ExitStack() as stack:
-        for of_device, most in sizes:
-            at_once = {"cpu": of_device.get(device, most)}
-            stack.enter_context(patch.dict(of_device, at_once))
+        for module, name, most in sizes:
+            of_device = getattr(module, name)
+            as_there = of_device | {"cpu": of_device.get(device, most)}
+            stack.enter_context(substituted(module, name, as_there))
         forget_states()
         stack.callback(forget_states)  # no fake one may be kept
         yield

@@ -11,13 +11,6 @@ from torchmetrics.functional.image import (
 PSNR_CAP = 100.0  # dB; an identical pair would be infinite
 
 
-def higher_is_better(metric: str) -> bool | None:
-    """The good direction of a metric; None for energies, and for a ratio that is best at 1."""
-    if metric.startswith(("energy", "calibration")):
-        return None
-    return metric.startswith(("psnr", "ssim", "skill", "cosine", "error_rank"))
-
-
 def embedding_errors(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
     """Smooth-L1 (beta 1) and MSE `[B, T]` of scaled embeddings `[B, T, P, D]`."""
     return {

@@ -5,13 +5,13 @@ import pickle
 import tempfile
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import torch
 from torch import Tensor
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
 from benchmarks.config import PerceptionConfig
+from benchmarks.measure.substitute import substituted
 from data_prep.encoders.weights import checksum
 from data_prep.errors import InputError
 
@@ -34,7 +34,7 @@ class LPIPS:
             place.parent.mkdir()
             place.symlink_to(weights.resolve())
             try:
-                with patch.object(torch.hub, "get_dir", return_value=home):
+                with substituted(torch.hub, "get_dir", lambda: home):
                     self.network = LearnedPerceptualImagePatchSimilarity(backbone)  # type: ignore[arg-type]
             except (RuntimeError, OSError, ValueError, pickle.UnpicklingError) as error:
                 said = str(error).strip().splitlines()[0]

@@ -10,7 +10,7 @@ import safetensors.numpy
 from torch import Tensor
 
 from benchmarks.measure.intervals import Interval, mean
-from benchmarks.measure.metrics import higher_is_better
+from benchmarks.record.metrics import ENERGIES, declared
 from benchmarks.record.results import Metric, SettingRecord
 from benchmarks.record.selection_metric import PIXELS, Quality
 from data_prep.shards.storage import atomic_file
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 RESAMPLES = 1000  # of the validation sources, to say how sure a selection is
-Values = dict[str, np.ndarray]  # metric name to [seeds, sources]
+Values = dict[str, np.ndarray]  # metric name to [seeds, sources], of series [seeds, sources, K]
 # Where models are judged, such as a split and a protocol, or an image set and a corruption.
 Condition = TypeVar("Condition", bound="DataclassInstance")
 
@@ -117,7 +117,7 @@ def write_values(
             for (index, where), found in of_model.values.items()
             if where in named
             for metric_name, values in found.items()
-            if not metric_name.startswith("energy_")
+            if metric_name != ENERGIES
         },
     )
 
@@ -146,19 +146,32 @@ def describe_places(
 
 
 def mean_by_source(values: Tensor, sources: list[str]) -> np.ndarray:
-    """Mean over the clips of each source `[sources]`: sources are the independent samples."""
+    """Mean over the clips `[clips, ...]` of each source: sources are the independent samples."""
     _, inverse = np.unique(sources, return_inverse=True)
-    return np.bincount(inverse, values.double().cpu().numpy()) / np.bincount(inverse)
+    clips = values.double().cpu().numpy()
+    sums = np.zeros((inverse.max() + 1, *clips.shape[1:]))
+    np.add.at(sums, inverse, clips)
+    return sums / np.bincount(inverse).reshape(-1, *[1] * (clips.ndim - 1))
 
 
 def means(values: Values) -> dict[str, Metric]:
-    """Each metric's mean with its interval and good direction."""
-    return {name: metric(mean(value), higher_is_better(name)) for name, value in values.items()}
+    """The mean of each metric that has one value a source, with its interval."""
+    return {name: metric(name, mean(value)) for name, value in values.items() if value.ndim == 2}
 
 
-def metric(interval: Interval, higher_is_better: bool | None) -> Metric:
-    """An interval as it stands in a result."""
-    return Metric(interval.mean, interval.low, interval.high, interval.n, higher_is_better)
+def series(values: Values) -> dict[str, list[Metric]]:
+    """The means of each metric that has many values a source."""
+    return {
+        name: [metric(name, mean(one)) for one in np.moveaxis(value, -1, 0)]
+        for name, value in values.items()
+        if value.ndim > 2
+    }
+
+
+def metric(name: str, interval: Interval) -> Metric:
+    """An interval of a declared metric as it stands in a result, with its good direction."""
+    higher = declared(name).higher
+    return Metric(interval.mean, interval.low, interval.high, interval.n, higher)
 
 
 def recorded(setting: Setting) -> SettingRecord:

@@ -6,10 +6,11 @@ from dataclasses import asdict, replace
 import numpy as np
 
 from benchmarks.measure.intervals import LEVEL, difference, holm, mean, p_value
-from benchmarks.measure.metrics import higher_is_better
 from benchmarks.measure.scores import Condition, Scores, recorded
 from benchmarks.record.contrasts import Answer, Contrast
+from benchmarks.record.metrics import declared
 from benchmarks.record.results import Comparison, Model, Verdict
+from benchmarks.record.selection_metric import Quality
 
 
 def compare(
@@ -26,22 +27,52 @@ def judge_contrasts(
 ) -> list[Verdict]:
     """The verdicts of the declared contrasts whose models were judged under a condition.
 
-    They are one family. Differences within the margin are `the same` where the simultaneous
-    interval (Bonferroni's) lies within it; of the others, Holm's correction says which are
-    `better` or `worse`. Where it does so though the interval reaches zero, the interval ends there.
+    They are one family, whose intervals hold at once and whose p-values Holm's method corrects.
     """
     pairs = {}
     for contrast in contrasts:
         chosen = _contrasted(contrast, scores, condition)
         if chosen is not None:
             pairs[contrast] = chosen
-    level = 1 - (1 - LEVEL) / max(len(pairs), 1)
+    level = simultaneous_level(len(pairs))
     compared = [_comparison(scores, a, b, condition, level) for a, b in pairs.values()]
     p_values = holm([p_value(_paired(scores, a, b, condition)) for a, b in pairs.values()])
     return [
-        _verdict(contrast.question, one, p, scores[contrast.a], scores[contrast.b])
+        verdict(
+            contrast.question,
+            one,
+            p,
+            scores[contrast.a].quality,
+            _means(one, scores[contrast.a], scores[contrast.b]),
+        )
         for contrast, one, p in zip(pairs, compared, p_values, strict=True)
     ]
+
+
+def simultaneous_level(number: int) -> float:
+    """The level of each interval of a family of that many that hold at once (Bonferroni)."""
+    return 1 - (1 - LEVEL) / max(number, 1)
+
+
+def verdict(
+    question: str, found: Comparison, p: float, quality: Quality, means: Sequence[float]
+) -> Verdict:
+    """The verdict of a comparison with a simultaneous interval and a corrected p-value.
+
+    A difference is `the same` where its interval lies within the margin, which may depend on the
+    `means` of both models; else p says whether it is `better` or `worse`. Where it does so though
+    the interval reaches zero, the interval ends there.
+    """
+    margin = quality.margin_at(quality.best(means))
+    low, high, answer = found.low, found.high, Answer.UNDECIDED
+    if low is not None and high is not None and np.isfinite(found.difference):
+        if -margin <= low and high <= margin:
+            answer = Answer.SAME
+        elif p < 1 - LEVEL:
+            ahead = (found.difference > 0) == quality.higher
+            answer = Answer.BETTER if ahead else Answer.WORSE
+            low, high = (max(low, 0.0), high) if found.difference > 0 else (low, min(high, 0.0))
+    return Verdict(question, replace(found, low=low, high=high), p, margin, answer)
 
 
 def mark_best(
@@ -62,8 +93,9 @@ def mark_best(
     values = {
         name: scores[name].values[scores[name].selected(condition), condition] for name in rows
     }
-    for metric_name in dict.fromkeys(name for found in values.values() for name in found):
-        higher = higher_is_better(metric_name)
+    known = (n for found in values.values() for n, value in found.items() if value.ndim == 2)
+    for metric_name in dict.fromkeys(known):
+        higher = declared(metric_name).higher
         having = {
             name: found[metric_name] for name, found in values.items() if metric_name in found
         }
@@ -129,32 +161,14 @@ def _longer(
     return (name, judged[1] if longer == judged[0] else longer), (name, judged[0])
 
 
-def _verdict(
-    question: str, found: Comparison, p: float, a: Scores[Condition], b: Scores[Condition]
-) -> Verdict:
-    quality = a.quality
-    margin = quality.margin_at(_level_of_better(found, a, b))
-    low, high, answer = found.low, found.high, Answer.UNDECIDED
-    if low is not None and high is not None and np.isfinite(found.difference):
-        if -margin <= low and high <= margin:
-            answer = Answer.SAME
-        elif p < 1 - LEVEL:
-            ahead = (found.difference > 0) == quality.higher
-            answer = Answer.BETTER if ahead else Answer.WORSE
-            low, high = (max(low, 0.0), high) if found.difference > 0 else (low, min(high, 0.0))
-    return Verdict(question, replace(found, low=low, high=high), p, margin, answer)
-
-
-def _level_of_better(found: Comparison, a: Scores[Condition], b: Scores[Condition]) -> float:
-    """The mean of the better of two compared models."""
-    means_of = []
-    for of_model, setting in ((a, found.a_setting), (b, found.b_setting)):
-        means_of += [
-            float(values[found.metric].mean())
-            for (index, where), values in of_model.values.items()
-            if asdict(where) == found.condition and recorded(of_model.settings[index]) == setting
-        ]
-    return a.quality.best(means_of)
+def _means(found: Comparison, a: Scores[Condition], b: Scores[Condition]) -> list[float]:
+    """The means of two compared models in their settings."""
+    return [
+        float(values[found.metric].mean())
+        for of_model, setting in ((a, found.a_setting), (b, found.b_setting))
+        for (index, where), values in of_model.values.items()
+        if asdict(where) == found.condition and recorded(of_model.settings[index]) == setting
+    ]
 
 
 def _paired(

@@ -18,3 +18,6 @@ class Cost:
     latency_ms: float | None
     latency_repeats: int
     peak_memory_bytes: int | None
+
+
+NOT_COUNTED = Cost(None, None, None, None, None, 0, None)

@@ -8,28 +8,19 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import torch
 
-from benchmarks.former_names import renamed
+from benchmarks.config import JSON
 from benchmarks.record.costs import Cost
+from benchmarks.record.older import OLDER, of_older
 from data_prep.errors import InputError
 from data_prep.shards.plan import versions_of
 from data_prep.shards.storage import write_json
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 TRAINED_BEFORE = "one training, done before"  # what is special about a pretrained model
-OLDER = (4, 5)  # versions that are read all the same
-TASKS_BEFORE_6 = {
-    "next_frame": ("next_frame", "video"),
-    "denoise": ("denoise", "image"),
-    "thinking": ("thinking", "video"),
-    "thinking/denoise": ("thinking", "image"),
-    "scaling": ("scaling", "video"),
-    "probe": ("probe", "video"),
-    "probe/images": ("probe", "image"),
-}
 RESULTS = "results.json"
 MOST_NAMED = 5  # of the files that were left out
 PACKAGES = (
@@ -42,6 +33,9 @@ PACKAGES = (
     "safetensors",
     "numpy",
 )
+
+T = TypeVar("T")
+D = TypeVar("D", bound="Details")
 
 
 @dataclass(frozen=True)
@@ -78,7 +72,7 @@ class SettingRecord:
     label: str
     order: float
     fixed: bool
-    options: dict[str, Any]
+    options: JSON
 
 
 @dataclass(frozen=True)
@@ -88,7 +82,8 @@ class Row:
     `condition` names what it was judged on, such as `split` and `protocol`, or `images` and
     `corruption`. `selected` settings are those chosen on validation, `trained` those that training
     optimises. `selected_share` is the share of resamples of the validation videos or images in
-    which the setting would have been selected; None where there was no choice.
+    which the setting would have been selected; None where there was no choice. `series` are metrics
+    that have many values: energies after each step from the start on, quality of each frame ahead.
     """
 
     setting: SettingRecord
@@ -98,6 +93,7 @@ class Row:
     metrics: dict[str, Metric]
     cost: Cost
     selected_share: float | None = None
+    series: dict[str, list[Metric]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -208,28 +204,41 @@ class Profile:
     top: list[Operation]
 
 
+class Details:
+    """What else a task found; a subclass is a dataclass."""
+
+
 @dataclass(frozen=True)
 class Result:
     """Everything that a run found, and the files of the run that its report uses.
 
     A comparison has models, comparisons and verdicts, a throughput run measurements and profiles.
-    `domain` is that of its models. `details` are what else a task found, in a form of its own.
+    `domain` is that of its models. `references` stand beside these: what could be predicted with
+    knowledge that no model has. `details` are what else a task found, in a form of its own.
     """
 
     task: str
-    config: dict[str, Any]
-    environment: dict[str, Any]
-    data: dict[str, Any]
+    config: JSON
+    environment: JSON
+    data: JSON
     seeds: list[int] = field(default_factory=list)
     models: list[Model] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
     measurements: list[Measurement] = field(default_factory=list)
     profiles: list[Profile] = field(default_factory=list)
-    files: dict[str, Any] = field(default_factory=dict)
-    details: dict[str, Any] = field(default_factory=dict)
+    files: JSON = field(default_factory=dict)
+    details: JSON | Details = field(default_factory=dict)
+    references: list[Model] = field(default_factory=list)
     domain: str | None = None
     schema_version: int = SCHEMA_VERSION
+
+    def found(self, kind: type[D]) -> D:
+        """The details as the class of their task."""
+        if isinstance(self.details, dict):
+            return typed(kind, self.details)
+        assert isinstance(self.details, kind)
+        return self.details
 
 
 def write_result(folder: Path, result: Result) -> None:
@@ -267,8 +276,8 @@ def parse_result(path: Path) -> Result:
             f"run, or use the commit {commit.removesuffix('+changes')}"
         )
     try:
-        content = _of_older(content) if version in OLDER else content
-        result: Result = typed(Result, content)
+        content = of_older(content) if version in OLDER else content
+        result = typed(Result, content)
     except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not a result of this version ({error!r})") from None
     return result
@@ -285,7 +294,7 @@ def skipped(result: Result) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def describe_environment(device: str) -> dict[str, Any]:
+def describe_environment(device: str) -> JSON:
     """Versions, commit and machine."""
     return {
         "commit": _commit(),
@@ -298,43 +307,22 @@ def describe_environment(device: str) -> dict[str, Any]:
     }
 
 
-def typed(kind: Any, content: Any) -> Any:
-    """JSON as the type that an annotation names: dataclasses, in lists and dicts too."""
+def typed(kind: type[T], content: JSON) -> T:
+    """JSON as a dataclass, and as those that its annotations name, in lists and dicts too."""
+    types = get_type_hints(kind)
+    return kind(**{name: _typed(types[name], value) for name, value in content.items()})
+
+
+def _typed(kind: Any, content: Any) -> Any:
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        types = get_type_hints(kind)
-        return kind(**{name: typed(types[name], value) for name, value in content.items()})
+        return typed(kind, content)
     if get_origin(kind) is list:
-        return [typed(get_args(kind)[0], value) for value in content]
+        return [_typed(get_args(kind)[0], value) for value in content]
     if get_origin(kind) is dict:
-        return {name: typed(get_args(kind)[1], value) for name, value in content.items()}
+        return {name: _typed(get_args(kind)[1], value) for name, value in content.items()}
     if get_origin(kind) is UnionType and content is not None:
-        return typed(get_args(kind)[0], content)
+        return _typed(get_args(kind)[0], content)
     return content
-
-
-def _of_older(content: dict[str, Any]) -> dict[str, Any]:
-    """A result of version 4 or 5 as one of this version.
-
-    Before 6 a task had a name in each domain. Before 5 comparisons had p-values of one family for
-    all of a condition, and there were no verdicts.
-    """
-    task, domain = TASKS_BEFORE_6.get(content["task"], (content["task"], None))
-    data = dict(content.get("data") or {})
-    if "ladders" in data:
-        data["shifts"] = data.pop("ladders")
-    if data.get("places"):
-        data.setdefault("main_place", next(iter(data["places"])))
-    comparisons = content.get("comparisons") or []
-    kept = [{n: v for n, v in c.items() if n not in ("p", "better")} for c in comparisons]
-    details = dict(content.get("details") or {})
-    if "differences" in details:
-        details["differences"] = [
-            {n: v for n, v in d.items() if n not in ("p", "better")} for d in details["differences"]
-        ]
-    changes: dict[str, Any] = {"comparisons": kept, "details": details, "data": data}
-    changes |= {"task": task, "domain": domain}
-    found: dict[str, Any] = renamed(content | changes)
-    return found
 
 
 def _commit() -> str | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.record.metrics import declared
 from benchmarks.record.results import Result, Row
 
 EMBEDDINGS_ONLY = "embeddings"  # what a result says of its truth
@@ -15,24 +16,36 @@ class Quality:
     """A metric that ranks models.
 
     Args:
-        metric: name of the metric in rows.
-        title: title of its column.
-        unit: unit after a value, with a space before it.
-        digits: number of digits of a value.
-        higher: whether higher is better.
+        metric: name of the metric in rows; what is declared of it holds here too.
         tolerance: how much worse a cheaper setting may be and still be selected.
         margin: difference below which two models are the same.
         relative: whether tolerance and margin are shares of the better value.
     """
 
     metric: str
-    title: str
-    unit: str
-    digits: int
-    higher: bool
     tolerance: float
     margin: float
     relative: bool = False
+
+    @property
+    def title(self) -> str:
+        """Title of its column."""
+        return declared(self.metric).title
+
+    @property
+    def digits(self) -> int:
+        """Number of digits of a value."""
+        return declared(self.metric).digits
+
+    @property
+    def unit(self) -> str:
+        """Unit after a value, with a space before it."""
+        return declared(self.metric).unit
+
+    @property
+    def higher(self) -> bool:
+        """Whether higher is better."""
+        return bool(declared(self.metric).higher)
 
     def of(self, row: Row) -> float:
         """The value of a row."""
@@ -72,9 +85,9 @@ class Quality:
         return f"within {self.margin:.1%}" if self.relative else f"within {self.margin}{self.unit}"
 
 
-PIXELS = Quality("psnr", "PSNR dB", " dB", 2, True, tolerance=0.02, margin=0.1)
+PIXELS = Quality("psnr", tolerance=0.02, margin=0.1)
 # 0.02 dB are 0.5 % of a squared error, 0.1 dB are 2.3 %.
-EMBEDDINGS = Quality("smooth_l1", "Smooth-L1", "", 4, False, 0.005, 0.023, relative=True)
+EMBEDDINGS = Quality("smooth_l1", tolerance=0.005, margin=0.023, relative=True)
 
 
 def quality_of(result: Result) -> Quality:

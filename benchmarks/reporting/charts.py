@@ -8,6 +8,7 @@ import vl_convert
 
 from benchmarks.record.results import Result
 from benchmarks.record.selection_metric import Quality, quality_of
+from benchmarks.reporting.figures import SHOWN
 from benchmarks.reporting.tables import Condition, rows_under
 
 COSTS = {
@@ -16,8 +17,6 @@ COSTS = {
     "flops": "FLOPs",
     "latency_ms": "latency in ms, batch 1",
 }
-
-SHOWN = 10.0  # dB below the best
 
 Chart = dict[str, Any]
 

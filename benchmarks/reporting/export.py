@@ -5,15 +5,14 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from unittest.mock import patch
 
-from benchmarks.reporting import figures
 from benchmarks.reporting.best_marks import is_marked, unmarked
+from benchmarks.reporting.figures import FORMATS
 from benchmarks.reporting.page import Report
 from benchmarks.reporting.tables import Table, markdown
 from data_prep.errors import InputError
 
-FORMATS = ("png", "svg")
+EXPORTED = ("png", "svg")
 # What LaTeX would take for a command, and the signs of the tables that it may not know.
 ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
@@ -36,8 +35,11 @@ def export(make_report: Callable[[], Report], run: Path, place: Path) -> Report:
     """
     if place.exists() and not place.is_dir():
         raise InputError(f"--export {place}: is no folder")
-    with patch.object(figures, "FORMATS", FORMATS):
+    token = FORMATS.set(EXPORTED)
+    try:
         report = make_report()
+    finally:
+        FORMATS.reset(token)
     place.mkdir(parents=True, exist_ok=True)
     for _, drawn in report.figures:
         for file in (run / drawn).parent.glob(f"{Path(drawn).stem}.*"):

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,14 +17,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from benchmarks.measure.intervals import risk_coverage
+from benchmarks.record.metrics import ENERGIES
 from benchmarks.record.results import Model, Result, Row
 from benchmarks.record.selection_metric import Quality, quality_of
-from benchmarks.reporting.tables import Condition, energy_names, rows_under
+from benchmarks.reporting.tables import Condition, rows_under
 from benchmarks.reporting.values import load_arrays
 
 FOLDER = "figures"
-FORMATS: tuple[str, ...] = ("png",)  # the page shows PNG; an export wants more
+# The page shows PNG; an export wants more.
+FORMATS: ContextVar[tuple[str, ...]] = ContextVar("formats", default=("png",))
 PAIR = ("energy", "error")
+SHOWN = 10.0  # dB below the best, unless the best of a model is lower
 COST_AXES = (
     ("forward_passes", "forward passes"),
     ("forward_equivalents", "forward-equivalents"),
@@ -41,7 +45,7 @@ def save_figures(
         if figure is None:
             continue
         path = f"{FOLDER}/{name}.png"
-        for suffix in FORMATS:
+        for suffix in FORMATS.get():
             figure.savefig(folder / FOLDER / f"{name}.{suffix}", dpi=130)
         plt.close(figure)
         paths.append((title, path))
@@ -58,9 +62,11 @@ def compute_figure(result: Result, condition: Condition, label: str = "PSNR (dB)
             _draw_compute(axis, model, rows, field, index, quality)
         logarithmic_cost(axis, title)
     axes[0].set_ylabel(label)
-    if quality.higher:  # a few methods far below would hide the others
-        shown = [quality.of(r) for m in result.models for r in rows_under(m, condition)]
-        axes[0].set_ylim(max(min(shown), max(shown) - 10) - 0.4, max(shown) + 0.4)
+    if quality.higher:  # a few settings far below would hide the others; no model's best is hidden
+        judged = [[quality.of(row) for row in rows_under(m, condition)] for m in result.models]
+        shown = [value for values in judged for value in values]
+        seen = min(max(shown) - SHOWN, *(max(values) for values in judged if values))
+        axes[0].set_ylim(max(min(shown), seen) - 0.4, max(shown) + 0.4)
     axes[-1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.tight_layout()
     return figure
@@ -85,7 +91,7 @@ def thinking_figure(
         left.plot(steps, [q.mean for q in quality], "-o", label=model.name)
         low, high = zip(*(q.ends for q in quality), strict=True)
         left.fill_between(steps, low, high, alpha=0.15)
-        energies = [rows[-1].metrics[name].mean for name in energy_names(rows[-1])]
+        energies = [energy.mean for energy in rows[-1].series[ENERGIES]]
         right.plot([e - energies[0] for e in energies], "-o", label=model.name)
     left.set(xlabel="thinking steps", ylabel=label)
     right.set(xlabel="thinking step", ylabel="energy, change since the start", yscale="symlog")
@@ -236,8 +242,11 @@ def _by_kind(rows: list[Row]) -> dict[str, list[Row]]:
 def _kind(row: Row) -> str:
     options = row.setting.options
     if row.setting.fixed:
-        return "stops early" if "stop" in options else "published"
-    return str(options.get("sampler") or "")
+        if "stop" in options:
+            return "stops early"
+        return row.setting.label if "sampler" in options else "published"
+    samples = options.get("samples", 1)
+    return f"mean of {samples}" if samples > 1 else str(options.get("sampler") or "")
 
 
 def curve_of_logs(log: Path, column: str) -> tuple[list[int], list[float]]:

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.record.costs import Cost
+from benchmarks.record.metrics import ENERGIES, OVER_ERROR, RANK, declared, titles
 from benchmarks.record.results import Comparison, Metric, Model, Result, Row
-from benchmarks.record.selection_metric import EMBEDDINGS, PIXELS, quality_of
+from benchmarks.record.selection_metric import quality_of
 from benchmarks.reporting.best_marks import mark_best
 
 COST_HEADER = [
@@ -26,12 +27,13 @@ SUMMARY_HEADER = [
 ]
 BRIEF_COST_HEADER = ["passes", "equivalents", "latency ms"]
 
-HONESTY = ("calibration", "error_rank", "error_rank_patches", "sparsification_error")
-HONESTY_HEADER = ["energy / error", "rank, across samples", "rank, across patches", "AUSE"]
+# What an energy knows of the error.
+KNOWN = (OVER_ERROR, RANK, "error_rank_patches", "sparsification_error")
+KNOWN_HEADER = titles(KNOWN)
 
 ENERGY_AND_ERROR = (
     "The energy of a candidate stands for half its squared error in scaled embeddings. Mean energy "
-    "over mean error is 1 where it is honest; Spearman's rank correlation says whether it finds "
+    "over mean error is 1 where they agree; Spearman's rank correlation says whether it finds "
     "the samples, and within a sample the patches, that are predicted worst. AUSE is the area "
     "between the curve of risk against coverage and the ideal one, over the mean error: 0 is ideal."
 )
@@ -123,7 +125,7 @@ def settings_table(
             {row.setting.label: row for row in rows_under(model, other)} for _, other in beside
         ]
         for row in rows_under(model, condition):
-            energies = [row.metrics[name] for name in energy_names(row)]
+            energies = row.series.get(ENERGIES)
             ends = (energies[0], energies[-1]) if energies else (None, None)
             others = [of_other.get(row.setting.label) for of_other in elsewhere]
             rows.append(
@@ -152,21 +154,21 @@ def _selection(row: Row) -> str:
 
 def energy_table(result: Result, conditions: Sequence[tuple[str, Condition]]) -> Table:
     """How well the energy of each model that has one knows the error of its own prediction."""
-    header = ["model", "under", "setting", "energy", "error", *HONESTY_HEADER]
+    header = ["model", "under", "setting", "energy", "error", *KNOWN_HEADER]
     rows = []
     for model in result.models:
         for title, condition in conditions:
             row = selected_row(model, condition)
-            if row is None or "calibration" not in row.metrics:
+            if row is None or OVER_ERROR not in row.metrics:
                 continue
             means = [number(row.metrics[name].mean, 2) for name in ("energy", "error")]
-            rows.append([model.name, title, row.setting.label, *means, *honesty_cells(row)])
+            rows.append([model.name, title, row.setting.label, *means, *known_cells(row.metrics)])
     return header, rows
 
 
-def honesty_cells(row: Row) -> Cells:
-    """What an energy knows of the error, in the columns of `HONESTY_HEADER`."""
-    return [interval(row.metrics.get(name), 2) for name in HONESTY]
+def known_cells(metrics: Mapping[str, Metric]) -> Cells:
+    """What an energy knows of the error, in the columns of `KNOWN_HEADER`."""
+    return [interval(metrics.get(name), 2) for name in KNOWN]
 
 
 def training_table(result: Result) -> Table:
@@ -187,12 +189,6 @@ def training_table(result: Result) -> Table:
     return header, rows
 
 
-def energy_names(row: Row) -> list[str]:
-    """The names of the energies along the steps of a row, in order."""
-    names = [name for name in row.metrics if name.startswith("energy_")]
-    return sorted(names, key=lambda name: int(name.removeprefix("energy_")))
-
-
 def find_comparison(result: Result, a: str, b: str, condition: Condition) -> Comparison | None:
     """The comparison of two models at their selected settings."""
     models = {model.name: model for model in result.models}
@@ -211,20 +207,20 @@ def difference(result: Result, a: str, b: str, condition: Condition, brief: bool
     found = find_comparison(result, a, b, condition)
     if found is None:
         return "–"
-    return f"{found.difference:+.{_digits(found)}f}" if brief else difference_text(found)
+    return (
+        f"{found.difference:+.{declared(found.metric).digits}f}"
+        if brief
+        else difference_text(found)
+    )
 
 
 def difference_text(found: Comparison) -> str:
     """A difference with its interval, where it has one."""
-    digits = _digits(found)
+    digits = declared(found.metric).digits
     middle = f"{found.difference:+.{digits}f}"
     if found.low is None or found.high is None:
         return middle
     return f"{middle} [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
-
-
-def _digits(found: Comparison) -> int:
-    return next(q.digits for q in (PIXELS, EMBEDDINGS) if q.metric == found.metric)
 
 
 def cost_cells(cost: Cost) -> Cells:

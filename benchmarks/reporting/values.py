@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 
-from benchmarks.former_names import renamed_value
+from benchmarks.former_names import RENAMED_IN, renamed_value
 from benchmarks.measure.scores import value_name
-from benchmarks.record.results import SCHEMA_VERSION, Metric, Result
+from benchmarks.record.results import Metric, Result
 from benchmarks.reporting.tables import rows_under, selected_row
 from data_prep.errors import InputError
 
@@ -47,7 +47,7 @@ def load_arrays(folder: Path, result: Result, kind: str) -> dict[str, np.ndarray
     if not result.files.get(kind):
         return {}
     found: dict[str, np.ndarray] = safetensors.numpy.load_file(folder / result.files[kind])
-    if result.schema_version < SCHEMA_VERSION:
+    if result.schema_version < RENAMED_IN:
         return {renamed_value(name): values for name, values in found.items()}
     return found
 

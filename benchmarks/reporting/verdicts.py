@@ -2,6 +2,7 @@
 
 from benchmarks.measure.intervals import FEW_SOURCES
 from benchmarks.record.contrasts import Answer
+from benchmarks.record.metrics import OVER_ERROR, RANK
 from benchmarks.record.results import TRAINED_BEFORE, Model, Result, Row, Verdict
 from benchmarks.record.selection_metric import quality_of
 from benchmarks.reporting.tables import (
@@ -39,7 +40,7 @@ def answers(result: Result, where: str, condition: Condition) -> list[str]:
     if before:
         sentences.append(f"{said}: trained before, elsewhere: {', '.join(before)}.")
     judged = [(model, selected_row(model, condition)) for model in result.models]
-    known = [_calibration(m, row) for m, row in judged if row and "calibration" in row.metrics]
+    known = [_known(m, row) for m, row in judged if row and OVER_ERROR in row.metrics]
     if known:
         sentences.append(
             f"{said}: does the energy know the error? Mean energy over mean error, and "
@@ -111,7 +112,7 @@ def best_floor(result: Result, condition: Condition) -> str | None:
     return said + "the mean of every trained model is better"
 
 
-def _calibration(model: Model, row: Row) -> str:
-    said = f"{model.name} {interval(row.metrics['calibration'], 2)}"
-    rank = row.metrics.get("error_rank")
+def _known(model: Model, row: Row) -> str:
+    said = f"{model.name} {interval(row.metrics[OVER_ERROR], 2)}"
+    rank = row.metrics.get(RANK)
     return said if rank is None else f"{said} and {interval(rank, 2)}"

@@ -34,6 +34,7 @@ from worldmodel.published.thinking import (
     think,
 )
 from worldmodel.published.training import training_steps
+from worldmodel.surprise import Surprise, energy_of
 
 
 class PublishedEBT(Predictor):
@@ -139,6 +140,10 @@ class PublishedEBT(Predictor):
         The N of a frame lie side by side.
         """
         return self._compete(context, expect(setting, Thinking), energies=True)
+
+    def surprises(self, counts: Sequence[int]) -> Sequence[Surprise]:
+        """Its energy, besides the distance to its own prediction."""
+        return [energy_of(self), *super().surprises(counts)]
 
     def verify(self, context: Clips, candidates: Tensor) -> Tensor:
         """Energies of patches `[B, T, N, P]` of candidates `[B, T, N, P, D]` of every next frame.

@@ -27,6 +27,7 @@ from benchmarks.measure.scores import (
     metric,
 )
 from benchmarks.measure.verdicts import compare
+from benchmarks.record.metrics import ENERGIES
 from benchmarks.record.results import Comparison, Metric
 from data_prep.shards.plan import digest
 from denoise.data import NoisyImages
@@ -168,8 +169,8 @@ class ImageJudge(ComparingJudge[ImageCondition]):
         ]
 
     def metrics(self, values: Values, condition: ImageCondition) -> dict[str, Metric]:
-        """PSNR of the mean squared error over all images, as published; honesty of the energy."""
-        pooled = {"psnr_pooled": metric(pooled_psnr(values["mse"]), True)}
+        """PSNR of the mean squared error over all images, as published; what the energy knows."""
+        pooled = {"psnr_pooled": metric("psnr_pooled", pooled_psnr(values["mse"]))}
         return pooled | energy_metrics(values)
 
     def cost_call(
@@ -287,8 +288,7 @@ class ImageJudge(ComparingJudge[ImageCondition]):
         scores["smooth_l1"] = embedding_errors(trajectory.prediction, clean)["smooth_l1"][:, 0]
         if trajectory.energies is not None:
             scores |= {name: v[:, 0] for name, v in energy_scores(trajectory, clean).items()}
-            for step, energy in enumerate(trajectory.energies[:, :, 0]):
-                scores[f"energy_{step}"] = energy
+            scores[ENERGIES] = trajectory.energies[:, :, 0].T
         return scores
 
     def _swept(self, condition: ImageCondition) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from baselines.config import DirectConfig, DiTConfig, PublishedDiTConfig
+from baselines.config import DirectConfig, DiTConfig, EqMConfig, PublishedDiTConfig
 from benchmarks.models import ModelSpec, Network, Role, Untrained
 from denoise.config import (
     STEPS,
@@ -18,6 +18,7 @@ DIT = Network("baselines.dit:DiTDenoiser")
 PUBLISHED_EBT = Network("denoise.published:PublishedEBTDenoiser")
 PUBLISHED_DIT = Network("baselines.dit_published:PublishedDiTDenoiser")
 DIRECT = Network("baselines.direct:DirectDenoiser")
+EQM = Network("baselines.eqm:EqMDenoiser")
 ALL_LEVELS = {"levels": [1 / STEPS, WIDE_LEVEL]}
 WITHOUT_CONTEXT = LINEAR | {"context": False}
 
@@ -32,6 +33,10 @@ def _dit(name: str, overrides: dict[str, Any], **others: Any) -> ModelSpec:
 
 def _direct(name: str, overrides: dict[str, Any], **others: Any) -> ModelSpec:
     return _variant("direct", DIRECT, DirectConfig, name, overrides, **others)
+
+
+def _eqm(name: str, overrides: dict[str, Any]) -> ModelSpec:
+    return _variant("eqm", EQM, EqMConfig, name, overrides, by_default=False)
 
 
 def _variant(
@@ -66,6 +71,8 @@ MODELS = (
     _dit("dit_equal_training", {}, equal_training_to="ebt_residual"),
     _dit("dit_full_range", {"levels": [1 / STEPS, 1.0]}),
     _dit("dit_single_level", {"levels": [TRAINED_LEVEL, TRAINED_LEVEL]}),
+    _eqm("eqm", {}),
+    _eqm("eqm_energy", {"energy": "dot"}),
     _direct("direct", {}),
     _direct("direct_equal_training", {}, equal_training_to="ebt_residual"),
     _direct("direct_looped", {}, equal_inference_to="ebt_residual", looped=True),

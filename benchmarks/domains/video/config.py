@@ -20,11 +20,14 @@ class VideoEvaluationConfig(EvaluationConfig):
         horizon: number of frames that a rollout predicts.
         max_clips: largest number of clips of a split that are judged, chosen at random but always
             the same (null: all).
+        samples: number of samples of every next frame, and of rollouts, by which models that sample
+            are judged; a model with one answer is judged by that (0: futures are not judged).
     """
 
     context_frames: int = 4
     horizon: int = 8
     max_clips: int | None = None
+    samples: int = 8
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -33,6 +36,7 @@ class VideoEvaluationConfig(EvaluationConfig):
         require(
             self.max_clips is None or self.max_clips >= 1, "evaluation.max_clips must be at least 1"
         )
+        require(self.samples >= 0, "evaluation.samples must be 0 or more")
 
 
 @dataclass

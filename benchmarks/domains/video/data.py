@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.config import Inputs, RunConfig
@@ -75,6 +77,14 @@ class VideoData:
         """Scaled embeddings `[B, T, P, D]` to frames `[B, T, 3, height, width]`, not clipped."""
         embeddings = self.scaler.unscale(scaled)
         return self.encoder.decode(embeddings.flatten(0, 1)).unflatten(0, scaled.shape[:2])
+
+    def embedded(self, pictures: np.ndarray) -> Tensor:
+        """Scaled embeddings `[K, P, D]` of uint8 frames, made as the corpus would make them."""
+        frames = torch.from_numpy(pictures).permute(0, 3, 1, 2) / 255
+        assert self.frames is not None  # the built-in corpus has them
+        size = int(self.frames.manifest["arguments"]["size"])
+        frames = F.interpolate(frames, size=(size, size), mode="bicubic", antialias=True)
+        return self.scaler.scale_embeddings(self.encoder.encode(frames.clamp(0, 1)))
 
     def truth(self, split: str, indices: Sequence[int], embeddings: Tensor) -> Tensor | None:
         """The frames `[B, T, 3, height, width]` in [0, 1] of some clips of a split.

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.domains.video.conditions import ROLLOUT, TEACHER_FORCED
+from benchmarks.record.metrics import AHEAD
 from benchmarks.record.results import Result
 from benchmarks.record.selection_metric import quality_of
 from benchmarks.reporting.figures import (
@@ -89,7 +90,7 @@ def _horizon(result: Result) -> Figure:
     for index, model in enumerate(result.models):
         row = selected_row(model, ROLLOUT)
         assert row is not None
-        points = [m for name, m in row.metrics.items() if name.startswith(f"{quality.metric}_")]
+        points = row.series[f"{quality.metric}{AHEAD}"]
         ahead = np.arange(1, len(points) + 1)
         color, line = model_style(model, index)
         means = [p.mean for p in points]

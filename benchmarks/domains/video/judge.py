@@ -1,4 +1,4 @@
-"""How next-frame prediction is judged: teacher-forced, and by rollouts."""
+"""How next-frame prediction is judged: teacher-forced, by rollouts, and as samples."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -11,10 +11,26 @@ import torch
 from torch import Tensor
 
 from benchmarks.domains.judging import ComparingJudge, CostCall
-from benchmarks.domains.video.conditions import JUDGED, PLACES, SELECTING, FrameCondition
+from benchmarks.domains.video.conditions import (
+    FUTURES,
+    JUDGED,
+    PLACES,
+    SAMPLED_FRAMES,
+    SELECTING,
+    FrameCondition,
+)
 from benchmarks.domains.video.config import VideoEvaluationConfig
 from benchmarks.domains.video.data import VideoData
 from benchmarks.domains.video.distances import RolloutDistances
+from benchmarks.domains.video.futures import KnownFutures
+from benchmarks.domains.video.sampled import (
+    TrueMean,
+    TrueSamples,
+    frame_metrics,
+    frame_scores,
+    horizon_scores,
+    sampled_rollouts,
+)
 from benchmarks.measure.costs import count_flops
 from benchmarks.measure.energies import energy_metrics, energy_scores
 from benchmarks.measure.intervals import skill
@@ -29,6 +45,7 @@ from benchmarks.measure.scores import (
     metric,
 )
 from benchmarks.measure.verdicts import compare
+from benchmarks.record.metrics import AHEAD, ENERGIES
 from benchmarks.record.results import Comparison, Metric
 from benchmarks.record.selection_metric import EMBEDDINGS, PIXELS
 from data_prep.shards.plan import digest
@@ -45,11 +62,10 @@ class FrameJudge(ComparingJudge[FrameCondition]):
     """Judges predictors on the held-out splits of a run's data.
 
     `copy_last` is the model against which skill is measured. All settings are judged
-    teacher-forced; rollouts are run at the selected, the trained and any fixed setting, and judged
-    by `perception`, if any, too.
+    teacher-forced; rollouts are run, and samples drawn, at the selected, the trained and fixed
+    settings. Rollouts are judged by `perception`, if any, too.
     """
 
-    conditions = (SELECTING, *JUDGED)
     main = PLACES[0]
     selects, contrasted = SELECTING, JUDGED
 
@@ -64,7 +80,11 @@ class FrameJudge(ComparingJudge[FrameCondition]):
         self.config, self.data, self.device = config, data, device
         self.perception = perception
         self.skipped = perception.skipped if perception is not None else []
+        self.futures = KnownFutures(data, "test")
         self.tested = dict(zip(PLACES, JUDGED, strict=True))
+        if config.samples:
+            self.tested[FUTURES] = SAMPLED_FRAMES
+        self.conditions = (SELECTING, *self.tested.values())
         self.with_energies = {PLACES[0]: JUDGED[0]}
         self.quality = PIXELS if data.encoder.decodable else EMBEDDINGS
         self.chosen = {
@@ -73,7 +93,7 @@ class FrameJudge(ComparingJudge[FrameCondition]):
         }
         self._copy_last_mse = {
             condition: self.values(copy_last, [Setting()], condition)[0]["mse"][None]
-            for condition in self.conditions
+            for condition in (SELECTING, *JUDGED)
         }
 
     def selecting(self, condition: FrameCondition) -> FrameCondition:
@@ -81,9 +101,9 @@ class FrameJudge(ComparingJudge[FrameCondition]):
         return SELECTING
 
     def wanted(self, predictor: Predictor, setting: Setting, condition: FrameCondition) -> bool:
-        """All settings teacher-forced; in rollouts the trained one and a fixed one."""
-        trained = setting == predictor.trained_setting()
-        return condition.protocol != "rollout" or trained or setting.fixed
+        """All settings teacher-forced; in rollouts and as samples the trained and fixed ones."""
+        teacher_forced = condition.protocol == "teacher_forced"
+        return teacher_forced or setting.fixed or setting == predictor.trained_setting()
 
     def values(
         self, predictor: Predictor, settings: Sequence[Setting], condition: FrameCondition
@@ -97,16 +117,18 @@ class FrameJudge(ComparingJudge[FrameCondition]):
             distances = RolloutDistances(sources, self.data.encoder.dim, len(settings), i3d)
         parts: list[list[dict[str, Tensor]]] = []
         workers, done = loader_workers(self.device), 0
-        for stored in ordered_batches(clips, self.config.batch_size, workers, chosen):
+        for stored in ordered_batches(clips, self._batch_size(condition), workers, chosen):
             batch: Clips = stored.to(self.device)
             places = range(done, done + len(batch.keys))
             done = places.stop
             indices = chosen[places.start : places.stop]
             truth = self.data.truth(condition.split, indices, batch.embeddings)
-            if distances is None:
-                parts.append(self._teacher_forced(predictor, settings, batch, truth))
-            else:
+            if distances is not None:
                 parts.append(self._rollouts(predictor, settings, batch, truth, distances, places))
+            elif condition == SAMPLED_FRAMES:
+                parts.append(self._samples(predictor, settings, batch, truth))
+            else:
+                parts.append(self._teacher_forced(predictor, settings, batch, truth))
         return [
             {
                 name: mean_by_source(torch.cat([scores[name] for scores in of_setting]), sources)
@@ -117,9 +139,11 @@ class FrameJudge(ComparingJudge[FrameCondition]):
         ]
 
     def metrics(self, values: Values, condition: FrameCondition) -> dict[str, Metric]:
-        """Skill against `copy_last`, and how well the energy knows the error."""
+        """Skill against `copy_last`, and how well the energy, or the spread, knows the error."""
+        if condition == SAMPLED_FRAMES:
+            return frame_metrics(values)
         found = skill(values["mse"], self._copy_last_mse[condition])
-        against = {} if found is None else {"skill": metric(found, True)}
+        against = {} if found is None else {"skill": metric("skill", found)}
         return against | energy_metrics(values)
 
     def cost_call(
@@ -132,6 +156,16 @@ class FrameJudge(ComparingJudge[FrameCondition]):
             call = partial(predictor.rollout, context, self.config.horizon, setting)
             return CostCall("rollout", call)
         return CostCall("predict", partial(predictor.predict, clip.frames(0, -1), setting))
+
+    def references(self) -> dict[FrameCondition, dict[str, Predictor]]:
+        """The mean of what may follow, and samples of it, where that is known."""
+        if not self.config.samples or not self.futures.open:
+            return {}
+        known: dict[str, Predictor] = {
+            "true_mean": TrueMean(self.futures),
+            "true_samples": TrueSamples(self.futures),
+        }
+        return {SAMPLED_FRAMES: known}
 
     def unit_flops(self, plain: Predictor) -> int:
         """FLOPs of one forward pass of the plain baseline over a clip: the unit of all models."""
@@ -160,6 +194,8 @@ class FrameJudge(ComparingJudge[FrameCondition]):
         """What is judged under a condition: the same frames of the same clips, the same name."""
         shards = self.data.frames or self.data.embeddings
         judged: list[object] = [condition.protocol, self.config.max_clips, self.data.used]
+        if condition == SAMPLED_FRAMES:
+            judged.append(self.config.samples)
         if condition.protocol == "rollout":
             judged += [self.config.context_frames, self.config.horizon]
         return digest(shards.manifest["shards"], condition.split, judged)
@@ -221,9 +257,28 @@ class FrameJudge(ComparingJudge[FrameCondition]):
         }
         metrics = {name: value.mean(1) for name, value in scores.items()}
         if trajectory.energies is not None:
-            for step, energy in enumerate(trajectory.energies[:, :, FIRST_TARGET - 1 :]):
-                metrics[f"energy_{step}"] = energy.mean(1)
+            metrics[ENERGIES] = trajectory.energies[:, :, FIRST_TARGET - 1 :].mean(2).T
         return metrics
+
+    def _batch_size(self, condition: FrameCondition) -> int:
+        """Clips at once: few where each has many samples."""
+        samples = self.config.samples if condition == SAMPLED_FRAMES else 1
+        return max(1, self.config.batch_size // samples)
+
+    def _samples(
+        self, predictor: Predictor, settings: Sequence[Setting], batch: Clips, truth: Tensor | None
+    ) -> list[dict[str, Tensor]]:
+        """Scores of samples of the next frames, one setting after the other."""
+        outcomes, first = None, FIRST_TARGET - 1
+        if self.futures.open:
+            outcomes = self.futures.outcomes(batch.keys).since(first).to(self.device)
+        target = batch.embeddings[:, FIRST_TARGET:]
+        seen = None if truth is None else truth[:, FIRST_TARGET:]
+        found = []
+        for setting in settings:
+            samples = predictor.sample(batch.frames(0, -1), setting, self.config.samples)[:, first:]
+            found.append(frame_scores(samples, target, seen, outcomes, self.data.decode))
+        return found
 
     def _rollouts(
         self,
@@ -240,9 +295,15 @@ class FrameJudge(ComparingJudge[FrameCondition]):
         distances.add_truth(places, batch.embeddings[:, start:end], videos)
         found = []
         for number, setting in enumerate(settings):
-            prediction = predictor.rollout(batch.frames(0, start), end - start, setting)
+            context = batch.frames(0, start)
+            prediction = predictor.rollout(context, end - start, setting)
             decoded = None if truth is None else self.data.decode(prediction)
-            found.append(self._rollout_scores(prediction, decoded, batch, truth))
+            scores = self._rollout_scores(prediction, decoded, batch, truth)
+            if self.config.samples:
+                count = self.config.samples
+                drawn = sampled_rollouts(predictor, context, prediction, setting, count)
+                scores |= horizon_scores(drawn, batch.embeddings[:, start:end])
+            found.append(scores)
             if decoded is not None and truth is not None:
                 videos = torch.cat([truth[:, :start], decoded], dim=1)
             distances.add(number, places, prediction, videos)
@@ -260,10 +321,7 @@ class FrameJudge(ComparingJudge[FrameCondition]):
             lpips = self.perception.lpips(decoded.flatten(0, 1), seen.flatten(0, 1))
             scores["lpips"] = lpips.view(decoded.shape[:2])
         metrics = {name: value.mean(1) for name, value in scores.items()}
-        for ahead in range(horizon):
-            name = self.quality.metric
-            metrics[f"{name}_{ahead + 1}"] = scores[name][:, ahead]
-        return metrics
+        return metrics | {f"{self.quality.metric}{AHEAD}": scores[self.quality.metric]}
 
     def _quality(
         self,

@@ -2,13 +2,24 @@
 
 from typing import Any
 
-from baselines.config import TransformerPPConfig, TransformerPublishedConfig
+from baselines.config import (
+    ConvLSTMConfig,
+    FlowConfig,
+    GaussianConfig,
+    NextFrameDiTConfig,
+    TransformerPPConfig,
+    TransformerPublishedConfig,
+)
 from benchmarks.models import ModelSpec, Network, Role, Untrained
-from worldmodel.config import BLIND, LINEAR, SYSTEM_2, UNSUPERVISED, EBTConfig
+from worldmodel.config import BLIND, LINEAR, SYSTEM_2, UNSUPERVISED, EBTConfig, ModelConfig
 from worldmodel.published.config import PublishedEBTConfig
 
 EBT = Network("worldmodel.next_frame:NextFrameEBT")
 TRANSFORMER_PP = Network("baselines.transformer_pp:TransformerPP")
+TRANSFORMER_PP_GAUSSIAN = Network("baselines.transformer_pp_gaussian:TransformerPPGaussian")
+CONV_LSTM = Network("baselines.conv_lstm:ConvLSTM")
+FLOW = Network("baselines.flow:NextFrameFlow")
+DIT = Network("baselines.video_dit:NextFrameDiT")
 PUBLISHED_EBT = Network("worldmodel.published.model:PublishedEBT")
 TRANSFORMER_PUBLISHED = Network("baselines.transformer_published:TransformerPublished")
 
@@ -43,6 +54,10 @@ def _transformer(
     )
 
 
+def _network(name: str, build: Network, config: type[ModelConfig]) -> ModelSpec:
+    return ModelSpec(name, Role.NETWORK, build, config, by_default=False)
+
+
 MODELS = (
     ModelSpec("ebt_published", Role.ENERGY, PUBLISHED_EBT, PublishedEBTConfig),
     ModelSpec(
@@ -72,6 +87,11 @@ MODELS = (
         equal_inference_to="ebt_residual",
         looped=True,
     ),
+    _network("transformer_pp_gaussian", TRANSFORMER_PP_GAUSSIAN, GaussianConfig),
+    _network("conv_lstm", CONV_LSTM, ConvLSTMConfig),
+    # Samplers: a flow on the EBT's backbone, and the diffusion transformer.
+    _network("flow", FLOW, FlowConfig),
+    _network("dit", DIT, NextFrameDiTConfig),
     ModelSpec("copy_last", Role.FLOOR, Untrained("baselines.trivial:CopyLast")),
     ModelSpec(
         "linear_extrapolation", Role.FLOOR, Untrained("baselines.trivial:LinearExtrapolation")

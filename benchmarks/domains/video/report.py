@@ -5,6 +5,7 @@ from pathlib import Path
 from benchmarks.domains.video.animation import write_animation
 from benchmarks.domains.video.conditions import FRECHET, ROLLOUT, TEACHER_FORCED
 from benchmarks.domains.video.figures import draw_figures
+from benchmarks.domains.video.futures_table import READING_FUTURES, futures_table, sampled
 from benchmarks.domains.video.viewers import make_viewers
 from benchmarks.measure.perception import perception_columns
 from benchmarks.record.results import Result
@@ -43,6 +44,7 @@ PROTOCOLS: list[tuple[str, Condition]] = [
     ("Next frame, teacher-forced", TEACHER_FORCED),
     ("Rollout", ROLLOUT),
 ]
+FUTURES = "Futures as samples, test split"
 IN_PIXELS: list[Column] = [
     ("PSNR dB", "psnr", 2),
     ("SSIM", "ssim", 3),
@@ -71,6 +73,8 @@ def make_report(folder: Path, result: Result) -> Report:
         more = _rollout_columns(result) if condition == ROLLOUT else []
         tables = [quality_table(result, condition, columns + more), cost_table(result, condition)]
         sections.append(Section(f"{title}, test split", [*tables]))
+    if sampled(result):
+        sections.append(Section(FUTURES, [READING_FUTURES, futures_table(result)]))
     beside = [(f"rollout {quality.title}", ROLLOUT)]
     thinking = settings_table(result, TEACHER_FORCED, columns[:1], beside)
     sections += [
@@ -86,6 +90,8 @@ def make_report(folder: Path, result: Result) -> Report:
         Section(f"{title}, test split", [quality_table(result, condition, columns[:2], brief=True)])
         for title, condition in PROTOCOLS
     ]
+    if sampled(result):
+        shown.append(Section(FUTURES, [futures_table(result, brief=True)]))
     figures = [*draw_figures(folder, result), *write_animation(folder, result)]
     charts = [
         (f"{title}: quality against cost", chart)

@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.config import Inputs, RunConfig
@@ -22,12 +20,15 @@ from benchmarks.domains.samples import (
     Shifts,
     of_another,
 )
+from benchmarks.domains.trials import Trials
 from benchmarks.domains.video.config import BallsShiftsConfig
 from benchmarks.domains.video.data import VideoData, prepare_data
+from benchmarks.domains.video.futures import KnownFutures
 from benchmarks.domains.video.judge import FIRST_TARGET
+from benchmarks.domains.video.trials import trials
+from benchmarks.measure.outcomes import Outcomes
 from data_prep.config import BouncingBallsConfig
 from data_prep.errors import InputError
-from data_prep.synthetic.balls import from_json
 from worldmodel.data import EmbeddingClips, ordered_batches
 from worldmodel.predictor import Clips
 
@@ -50,15 +51,17 @@ class ClipSet:
         return [sample.source for sample in self.clips.samples]
 
     @cached_property
+    def futures(self) -> KnownFutures:
+        """What may follow the frames of the clips."""
+        return KnownFutures(self.data, self.split)
+
+    @cached_property
     def future(self) -> Future | None:
-        """What may follow each frame but the last; None where the corpus does not tell."""
-        shards = self.data.embeddings
-        metadata = [shards.read_metadata(sample) for sample in self.clips.samples]
-        if any("truth" not in entry for entry in metadata):
+        """What may follow in all clips; None where the corpus does not tell."""
+        if not self.futures.known:
             return None
-        known = [self._future(entry) for entry in metadata]
-        mean, spread = (torch.stack(parts) for parts in zip(*known, strict=True))
-        return Future(mean, spread)
+        keys = [sample.key for sample in self.clips.samples]
+        return Future(*self.futures.moments(), partial(self.futures.outcomes, keys))
 
     def cases(self, batch_size: int, device: str) -> Iterator[Case]:
         """The clips in batches: every frame but the first is to be predicted from those before."""
@@ -68,32 +71,15 @@ class ClipSet:
             start = chosen.stop
             known = None
             if future is not None:
-                known = Future(future.mean[chosen].to(device), future.spread[chosen].to(device))
+                mean, spread = future.mean[chosen].to(device), future.spread[chosen].to(device)
+                known = Future(mean, spread, partial(self._listed, batch.keys, device))
             clips: Clips = batch.to(device)
             truth = self.data.truth(self.split, range(*chosen.indices(start)), clips.embeddings)
             assert truth is not None  # the encoder is decodable
             yield Case(clips.frames(0, -1), clips.embeddings[:, 1:], truth[:, 1:], known)
 
-    def embedded(self, pictures: np.ndarray) -> Tensor:
-        """Scaled embeddings `[K, P, D]` of uint8 frames, made as the corpus would make them."""
-        frames = torch.from_numpy(pictures).permute(0, 3, 1, 2) / 255
-        assert self.data.frames is not None  # the built-in corpus has them
-        size = int(self.data.frames.manifest["arguments"]["size"])
-        frames = F.interpolate(frames, size=(size, size), mode="bicubic", antialias=True)
-        return self.data.scaler.scale_embeddings(self.data.encoder.encode(frames.clamp(0, 1)))
-
-    def _future(self, metadata: dict[str, Any]) -> tuple[Tensor, Tensor]:
-        """Mean `[T - 1, P, D]` and spread `[T - 1, P]` of what may follow a clip's frames."""
-        means, spreads = [], []
-        for time in metadata["times"][:-1]:
-            motion, balls = from_json(metadata["truth"], time)
-            outcomes, probabilities = motion.outcomes(balls)
-            embeddings = self.embedded(motion.draw(outcomes))  # [K, P, D]
-            weight = torch.from_numpy(probabilities).float()[:, None, None]
-            mean = (weight * embeddings).sum(0)
-            means.append(mean)
-            spreads.append((weight * (embeddings - mean).square()).sum((0, 2)) / 2)
-        return torch.stack(means), torch.stack(spreads)
+    def _listed(self, keys: Sequence[str], device: str) -> Outcomes:
+        return self.futures.outcomes(keys).to(device)
 
 
 @dataclass(frozen=True)
@@ -121,6 +107,14 @@ class VideoSamples(Samples):
             "blurred truth": self.blurred_truth(case),
             "frame after the next": torch.cat([target[:, 1:], target[:, -2:-1]], dim=1),
         } | of_another(target)
+
+    def trials(self, name: str, batch_size: int, device: str) -> Iterator[Trials]:
+        """Frames that may and may not follow the clips of a set, where the corpus tells."""
+        clips = self.sets[name]
+        assert isinstance(clips, ClipSet)
+        if not clips.futures.known:
+            return iter(())
+        return trials(clips.data, clips.split, batch_size, device)
 
     def describe(self) -> dict[str, Any]:
         """What the data is, for the result."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
 from benchmarks.domains.trials import TRUE, Kind, Standing, Trials
-from benchmarks.domains.video.shifts import ClipSet
+from benchmarks.domains.video.data import VideoData
 from data_prep.shards.plan import digest
 from data_prep.synthetic.continuations import TRUTH, Continuation, continuations
 from worldmodel.data import ordered_batches
@@ -20,25 +20,26 @@ JPEG_QUALITY = 30
 BLURRED, COMPRESSED, WRONG_VIDEO = "blurred truth", "compressed truth", "wrong video"
 
 
-def trials(clips: ClipSet, batch_size: int, device: str) -> Iterator[Trials]:
-    """The clips of a set in batches, with continuations of the last frame but one.
+def trials(data: VideoData, split: str, batch_size: int, device: str) -> Iterator[Trials]:
+    """The clips of a split in batches, with continuations of the last frame but one.
 
     Every continuation, the true one too, is drawn alike, so that nothing but what its kind says
     tells them apart. Nothing where the corpus does not say what happens in its videos.
     """
-    shards, samples = clips.data.embeddings, clips.clips.samples
+    clips, shards = data.clips(split), data.embeddings
+    samples = clips.samples
     metadata = [shards.read_metadata(sample) for sample in samples]
     if any("truth" not in entry for entry in metadata):
         return
     drawn = [_drawn(entry, sample.key) for entry, sample in zip(metadata, samples, strict=True)]
     true = [next(one.frame for one in found if one.kind == TRUTH) for found in drawn]
-    foreign = _of_other_sources(clips.sources)
+    foreign = _of_other_sources([sample.source for sample in samples])
     done = 0
-    for batch in ordered_batches(clips.clips, batch_size):
+    for batch in ordered_batches(clips, batch_size):
         own = range(done, done + len(batch.keys))
         done = own.stop
         continued = [
-            _embedded(clips, drawn[index], None if foreign is None else true[foreign[index]])
+            _embedded(data, drawn[index], None if foreign is None else true[foreign[index]])
             for index in own
         ]
         yield Trials.of(
@@ -66,7 +67,7 @@ def _of_other_sources(sources: list[str]) -> list[int] | None:
 
 
 def _embedded(
-    clips: ClipSet, drawn: list[Continuation], foreign: np.ndarray | None
+    data: VideoData, drawn: list[Continuation], foreign: np.ndarray | None
 ) -> dict[Kind, Tensor]:
     """Scaled embeddings `[P, D]` of continuations, by kind."""
     frames: dict[Kind, np.ndarray] = {}
@@ -81,7 +82,7 @@ def _embedded(
         frames[Kind(WRONG_VIDEO, Standing.IMPOSSIBLE)] = foreign
     frames[Kind(BLURRED, Standing.DEGRADED)] = _blurred(frames[TRUE])
     frames[Kind(COMPRESSED, Standing.DEGRADED)] = _compressed(frames[TRUE])
-    embeddings = clips.embedded(np.stack(list(frames.values())))  # [N, P, D]
+    embeddings = data.embedded(np.stack(list(frames.values())))  # [N, P, D]
     return dict(zip(frames, embeddings, strict=True))
 
 

@@ -31,7 +31,7 @@ class Compare(ModelTask[DomainData]):
 
     def run(self, config: RunConfig, data: Any, inputs: Inputs, out: Path, device: str) -> "Result":
         """Train, judge and compare all models."""
-        from benchmarks.domains.judging import judge_models, selected_setting
+        from benchmarks.domains.judging import judge_models, judge_references, selected_setting
         from benchmarks.measure.energies import PAIR
         from benchmarks.measure.scores import describe_places, write_selected_values, write_values
         from benchmarks.measure.verdicts import judge_contrasts
@@ -52,6 +52,7 @@ class Compare(ModelTask[DomainData]):
         trained = train_models(self.specs, config, data, out, device, select)
         unit = judge.unit_flops(self.domain.plain_model(config, data))
         judged = judge_models(trained, judge, evaluation, unit, device, judge.traits)
+        references = judge_references(judge)
         shown = {m.name: (m.predictors[0], judged.scores[m.name]) for m in trained}
         described = {
             "skipped": skipped,
@@ -65,6 +66,7 @@ class Compare(ModelTask[DomainData]):
             environment=describe_environment(device),
             data=data.describe() | judge.describe() | described,
             models=judged.models,
+            references=references.models,
             comparisons=judge.comparisons(judged.scores),
             verdicts=[
                 verdict
@@ -76,7 +78,9 @@ class Compare(ModelTask[DomainData]):
                 "energies": write_selected_values(
                     out, "energies", judged.scores, judge.with_energies.items(), PAIR
                 ),
-                "values": write_values(out, judged.scores, judge.places.items()),
+                "values": write_values(
+                    out, judged.scores | references.scores, judge.places.items()
+                ),
                 "logs": training_logs(trained, config.seeds),
             },
             domain=self.domain.name,

@@ -175,7 +175,7 @@ def _judged(
         interval = mean(scores)
         if label.classes > 5:
             fifth = _by_source([correct(one.test, truth, 5) for one in said], sources)
-            top5 = metric(mean(fifth), True)
+            top5 = metric("top5", mean(fifth))
     found = ProbedPlace(
         corpus=items.name,
         label=label.name,
@@ -185,7 +185,7 @@ def _judged(
         probe=probe,
         selected=selected,
         validation=_validation(said),
-        score=metric(_at_most_one(interval), True),
+        score=metric("score", _at_most_one(interval)),
         top5=top5,
         width=width,
         training_flops=probing.training_flops,
@@ -208,7 +208,7 @@ def _compare(probes: Sequence[Probe], corpus: str, label: Label, first: str) -> 
             if first in own and name != first:
                 paired = difference(*_same_seeds(own[first].scores, other.scores))
                 found.append(
-                    Difference(corpus, label.name, kind, first, name, metric(paired, True))
+                    Difference(corpus, label.name, kind, first, name, metric("score", paired))
                 )
     return found
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmarks.record.results import Metric, Result, typed
+from benchmarks.record.results import Metric, Result
 from benchmarks.reporting.best_marks import mark_best
 from benchmarks.reporting.page import Report, Section, bullets
 from benchmarks.reporting.tables import Table, environment_lines, interval, number, seeds_text
@@ -20,7 +20,7 @@ WAYS = (
 
 def make_report(folder: Path, result: Result) -> Report:
     """The report of a result."""
-    found = typed(Found, result.details)
+    found = result.found(Found)
     sentences = verdicts(result, found)
     summary = headline(result)
     sections = [
@@ -34,7 +34,7 @@ def make_report(folder: Path, result: Result) -> Report:
 
 def headline(result: Result) -> Table:
     """Each model at its selected place, best first for every label."""
-    found = typed(Found, result.details)
+    found = result.found(Found)
     header = ["label", "model", "linear", "attentive", "top 5, linear", "place", "training TFLOPs"]
     rows = []
     for corpus, label in _labels(found):

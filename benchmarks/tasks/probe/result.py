@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from benchmarks.record.results import Metric
+from benchmarks.record.results import Details, Metric
 
 LINEAR, ATTENTIVE = "linear", "attentive"
 CONSTANT, RAW, UNTRAINED = "constant", "embeddings", "untrained"
@@ -61,7 +61,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Found:
+class Found(Details):
     """Everything that probes found; `items` counts them by corpus and split."""
 
     items: dict[str, dict[str, int]]

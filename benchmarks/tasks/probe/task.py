@@ -76,7 +76,7 @@ class Probe(ModelTask[DomainData]):
             seeds=used.seeds,
             environment=describe_environment(device),
             data=data.describe(),
-            details=dataclasses.asdict(Found(counts, places, differences, config.task.run)),
+            details=Found(counts, places, differences, config.task.run),
             files={"values": write_arrays(out, "values", values)},
             domain=self.domain.name,
         )
@@ -110,20 +110,18 @@ class Probe(ModelTask[DomainData]):
 
     def cited(self, result: "Result", first: str, rest: str, where: str) -> "Metric":
         """The score of a model, a kind of probe and a label, at the selected place."""
-        from benchmarks.record.results import typed
         from benchmarks.tasks.probe.result import Found
 
-        for place in typed(Found, result.details).places:
+        for place in result.found(Found).places:
             if (place.model, place.probe, place.label) == (first, rest, where) and place.selected:
                 return place.score
         raise InputError(f"no {rest} probe of {where!r} of {first}")
 
     def valued(self, result: "Result") -> "Iterator[tuple[str, Metric]]":
         """The scores of classes; those of numbers have an interval of a ratio."""
-        from benchmarks.record.results import typed
         from benchmarks.tasks.probe.result import Found
 
-        places = typed(Found, result.details).places
+        places = result.found(Found).places
         return ((place.name, place.score) for place in places if place.classes is not None)
 
     def headline(self, result: "Result", part: str | None = None) -> "Table":

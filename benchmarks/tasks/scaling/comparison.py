@@ -1,6 +1,5 @@
 """Compare sweeps: those that differ in their seeds alone are one, the others stand side by side."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,11 +9,11 @@ import numpy as np
 
 from benchmarks.measure.intervals import mean
 from benchmarks.measure.scores import metric
-from benchmarks.record.results import Result, read_result, typed
+from benchmarks.record.results import Result, read_result
 from benchmarks.reporting.page import Report, Section, bullets
 from benchmarks.reporting.tables import Table
 from benchmarks.tasks.scaling.fitting import fit_points
-from benchmarks.tasks.scaling.points import MeasuredPoint, losses_of
+from benchmarks.tasks.scaling.points import LOSS, MeasuredPoint, losses_of
 from benchmarks.tasks.scaling.report import make_report
 from benchmarks.tasks.scaling.result import Found, Point
 from benchmarks.training.fit import OTHER_OPTIONS
@@ -52,7 +51,7 @@ def compare_sweeps(runs: Sequence[tuple[str, Path, Result]], folder: Path) -> Re
     Raises:
         InputError: the sweeps go along different axes, or a point is missing.
     """
-    axes = {name: typed(Found, result.details).axis for name, _, result in runs}
+    axes = {name: result.found(Found).axis for name, _, result in runs}
     if len(set(axes.values())) > 1:
         said = ", ".join(f"{name} along {axis}" for name, axis in axes.items())
         raise InputError(f"--compare: sweeps along different axes ({said})")
@@ -72,11 +71,11 @@ def compare_sweeps(runs: Sequence[tuple[str, Path, Result]], folder: Path) -> Re
     failed = {
         f"{name}: {point}": reason
         for name, _, result in runs
-        for point, reason in typed(Found, result.details).failed.items()
+        for point, reason in result.found(Found).failed.items()
     }
-    found = fit_points(points, typed(Found, first.details).axis, _rule(sweeps), failed)
+    found = fit_points(points, first.found(Found).axis, _rule(sweeps), failed)
     seeds = min((sweep.seeds for sweep in sweeps), key=len)  # what all intervals rest on at least
-    report = make_report(folder, replace(first, details=dataclasses.asdict(found), seeds=seeds))
+    report = make_report(folder, replace(first, details=found, seeds=seeds))
     known = [*report.sections[:1], Section("Runs", [*_said(warnings), _table(sweeps)])]
     return replace(
         report,
@@ -98,7 +97,7 @@ def _decisive(options: dict[str, Any]) -> dict[str, Any]:
 def _read(name: str, folder: Path, result: Result) -> Swept:
     """The points of a sweep, with the losses of single videos that its runs keep."""
     points, judged = [], set()
-    for point in typed(Found, result.details).points:
+    for point in result.found(Found).points:
         run = folder / point.folder
         of_run = read_result(run)
         losses = losses_of(run, of_run, point.model)
@@ -136,7 +135,7 @@ def _pooled(sweeps: Sequence[Swept]) -> tuple[list[Swept], list[str]]:
 def _with_seeds(measured: MeasuredPoint, more: np.ndarray) -> MeasuredPoint:
     losses = np.concatenate([measured.losses, more])
     means = [float(loss) for loss in losses.mean(axis=1)]
-    point = replace(measured.point, loss=metric(mean(losses), False), seed_losses=means)
+    point = replace(measured.point, loss=metric(LOSS, mean(losses)), seed_losses=means)
     return MeasuredPoint(point, losses)
 
 
@@ -147,7 +146,7 @@ def _renamed(point: Point, sweep: Swept) -> Point:
 
 
 def _rule(sweeps: Sequence[Swept]) -> str:
-    return "; ".join(dict.fromkeys(typed(Found, sweep.result.details).rule for sweep in sweeps))
+    return "; ".join(dict.fromkeys(sweep.result.found(Found).rule for sweep in sweeps))
 
 
 def _said(warnings: list[str]) -> list[str | Table]:

@@ -10,7 +10,7 @@ import yaml
 
 from benchmarks.measure.intervals import mean
 from benchmarks.measure.scores import metric
-from benchmarks.record.results import Model, Result, read_result, typed
+from benchmarks.record.results import Model, Result, read_result
 from benchmarks.reporting.tables import selected_row
 from benchmarks.reporting.values import read_values, selected_values
 from benchmarks.tasks.configuring import OPTIONS
@@ -49,7 +49,7 @@ def read_points(places: Sequence[Place], axis: Axis, root: Path) -> list[Measure
 
 def point_losses(folder: Path, result: Result) -> dict[str, np.ndarray]:
     """Losses `[seeds, videos]` of all points of a sweep, by their names."""
-    points = typed(Found, result.details).points
+    points = result.found(Found).points
     return {
         point.name: losses_of(
             folder / point.folder, read_result(folder / point.folder), point.model
@@ -134,7 +134,7 @@ def _point(
         model=model.name,
         folder=str(place.folder.relative_to(root)),
         x=x,
-        loss=metric(mean(losses), False),
+        loss=metric(LOSS, mean(losses)),
         seed_losses=[float(loss) for loss in losses.mean(axis=1)],
         setting=row.setting.label,
         learning_rate=float(str(section["learning_rate"])),

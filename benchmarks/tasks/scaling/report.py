@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from benchmarks.measure.power_law import HUBER, STARTS
-from benchmarks.record.results import Result, typed
+from benchmarks.record.results import Result
 from benchmarks.reporting.html import Live
 from benchmarks.reporting.page import Report, Section, bullets
 from benchmarks.reporting.tables import Table, environment_lines, interval, number
@@ -16,7 +16,7 @@ from benchmarks.tasks.scaling.verdicts import verdicts
 
 def make_report(folder: Path, result: Result) -> Report:
     """The report of a result, its figures drawn into `folder`."""
-    found = typed(Found, result.details)
+    found = result.found(Found)
     sentences = verdicts(result, found)
     ratios = headline(result)
     sections = [
@@ -35,7 +35,7 @@ def make_report(folder: Path, result: Result) -> Report:
 
 def headline(result: Result) -> Table:
     """Exponents along the axis and every other x, and their ratio."""
-    found = typed(Found, result.details)
+    found = result.found(Found)
     if not found.ratios:  # of a single model
         return _fits(found)
     several = len({ratio.variant for ratio in found.ratios}) > 1

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from benchmarks.record.results import Metric
+from benchmarks.record.results import Details, Metric
 from data_prep.errors import InputError
 
 PURE, WITH_FLOOR = "a x^-b", "c + a x^-b"
@@ -104,7 +104,7 @@ class Contrast:
 
 
 @dataclass(frozen=True)
-class Found:
+class Found(Details):
     """Everything that a sweep found; `failed` are the reasons of points without a result."""
 
     axis: str

@@ -1,6 +1,5 @@
 """Scaling: run a sweep of comparisons, and fit how their losses fall."""
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,7 +70,7 @@ class Scaling(ModelTask[DomainData]):
             seeds=config.seeds,
             environment=describe_environment(device),
             data=data.describe(),
-            details=dataclasses.asdict(fit_sweep(config, done, failed, out)),
+            details=fit_sweep(config, done, failed, out),
             domain=self.domain.name,
         )
 
@@ -89,17 +88,15 @@ class Scaling(ModelTask[DomainData]):
 
     def cited(self, result: "Result", first: str, rest: str, where: str) -> "Metric":
         """The loss of a point, an exponent, or a ratio of two with a value left out or none."""
-        from benchmarks.record.results import typed
         from benchmarks.tasks.scaling.result import Found, cited
 
-        return cited(typed(Found, result.details), first, rest, where)
+        return cited(result.found(Found), first, rest, where)
 
     def valued(self, result: "Result") -> "Iterator[tuple[str, Metric]]":
         """The losses of the points."""
-        from benchmarks.record.results import typed
         from benchmarks.tasks.scaling.result import Found
 
-        return ((point.name, point.loss) for point in typed(Found, result.details).points)
+        return ((point.name, point.loss) for point in result.found(Found).points)
 
     def compare(self, runs: "Sequence[tuple[str, Path, Result]]", folder: Path) -> "Report":
         """All sweeps in one report; those that differ in their seeds alone are pooled."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.domains.samples import Case
-from benchmarks.measure.energies import half_squared_error, rank_correlations
+from benchmarks.measure.energies import ERROR, half_squared_error, rank_correlations
 from benchmarks.measure.intervals import mean
 from benchmarks.measure.scores import mean_by_source, metric
 from benchmarks.record.results import Metric
@@ -20,26 +20,12 @@ from benchmarks.tasks.thinking.candidates import (
     sources_of,
 )
 from benchmarks.tasks.thinking.evaluation import LEAST_RANKED, ThinkingJudge
+from benchmarks.tasks.thinking.result import Choice
 from worldmodel.predictor import Predictor
 
+CANDIDATE_RANK = "error_rank_candidates"
 ENERGY, RANDOM, MEAN, BAYES, ORACLE = "energy", "random", "mean", "bayes", "oracle"
 RULES = (ENERGY, RANDOM, MEAN, BAYES, ORACLE)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The error of predictions that are chosen by a rule among candidates from a source.
-
-    `error` is half the squared error on scaled embeddings. `rank` is the rank correlation of
-    energy and error between the candidates of one prediction; it stands with the rule `energy` and
-    three candidates or more.
-    """
-
-    source: str
-    rule: str
-    candidates: int
-    error: Metric
-    rank: Metric | None
 
 
 @dataclass
@@ -89,7 +75,7 @@ def judge_choices(
             source,
             rule,
             count,
-            metric(mean(np.stack(values)), False),
+            metric(ERROR, mean(np.stack(values))),
             _rank(ranks.by_source.get((source, rule, count))),
         )
         for (source, rule, count), values in errors.by_source.items()
@@ -130,7 +116,7 @@ def _judge_candidates(
 
 
 def _rank(values: list[np.ndarray] | None) -> Metric | None:
-    return None if values is None else metric(mean(np.stack(values)), True)
+    return None if values is None else metric(CANDIDATE_RANK, mean(np.stack(values)))
 
 
 def _at(values: Tensor, index: Tensor) -> Tensor:

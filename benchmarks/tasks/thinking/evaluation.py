@@ -1,6 +1,6 @@
 """How thinking is judged: every number of steps, in distribution and away from training."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -23,6 +23,7 @@ from benchmarks.measure.intervals import rank_correlation, ratio
 from benchmarks.measure.metrics import embedding_errors, frame_psnr, frame_quality
 from benchmarks.measure.scores import Scores, Values, mean_by_source, metric
 from benchmarks.measure.verdicts import compare
+from benchmarks.record.metrics import ENERGIES
 from benchmarks.record.results import Comparison, Metric
 from benchmarks.tasks.thinking.conditions import ThinkingCondition
 from benchmarks.tasks.thinking.config import ThinkingEvaluationConfig
@@ -32,6 +33,7 @@ ThinkingScores = Scores[ThinkingCondition]
 SELECTING, TESTED = ThinkingCondition(VALIDATION), ThinkingCondition(IN_DISTRIBUTION)
 # Names of metrics that need a known future.
 EXPECTED, SPREAD = "expected_error", "true_spread"
+OVER_EXPECTED = "energy_over_expected_error"
 LEAST_RANKED = 3  # frames or candidates of which a rank correlation is taken
 
 
@@ -74,9 +76,9 @@ class ThinkingJudge(Judge[ThinkingCondition]):
         if EXPECTED in values and ENERGY in values:
             found |= _rank("expected_rank", values[ENERGY], values[EXPECTED])
             found |= _rank("spread_rank", values[ENERGY], values[SPREAD])
-            honest = ratio(values[ENERGY], values[EXPECTED])
-            if honest is not None:
-                found["calibration_to_expected"] = metric(honest, None)
+            over = ratio(values[ENERGY], values[EXPECTED])
+            if over is not None:
+                found[OVER_EXPECTED] = metric(OVER_EXPECTED, over)
         return found
 
     def cost_call(
@@ -91,9 +93,9 @@ class ThinkingJudge(Judge[ThinkingCondition]):
         context, plain = first_sample(self.data, self.device), plain.to(self.device)
         return count_flops(lambda: plain.predict(context, plain.trained_setting()))
 
-    def cases(self, name: str) -> Sequence[Case]:
-        """The batches of a set."""
-        return list(self.data.sets[name].cases(self.config.batch_size, self.device))
+    def cases(self, name: str) -> Iterator[Case]:
+        """The batches of a set, one after the other."""
+        return self.data.sets[name].cases(self.config.batch_size, self.device)
 
     def psnr(self, candidates: Tensor, case: Case) -> Tensor:
         """PSNR in dB `[B, T]` of the judged ones among candidates `[B, T, P, D]`."""
@@ -113,8 +115,7 @@ class ThinkingJudge(Judge[ThinkingCondition]):
         quality = frame_quality(self.data.decode(prediction[:, judged]), case.truth[:, judged])
         if trajectory.energies is not None:
             energies = trajectory.energies[:, :, judged]  # [M + 1, B, T]
-            for step, energy in enumerate(energies):
-                scored[f"energy_{step}"] = energy.mean(1)
+            scored[ENERGIES] = energies.mean(2).T
             if energies.shape[2] >= LEAST_RANKED:
                 scored[FRAME_RANK] = rank_correlations(energies[-1], scores[ERROR][:, judged])
         return scored | {name: value.mean(1) for name, value in quality.items()}
@@ -134,4 +135,4 @@ def compare_all(scores: dict[str, ThinkingScores], judge: ThinkingJudge) -> list
 
 def _rank(name: str, a: np.ndarray, b: np.ndarray) -> dict[str, Metric]:
     found = rank_correlation(a, b)
-    return {} if found is None else {name: metric(found, True)}
+    return {} if found is None else {name: metric(name, found)}

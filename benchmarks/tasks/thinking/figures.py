@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 
 from benchmarks.domains.samples import IN_DISTRIBUTION
 from benchmarks.models import Role
-from benchmarks.record.results import Model, Result
+from benchmarks.record.metrics import OVER_ERROR
+from benchmarks.record.results import Model, Result, Row, SettingRecord
 from benchmarks.reporting.figures import (
     compute_figure,
     energy_figure,
@@ -22,9 +23,11 @@ from benchmarks.reporting.figures import (
     thinking_figure,
     training_curves,
 )
-from benchmarks.reporting.tables import rows_under, selected_row
+from benchmarks.reporting.tables import selected_row
 from benchmarks.reporting.thinking import thinkers_shown
 from benchmarks.reporting.values import load_arrays
+from benchmarks.tasks.thinking.candidates import MODELS
+from benchmarks.tasks.thinking.result import Choice, Found, OnSet, Stopping
 from benchmarks.tasks.thinking.tables import CHOICES, gain_of_more, thinkers, under
 
 Arrays = dict[str, np.ndarray]
@@ -44,9 +47,12 @@ def draw_figures(folder: Path, result: Result) -> list[tuple[str, str]]:
             ),
             "Quality against compute, with predictions that stop": (
                 "compute",
-                compute_figure(with_quality(result), condition),
+                compute_figure(with_stopping(result), condition),
             ),
-            "Gain and honesty with distance from training": ("distance", _distance(result)),
+            "Gain, and energy over error, away from training": (
+                "distance",
+                _distance(result),
+            ),
             "Energy against error": ("energy", energy_figure(folder, result)),
             "Energy against error, patches of the first model": ("patches", _patches(shown)),
             "Risk against coverage": ("risk", risk_figure(folder, result)),
@@ -67,13 +73,19 @@ def load_pictures(folder: Path, result: Result) -> Arrays:
     return load_arrays(folder, result, "thinking")
 
 
-def with_quality(result: Result) -> Result:
-    """The result without the rows that have no PSNR."""
-    models = [
-        replace(model, rows=[row for row in model.rows if "psnr" in row.metrics])
-        for model in result.models
-    ]
+def with_stopping(result: Result) -> Result:
+    """The result with a row for each rule of stopping, to be drawn beside its settings."""
+    rows: dict[str, list[Row]] = {}
+    for of in result.found(Found).sets:
+        rows.setdefault(of.model, []).extend(_stopped(of, one) for one in of.stopping)
+    models = [replace(m, rows=[*m.rows, *rows.get(m.name, [])]) for m in result.models]
     return replace(result, models=models)
+
+
+def _stopped(of: OnSet, one: Stopping) -> Row:
+    setting = SettingRecord(f"stops by {one.rule}", one.steps.mean, True, {"stop": one.rule})
+    assert one.cost is not None
+    return Row(setting, dict(under(of.samples)), False, False, {"psnr": one.psnr}, one.cost)
 
 
 def _first_thinker(shown: Arrays) -> str | None:
@@ -104,12 +116,12 @@ def _distance(result: Result) -> Figure | None:
 def _draw_shift(
     axes: np.ndarray, model: Model, color: str, degrees_away: list[tuple[str, float]]
 ) -> None:
-    """The gain of more steps of a model above, its honesty below, with intervals."""
+    """The gain of more steps of a model above, energy over error below, with intervals."""
     degrees = [f"{degree:g}" for _, degree in degrees_away]
     rows = [selected_row(model, under(name)) for name, _ in degrees_away]
     gains = [gain_of_more(model, name) for name, _ in degrees_away]
-    honest = [row.metrics.get("calibration") if row else None for row in rows]
-    for axis, metrics in zip(axes, (gains, honest), strict=True):
+    over = [row.metrics.get(OVER_ERROR) if row else None for row in rows]
+    for axis, metrics in zip(axes, (gains, over), strict=True):
         known = [metric for metric in metrics if metric is not None]
         if len(known) == len(degrees_away):
             axis.plot(degrees, [m.mean for m in known], "-o", ms=4, color=color, label=model.name)
@@ -120,8 +132,9 @@ def _draw_shift(
 def _choice(result: Result) -> Figure | None:
     """The error of each rule of choice over the number of candidates; a row for each source."""
     models = thinkers(result)
-    rows = [r for m in models for r in rows_under(m, under(IN_DISTRIBUTION))]
-    sources = dict.fromkeys(r.setting.options["source"] for r in rows if _swept(r.setting.options))
+    found = {m.name: result.found(Found).of(m.name, IN_DISTRIBUTION).choices for m in models}
+    choices = [one for of_model in found.values() for one in of_model]
+    sources = dict.fromkeys(one.source for one in choices if one.source != MODELS)
     if not sources:
         return None
     figure, axes = plt.subplots(
@@ -132,28 +145,19 @@ def _choice(result: Result) -> Figure | None:
         sharey=True,
     )
     for line, source in enumerate(sources):
-        for axis, model in zip(axes[line], models, strict=True):
-            _draw_choices(axis, model, source)
+        for axis, (name, of_model) in zip(axes[line], found.items(), strict=True):
+            _draw_choices(axis, name, [one for one in of_model if one.source == source])
         axes[line, 0].set_ylabel(f"half squared error, {source}")
     return finish(figure)
 
 
-def _draw_choices(axis: Axes, model: Model, source: str) -> None:
+def _draw_choices(axis: Axes, model: str, choices: list[Choice]) -> None:
     for rule in CHOICES:
-        points = [
-            (row.setting.options["candidates"], row.metrics["error"].mean)
-            for row in rows_under(model, under(IN_DISTRIBUTION))
-            if (row.setting.options.get("choice"), row.setting.options.get("source"))
-            == (rule, source)
-        ]
+        points = [(one.candidates, one.error.mean) for one in choices if one.rule == rule]
         if points:
             axis.plot(*zip(*sorted(points), strict=True), "-o", ms=4, label=rule)
-    axis.set(xscale="log", xlabel="candidates", title=model.name)
+    axis.set(xscale="log", xlabel="candidates", title=model)
     plain_numbers(axis.xaxis)
-
-
-def _swept(options: dict[str, object]) -> bool:
-    return options.get("source") not in (None, "models")
 
 
 def _patches(shown: Arrays) -> Figure | None:

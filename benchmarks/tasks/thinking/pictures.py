@@ -35,7 +35,7 @@ def write_thinking(out: Path, models: Sequence[TrainedModel], judge: ThinkingJud
     thinkers = [m for m in models if m.planned.spec.role == Role.ENERGY]
     if not thinkers:
         return None
-    case = judge.cases(IN_DISTRIBUTION)[0]
+    case = next(judge.cases(IN_DISTRIBUTION))
     found = _steps(judge, case, thinkers)
     model = energy_model(thinkers[0].predictors[0])
     assert model is not None

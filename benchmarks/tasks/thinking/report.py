@@ -4,22 +4,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.domains.samples import IN_DISTRIBUTION
-from benchmarks.record.results import Model, Result, Row
+from benchmarks.record.metrics import OVER_ERROR
+from benchmarks.record.results import Result
 from benchmarks.reporting.best_marks import MARKED
 from benchmarks.reporting.charts import compute_chart
 from benchmarks.reporting.html import Live
 from benchmarks.reporting.page import Report, Section, bullets
 from benchmarks.reporting.tables import (
     ENERGY_AND_ERROR,
-    HONESTY_HEADER,
+    KNOWN_HEADER,
     Column,
     Condition,
     Table,
     cost_table,
     energy_table,
     environment_lines,
-    honesty_cells,
     interval,
+    known_cells,
     quality_table,
     rows_under,
     scope,
@@ -30,7 +31,8 @@ from benchmarks.reporting.tables import (
 )
 from benchmarks.reporting.thinking import thinking_viewer
 from benchmarks.reporting.verdicts import answers, few_sources, reading, verdict_table
-from benchmarks.tasks.thinking.figures import draw_figures, load_pictures, with_quality
+from benchmarks.tasks.thinking.figures import draw_figures, load_pictures, with_stopping
+from benchmarks.tasks.thinking.result import Found, OnSet, Stopping, Verification
 from benchmarks.tasks.thinking.tables import (
     FUTURE,
     FUTURE_HEADER,
@@ -38,14 +40,16 @@ from benchmarks.tasks.thinking.tables import (
     doubt_table,
     foreign_table,
     judged_sets,
-    of_kind,
+    kinds_table,
     recipe_table,
     shift_table,
     steps_table,
     stopping_table,
+    surprise_table,
     thinkers,
     under,
 )
+from worldmodel.surprise import DISTANCE, ENERGY
 
 QUALITY: list[Column] = [("PSNR dB", "psnr", 2), ("Smooth-L1", "smooth_l1", 3)]
 STOPPING = (
@@ -56,9 +60,16 @@ STOPPING = (
     "reaches the same PSNR."
 )
 VERIFYING = (
-    "The energy of candidates that did not come from descending it. An honest energy is half the "
+    "The energy of candidates that did not come from descending it. Where it is half the "
     "squared error to expect of each, so it need not be lowest at the truth: the true conditional "
     "mean has less. `truth has lower energy` compares the two of a prediction, AUROC all samples."
+)
+IMPOSSIBLE = (
+    "Frames that can and cannot follow the same context, drawn alike: each differs from the true "
+    "one only in what its kind says. AUROC is over all impossible and possible ones; the second "
+    "table has the share of pairs in which a kind is more surprising than the truth. Every "
+    "regressor has the distance to its own prediction for nothing: an energy verifies where it "
+    "does better."
 )
 CHOOSING = (
     "Half the squared error, on scaled embeddings, of one prediction among N candidates: the one "
@@ -71,7 +82,7 @@ CHOOSING = (
 DOUBTING = (
     "Estimates of the error of a prediction. `spread` is half the variance of candidates, "
     "`ensemble` half the variance between training seeds, for the error of their mean; it needs "
-    "several seeds. Mean estimate over mean error is 1 for an honest one. `ebt_residual_blind` is "
+    "several seeds. Mean estimate over mean error is 1 where both agree. `ebt_residual_blind` is "
     "a regressor with the same estimate and the same loss."
 )
 SHIFTS = (
@@ -107,6 +118,7 @@ def make_report(folder: Path, result: Result) -> Report:
         Section("Stopping early", [STOPPING, stopping_table(result)]),
         Section("Choosing among candidates", [CHOOSING, *_by_set(result, choice_table)]),
         Section("Foreign candidates", [VERIFYING, foreign_table(result)]),
+        *_impossible(result),
         Section("Ways of training", [RECIPES, recipe_table(result)]),
         Section(
             f"Every setting: {IN_DISTRIBUTION}",
@@ -129,7 +141,7 @@ def make_report(folder: Path, result: Result) -> Report:
 
 def _live(folder: Path, result: Result) -> Live:
     """Quality against cost, and thinking step by step."""
-    chart = compute_chart(with_quality(result), under(IN_DISTRIBUTION))
+    chart = compute_chart(with_stopping(result), under(IN_DISTRIBUTION))
     charts = [("Quality against cost", chart)] if chart is not None else []
     pictures = load_pictures(folder, result)
     if "observed" not in pictures:
@@ -149,14 +161,14 @@ def _live(folder: Path, result: Result) -> Live:
 def headline(result: Result, part: str | None = None) -> Table:
     """How well the energy of each model knows the error, at its selected setting, on a set."""
     known = any(name in row.metrics for m in thinkers(result) for row in m.rows for name in FUTURE)
-    header = ["model", "setting", "PSNR dB", *HONESTY_HEADER, *(FUTURE_HEADER if known else [])]
+    header = ["model", "setting", "PSNR dB", *KNOWN_HEADER, *(FUTURE_HEADER if known else [])]
     rows = []
     for model in thinkers(result):
         row = selected_row(model, under(part or IN_DISTRIBUTION))
         if row is not None:
             of_future = [interval(row.metrics.get(m), 2) for m in FUTURE] if known else []
             psnr = interval(row.metrics["psnr"], 2)
-            cells = [row.setting.label, psnr, *honesty_cells(row), *of_future]
+            cells = [row.setting.label, psnr, *known_cells(row.metrics), *of_future]
             rows.append([f"`{model.name}`", *cells])
     return header, rows
 
@@ -170,10 +182,9 @@ def verdicts(result: Result) -> list[str]:
     ]
     sentences += [_along(result, what) for what in result.data["shifts"]]
     first = result.models[0]
-    for model, name, row in of_kind(result, "stop"):
-        if model is first and name == IN_DISTRIBUTION:
-            sentences.append(_stopping(result, model, name, row))
-    sentences += _choosing(result, first, IN_DISTRIBUTION)
+    found = result.found(Found).of(first.name, IN_DISTRIBUTION)
+    sentences += [_stopping(result, found, one) for one in found.stopping]
+    sentences += _choosing(result, found)
     sizes = ", ".join(f"{count} ({name})" for name, count in result.data["sets"].items())
     sentences.append(
         f"Intervals are over videos or images, {sizes}, and rest on {seeds_text(result)}."
@@ -185,6 +196,33 @@ def _contrasted(result: Result) -> list[tuple[str, Condition]]:
     """Where the declared contrasts were judged: name and condition."""
     names = dict.fromkeys(v.compared.condition["samples"] for v in result.verdicts)
     return [(name, under(name)) for name in names or (IN_DISTRIBUTION,)]
+
+
+def _impossible(result: Result) -> list[Section]:
+    """Surprise at what cannot happen, where the corpus tells it."""
+    if not result.found(Found).surprise:
+        return []
+    tables = [surprise_table(result), kinds_table(result)]
+    return [Section("What cannot happen", [IMPOSSIBLE, *tables])]
+
+
+def _verifying(result: Result) -> list[str]:
+    """How well the first energy verifies, beside what regressors have for nothing."""
+    measured = result.found(Found).surprise
+    energy = next((one for one in measured if one.measure == ENERGY), None)
+    if energy is None:
+        return []
+    distances: dict[str, Verification] = {}
+    for one in measured:
+        if one.measure == DISTANCE:
+            distances.setdefault(one.model, one)
+    own, area = distances.pop(energy.model), "impossible_auroc"
+    others = [f"{name} {interval(d.overall[area], 2)}" for name, d in distances.items()]
+    return [
+        f"Telling impossible from possible frames, {energy.model}: AUROC of its energy "
+        f"{interval(energy.overall[area], 2)}; of the distance to its own prediction, which every "
+        f"regressor has, {interval(own.overall[area], 2)} ({', '.join(others)})."
+    ]
 
 
 def _shifts(result: Result) -> list[Table]:
@@ -200,7 +238,7 @@ def _by_set(result: Result, table: Callable[[Result, str], Table]) -> list[str |
 
 
 def _along(result: Result, what: str) -> str:
-    """How the first model's gain from thinking and its honesty change along a shift."""
+    """How the first model's gain from thinking and its energy over error change along a shift."""
     first = result.models[0]
     parts = []
     for name, degree in result.data["shifts"][what]:
@@ -210,37 +248,30 @@ def _along(result: Result, what: str) -> str:
         counts = [r for r in rows_under(first, under(name)) if not r.setting.fixed]
         best = max(counts, key=lambda r: r.metrics["psnr"].mean)
         gain = best.metrics["psnr"].mean - counts[0].metrics["psnr"].mean
-        honest = row.metrics.get("calibration")
+        over = row.metrics.get(OVER_ERROR)
         said = f"{degree:g}: best at {best.setting.label} ({gain:+.2f} dB over the fewest)"
-        if honest is not None:
-            said += f", energy over error {honest.mean:.2f}"
+        if over is not None:
+            said += f", energy over error {over.mean:.2f}"
         parts.append(said)
     return f"Along {what}, {first.name}: {'; '.join(parts)}."
 
 
-def _stopping(result: Result, model: Model, name: str, row: Row) -> str:
-    gain, rule = row.metrics["gain"], row.setting.options["stop"]
-    steps = row.metrics["mean_steps"].mean
+def _stopping(result: Result, found: OnSet, one: Stopping) -> str:
     return (
-        f"{scope(result, name)}: {model.name} that stops by its {rule} thinks {steps:.2f} "
-        f"steps on average; the difference to a fixed number of steps of the same cost is "
-        f"{interval(gain, 2)} dB."
+        f"{scope(result, found.samples)}: {found.model} that stops by its {one.rule} thinks "
+        f"{one.steps.mean:.2f} steps on average; the difference to a fixed number of steps of the "
+        f"same cost is {interval(one.gain, 2)} dB."
     )
 
 
-def _choosing(result: Result, first: Model, name: str) -> Sequence[str]:
+def _choosing(result: Result, found: OnSet) -> Sequence[str]:
     """Each source's most candidates, chosen by energy, beside what else could be done."""
-    rows = [r for m, n, r in of_kind(result, "choice") if (m.name, n) == (first.name, name)]
     sentences = []
-    for source in dict.fromkeys(row.setting.options["source"] for row in rows):
-        of_source = [row for row in rows if row.setting.options["source"] == source]
-        count = max(row.setting.options["candidates"] for row in of_source)
-        errors = {
-            row.setting.options["choice"]: row.metrics["error"].mean
-            for row in of_source
-            if row.setting.options["candidates"] == count
-        }
-        what = f"of {count} candidates from {source}, judged by {first.name},"
+    for source in dict.fromkeys(one.source for one in found.choices):
+        of_source = [one for one in found.choices if one.source == source]
+        count = max(one.candidates for one in of_source)
+        errors = {one.rule: one.error.mean for one in of_source if one.candidates == count}
+        what = f"of {count} candidates from {source}, judged by {found.model},"
         gap = errors["random"] - errors["oracle"]
         if gap <= 0.01 * errors["random"]:
             said = f"{what} all are nearly the same, so there is nothing to choose."
@@ -250,7 +281,7 @@ def _choosing(result: Result, first: Model, name: str) -> Sequence[str]:
                 f"{what} the one of lowest energy closes {closed:.0%} of the gap between any one "
                 f"and the best one; their mean closes {mean:.0%}."
             )
-        sentences.append(f"{scope(result, name)}: {said}")
+        sentences.append(f"{scope(result, found.samples)}: {said}")
     return sentences
 
 

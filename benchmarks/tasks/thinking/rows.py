@@ -1,21 +1,21 @@
-"""Stopping, choice, doubts and foreign candidates as rows of a result, with what they cost."""
+"""What thinking longer gains, and stopping, choice, doubts and foreign candidates on each set."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 from benchmarks.domains.samples import VALIDATION
 from benchmarks.measure.intervals import difference
 from benchmarks.measure.scores import metric
 from benchmarks.models import Role
 from benchmarks.record.costs import Cost
-from benchmarks.record.results import Metric, Model, Row, SettingRecord
-from benchmarks.tasks.thinking.best_of_n import Choice, judge_choices
+from benchmarks.record.results import Metric, Model
+from benchmarks.tasks.thinking.best_of_n import judge_choices
 from benchmarks.tasks.thinking.candidates import MODELS, PATH, Contenders, energy_model
-from benchmarks.tasks.thinking.conditions import ThinkingCondition
 from benchmarks.tasks.thinking.evaluation import ThinkingJudge, ThinkingScores
+from benchmarks.tasks.thinking.result import Choice, OnSet
 from benchmarks.tasks.thinking.stopping import (
     RULES,
-    Stopping,
+    Trace,
     choose_threshold,
     judge_stopping,
     trace,
@@ -23,9 +23,7 @@ from benchmarks.tasks.thinking.stopping import (
 from benchmarks.tasks.thinking.uncertainty import judge_doubts
 from benchmarks.tasks.thinking.verification import judge_foreign
 from benchmarks.training.fit import TrainedModel
-from worldmodel.predictor import Thinking
-
-NOT_COUNTED = Cost(None, None, None, None, None, 0, None)
+from worldmodel.predictor import Predictor, Thinking
 
 
 def with_gains(model: Model, scores: ThinkingScores) -> Model:
@@ -41,7 +39,7 @@ def with_gains(model: Model, scores: ThinkingScores) -> Model:
         if few < most:
             longest, shortest = (scores.values[i, condition]["psnr"] for i in (most, few))
             key = (scores.settings[most].label, condition.samples)
-            gains[key] = metric(difference(longest, shortest), True)
+            gains[key] = metric("gain_of_more", difference(longest, shortest))
     rows = []
     for row in model.rows:
         gain = gains.get((row.setting.label, row.condition["samples"]))
@@ -50,88 +48,58 @@ def with_gains(model: Model, scores: ThinkingScores) -> Model:
     return replace(model, rows=rows)
 
 
-def with_dynamic_rows(
+def judge_dynamics(
     model: Model, trained: TrainedModel, everyone: Sequence[TrainedModel], judge: ThinkingJudge
-) -> Model:
-    """The model with rows for rules of stopping and choice, doubts and foreign candidates.
+) -> list[OnSet]:
+    """Rules of stopping and choice, doubts and foreign candidates, for each end of the shifts.
 
-    They stand for the ends of the shifts; validation only chooses thresholds. A model that does
-    not think has doubts only: the disagreement of its training seeds.
+    Validation only chooses thresholds. Of a model that does not think there are doubts only: the
+    disagreement of its training seeds.
     """
     if trained.planned.spec.role == Role.FLOOR:
-        return model
-    seeds = range(len(trained.predictors))
-    contenders = [Contenders.of(everyone, seed) for seed in seeds]
-    rows = [*model.rows, *_doubt_rows(trained, contenders, judge)]
-    if energy_model(trained.predictors[0]) is not None:
-        rows += _stopping_rows(model, trained, judge)
-        rows += _verifying_rows(model, trained, contenders, judge)
-    return replace(model, rows=rows)
-
-
-def _doubt_rows(
-    trained: TrainedModel, contenders: Sequence[Contenders], judge: ThinkingJudge
-) -> Iterator[Row]:
-    for name in judge.data.ends:
-        for doubt in judge_doubts(judge, trained.predictors, contenders, name):
-            setting = SettingRecord(doubt.kind, 0.0, True, {"doubt": doubt.kind})
-            yield _row(setting, doubt.metrics, NOT_COUNTED, name)
-
-
-def _stopping_rows(model: Model, trained: TrainedModel, judge: ThinkingJudge) -> Iterator[Row]:
-    longest = Thinking(max(judge.config.counts))
+        return []
     predictors = trained.predictors
-    validation = [trace(judge, predictor, longest, VALIDATION) for predictor in predictors]
-    chosen = {rule: choose_threshold(validation, rule, judge.config.thresholds) for rule in RULES}
+    contenders = [Contenders.of(everyone, seed) for seed in range(len(predictors))]
+    thinker = energy_model(predictors[0])
+    rules = {} if thinker is None else _thresholds(predictors, judge)
+    found = []
     for name in judge.data.ends:
-        traces = [trace(judge, predictor, longest, name) for predictor in predictors]
-        for rule, threshold in chosen.items():
-            yield _stopping_row(model, judge_stopping(traces, rule, threshold), name)
+        doubts = judge_doubts(judge, predictors, contenders, name)
+        if thinker is None:
+            found.append(OnSet(model.name, name, [], [], doubts, []))
+            continue
+        traces = [_trace(judge, predictor, name) for predictor in predictors]
+        stopping = [judge_stopping(traces, *rule) for rule in rules.items()]
+        choices = judge_choices(judge, predictors, contenders, name)
+        steps = thinker.config.training_steps
+        found.append(
+            OnSet(
+                model.name,
+                name,
+                [replace(one, cost=_cost_of_steps(model, one.steps.mean)) for one in stopping],
+                [_with_cost(model, one, steps) for one in choices],
+                doubts,
+                judge_foreign(judge, predictors, contenders, name),
+            )
+        )
+    return found
 
 
-def _verifying_rows(
-    model: Model, trained: TrainedModel, contenders: Sequence[Contenders], judge: ThinkingJudge
-) -> Iterator[Row]:
-    thinker = energy_model(trained.predictors[0])
-    assert thinker is not None
-    steps = thinker.config.training_steps
-    for name in judge.data.ends:
-        for choice in judge_choices(judge, trained.predictors, contenders, name):
-            yield _choice_row(model, choice, steps, name)
-        for verdict in judge_foreign(judge, trained.predictors, contenders, name):
-            setting = SettingRecord(verdict.kind, 0.0, True, {"foreign": verdict.kind})
-            yield _row(setting, verdict.metrics, NOT_COUNTED, name)
+def _thresholds(predictors: Sequence[Predictor], judge: ThinkingJudge) -> dict[str, float]:
+    """The threshold that validation chooses, by rule of stopping."""
+    validation = [_trace(judge, predictor, VALIDATION) for predictor in predictors]
+    return {rule: choose_threshold(validation, rule, judge.config.thresholds) for rule in RULES}
 
 
-def _stopping_row(model: Model, found: Stopping, name: str) -> Row:
-    options = {"stop": found.rule, "threshold": found.threshold}
-    label = f"stops by {found.rule}"
-    metrics = {"psnr": found.psnr, "mean_steps": found.steps, "gain": found.gain}
-    if found.saved is not None:
-        metrics["steps_saved"] = Metric(found.saved, found.saved, found.saved, found.psnr.n, True)
-    cost = _cost_of_steps(model, found.steps.mean)
-    return _row(SettingRecord(label, found.steps.mean, True, options), metrics, cost, name)
+def _trace(judge: ThinkingJudge, predictor: Predictor, name: str) -> Trace:
+    return trace(judge, predictor, Thinking(max(judge.config.counts)), name)
 
 
-def _choice_row(model: Model, found: Choice, steps: int, name: str) -> Row:
-    options = {
-        "choice": found.rule,
-        "candidates": found.candidates,
-        "steps": steps,
-        "source": found.source,
-    }
-    label = f"{found.rule} of {found.candidates}, {found.source}"
+def _with_cost(model: Model, found: Choice, steps: int) -> Choice:
+    """A choice with the steps that its candidates take, and their cost."""
     taken = steps if found.source == PATH else steps * found.candidates
-    setting = SettingRecord(label, taken, True, options)
-    cost = NOT_COUNTED if found.source == MODELS else _cost_of_steps(model, taken)
-    metrics = {"error": found.error}
-    if found.rank is not None:
-        metrics["error_rank_candidates"] = found.rank
-    return _row(setting, metrics, cost, name)
-
-
-def _row(setting: SettingRecord, metrics: dict[str, Metric], cost: Cost, name: str) -> Row:
-    return Row(setting, asdict(ThinkingCondition(name)), False, False, metrics, cost)
+    cost = None if found.source == MODELS else _cost_of_steps(model, taken)
+    return replace(found, steps=taken, cost=cost)
 
 
 def _cost_of_steps(model: Model, steps: float) -> Cost:

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from benchmarks.measure.intervals import difference, mean
 from benchmarks.measure.scores import mean_by_source, metric
-from benchmarks.record.results import Metric
 from benchmarks.record.selection_metric import PIXELS
 from benchmarks.tasks.thinking.evaluation import ThinkingJudge
+from benchmarks.tasks.thinking.result import Stopping
 from worldmodel.predictor import Predictor, Setting, Trajectory
 
 RULES = ("update", "energy")
@@ -50,23 +50,6 @@ class Trace:
             return [0.0]
         quantiles = np.quantile(finite, np.linspace(0, 1, count - 1))
         return [0.0, *np.maximum(quantiles, 0).tolist()]
-
-
-@dataclass(frozen=True)
-class Stopping:
-    """A rule with the threshold that validation chose, and what it is worth on a set.
-
-    `steps` are the mean steps of a prediction. `gain` is the PSNR over that of a fixed number of
-    steps of the same mean cost, `saved` how many steps a fixed number takes more for the same PSNR
-    (None where it never gets there).
-    """
-
-    rule: str
-    threshold: float
-    psnr: Metric
-    steps: Metric
-    gain: Metric
-    saved: float | None
 
 
 def trace(judge: ThinkingJudge, predictor: Predictor, setting: Setting, name: str) -> Trace:
@@ -112,9 +95,9 @@ def judge_stopping(traces: Sequence[Trace], rule: str, threshold: float) -> Stop
     return Stopping(
         rule,
         threshold,
-        metric(mean(psnr), True),
-        metric(mean(taken), False),
-        metric(difference(psnr, equal), True),
+        metric("psnr", mean(psnr)),
+        metric("mean_steps", mean(taken)),
+        metric("gain", difference(psnr, equal)),
         _saved(fixed.mean(axis=(1, 2)), float(psnr.mean()), average),
     )
 

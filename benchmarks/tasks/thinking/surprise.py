@@ -1,41 +1,30 @@
 """Verification: does a model find what cannot happen more surprising than what can?"""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
 
+from benchmarks.domains.samples import IN_DISTRIBUTION, Samples
 from benchmarks.domains.trials import TRUE, Kind, Standing, Trials
 from benchmarks.measure.costs import measure_cost
 from benchmarks.measure.intervals import mean
 from benchmarks.measure.scores import mean_by_source, metric
 from benchmarks.measure.verification import Surprises, paired_scores
+from benchmarks.progress import tracked
 from benchmarks.record.costs import Cost
 from benchmarks.record.results import Metric
+from benchmarks.tasks.thinking.config import ThinkingEvaluationConfig
+from benchmarks.tasks.thinking.result import KindScores, Verification
+from benchmarks.training.fit import TrainedModel
 from worldmodel.predictor import Predictor
 from worldmodel.surprise import Surprise
 
 PAIRED, AGAINST_ALTERNATIVE = "paired_score", "paired_score_alternative"
 REPEATS = 5  # of the call that is timed
 AUROC, FOUND = "impossible_auroc", "impossible_found"
-
-
-@dataclass(frozen=True)
-class Verification:
-    """How well one measure of a model's surprise verifies continuations.
-
-    `overall` holds the AUROC of all impossible against all possible continuations, and the share of
-    impossible ones found at 5 % false alarms. `by_kind` holds for each kind the share of pairs in
-    which it is more surprising than the truth (`paired_score`), and than a true alternative.
-    """
-
-    measure: str
-    setting: str
-    overall: dict[str, Metric]
-    by_kind: dict[Kind, dict[str, Metric]]
-    cost: Cost
 
 
 @dataclass(frozen=True)
@@ -47,7 +36,32 @@ class _Judged:
     sources: list[str]
 
 
+def judge_surprises(
+    trained: Sequence[TrainedModel],
+    data: Samples,
+    evaluation: ThinkingEvaluationConfig,
+    unit_flops: int,
+    device: str,
+) -> list[Verification]:
+    """Every measure of surprise of every model, in distribution.
+
+    Nothing where the corpus has no continuations that are known to be impossible.
+    """
+    trials = list(data.trials(IN_DISTRIBUTION, evaluation.batch_size, device))
+    if not trials:
+        return []
+    sources = data.sets[IN_DISTRIBUTION].sources
+    found = []
+    for model in tracked(trained, "surprise"):
+        first = model.predictors[0].to(device)
+        price = partial(cost_of, trials[0], first, unit_flops, device)
+        predictors = [predictor.to(device) for predictor in model.predictors]
+        found += judge_surprise(model.name, trials, sources, predictors, evaluation.counts, price)
+    return found
+
+
 def judge_surprise(
+    name: str,
     trials: Sequence[Trials],
     sources: list[str],
     predictors: Sequence[Predictor],
@@ -64,15 +78,9 @@ def judge_surprise(
     for of_seeds in zip(*every, strict=True):
         values = np.stack([_values(trials, surprise) for surprise in of_seeds])
         judged, first = _Judged(values, kinds, sources), of_seeds[0]
-        found.append(
-            Verification(
-                first.name,
-                first.setting,
-                _overall(judged),
-                dict(_by_kind(judged)),
-                price(first),
-            )
-        )
+        by_kind = list(_by_kind(judged))
+        overall = _overall(judged)
+        found.append(Verification(name, first.name, first.setting, overall, by_kind, price(first)))
     return found
 
 
@@ -97,25 +105,26 @@ def _overall(judged: _Judged) -> dict[str, Metric]:
         judged.values[:, trial, number], impossible, [judged.sources[index] for index in trial]
     )
     return {
-        AUROC: metric(surprises.auroc(), True),
-        FOUND: metric(surprises.true_positives(), True),
+        AUROC: metric(AUROC, surprises.auroc()),
+        FOUND: metric(FOUND, surprises.true_positives()),
     }
 
 
-def _by_kind(judged: _Judged) -> Iterable[tuple[Kind, dict[str, Metric]]]:
+def _by_kind(judged: _Judged) -> Iterator[KindScores]:
     """Scores of each kind but the possible ones, strongest degree last."""
     kinds = {kind for of_trial in judged.kinds for kind in of_trial if kind is not None}
     for kind in sorted(kinds):
         if kind.standing == Standing.POSSIBLE:
             continue
-        scores = {PAIRED: _paired(judged, kind, {TRUE})}
+        scores = {PAIRED: _paired(PAIRED, judged, kind, {TRUE})}
         alternatives = {other for other in kinds if other.standing == Standing.POSSIBLE} - {TRUE}
         if alternatives and kind.standing == Standing.IMPOSSIBLE:
-            scores[AGAINST_ALTERNATIVE] = _paired(judged, kind, alternatives)
-        yield kind, {name: found for name, found in scores.items() if found is not None}
+            scores[AGAINST_ALTERNATIVE] = _paired(AGAINST_ALTERNATIVE, judged, kind, alternatives)
+        metrics = {name: found for name, found in scores.items() if found is not None}
+        yield KindScores(kind.name, kind.degree, kind.standing.value, metrics)
 
 
-def _paired(judged: _Judged, kind: Kind, others: set[Kind]) -> Metric | None:
+def _paired(name: str, judged: _Judged, kind: Kind, others: set[Kind]) -> Metric | None:
     """The mean share of pairs of a trial in which `kind` is more surprising than the others."""
     shares, sources = [], []
     for trial, of_trial in enumerate(judged.kinds):
@@ -129,7 +138,7 @@ def _paired(judged: _Judged, kind: Kind, others: set[Kind]) -> Metric | None:
     if not shares:
         return None
     by_seed = torch.from_numpy(np.stack(shares, axis=1))  # [seeds, trials]
-    return metric(mean(np.stack([mean_by_source(seed, sources) for seed in by_seed])), True)
+    return metric(name, mean(np.stack([mean_by_source(seed, sources) for seed in by_seed])))
 
 
 def cost_of(

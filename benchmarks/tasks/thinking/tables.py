@@ -1,29 +1,32 @@
 """The tables of thinking."""
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from benchmarks.domains.samples import IN_DISTRIBUTION, VALIDATION
 from benchmarks.models import Role
+from benchmarks.record.costs import Cost
+from benchmarks.record.metrics import OVER_ERROR, RANK, titles
 from benchmarks.record.results import Metric, Model, Result, Row
 from benchmarks.reporting.tables import (
-    HONESTY_HEADER,
+    KNOWN_HEADER,
     Condition,
     Table,
     brief_cost_cells,
-    honesty_cells,
     interval,
+    known_cells,
     number,
     rows_under,
     selected_row,
 )
 from benchmarks.tasks.thinking.candidates import COUNTED
+from benchmarks.tasks.thinking.evaluation import OVER_EXPECTED
+from benchmarks.tasks.thinking.result import Choice, Found
 
-FUTURE_HEADER = ["energy / expected error", "rank, expected error", "rank, true spread"]
-FUTURE = ("calibration_to_expected", "expected_rank", "spread_rank")
+FUTURE = (OVER_EXPECTED, "expected_rank", "spread_rank")
+FUTURE_HEADER = titles(FUTURE)
 CHOICES = ("energy", "random", "mean", "bayes", "oracle")
-FOREIGN = ("calibration", "error_rank", "truth_preferred", "auroc", "truth_first")
+OVERALL = ("impossible_auroc", "impossible_found")
+FOREIGN = (OVER_ERROR, RANK, "truth_preferred", "auroc", "truth_first")
 
 
 def under(name: str) -> Condition:
@@ -46,30 +49,21 @@ def fixed_counts(model: Model, name: str) -> list[Row]:
     return [row for row in rows_under(model, under(name)) if not row.setting.fixed]
 
 
-def of_kind(result: Result, kind: str) -> Iterator[tuple[Model, str, Row]]:
-    """Rows of `stop`, `choice`, `doubt` or `foreign`, with their model and set."""
-    for model in result.models:
-        for name in judged_sets(result):
-            for row in rows_under(model, under(name)):
-                if kind in row.setting.options:
-                    yield model, name, row
-
-
 def steps_table(result: Result) -> Table:
-    """Quality, honesty and rank of the energy after each number of steps, in distribution."""
-    header = ["model", "setting", "PSNR dB", *HONESTY_HEADER, "rank, frames of a clip"]
+    """Quality, and what the energy knows, after each number of steps, in distribution."""
+    header = ["model", "setting", "PSNR dB", *KNOWN_HEADER, "rank, frames of a clip"]
     rows = []
     for model in thinkers(result):
         for row in fixed_counts(model, IN_DISTRIBUTION):
             others = [interval(row.metrics.get(n), 2) for n in ("error_rank_frames", *FUTURE)]
             psnr = interval(row.metrics["psnr"], 2)
-            rows.append([model.name, row.setting.label, psnr, *honesty_cells(row), *others])
+            rows.append([model.name, row.setting.label, psnr, *known_cells(row.metrics), *others])
     return [*header, *FUTURE_HEADER], rows
 
 
 def shift_table(result: Result, what: str) -> Table:
-    """Along one shift away from training: quality, the gain from longer thinking, honesty."""
-    header = ["model", what, "PSNR dB", "selected", "gain of more, dB", *HONESTY_HEADER]
+    """Along one shift away from training: quality, gain from longer thinking, energy and error."""
+    header = ["model", what, "PSNR dB", "selected", "gain of more, dB", *KNOWN_HEADER]
     rows = []
     for model in result.models:
         if model.role == Role.FLOOR:
@@ -80,7 +74,7 @@ def shift_table(result: Result, what: str) -> Table:
                 continue
             quality = [interval(row.metrics["psnr"], 2), row.setting.label]
             gain = interval(gain_of_more(model, name), 2)
-            rows.append([model.name, f"{degree:g}", *quality, gain, *honesty_cells(row)])
+            rows.append([model.name, f"{degree:g}", *quality, gain, *known_cells(row.metrics)])
     return header, rows
 
 
@@ -94,14 +88,12 @@ def stopping_table(result: Result) -> Table:
     """Each rule of stopping on each set."""
     header = ["model", "samples", "rule", "threshold", "mean steps", "PSNR dB", "gain dB"]
     rows = []
-    for model, name, row in of_kind(result, "stop"):
-        metrics, options = row.metrics, row.setting.options
-        threshold = f"{options['threshold']:.3g}"
-        cells = [interval(metrics[key], 2) for key in ("mean_steps", "psnr", "gain")]
-        saved = metrics.get("steps_saved")
-        cells.append(number(saved.mean if saved else None, 2))
-        equivalents = brief_cost_cells(row.cost)[1]
-        rows.append([model.name, name, options["stop"], threshold, *cells, equivalents])
+    for found in result.found(Found).sets:
+        for one in found.stopping:
+            metrics = [interval(metric, 2) for metric in (one.steps, one.psnr, one.gain)]
+            costs = [number(one.saved, 2), number(_equivalents(one.cost), 2)]
+            named = [found.model, found.samples, one.rule, f"{one.threshold:.3g}"]
+            rows.append([*named, *metrics, *costs])
     return [*header, "steps saved", "equivalents"], rows
 
 
@@ -109,63 +101,82 @@ def choice_table(result: Result, name: str) -> Table:
     """The error of every rule of choice, for each source and number of candidates, on a set."""
     rows = []
     for model in thinkers(result):
-        found: dict[tuple[str, int], dict[str, Row]] = {}
-        for of_model, of_set, row in of_kind(result, "choice"):
-            if (of_model.name, of_set) == (model.name, name):
-                options = row.setting.options
-                key = (options["source"], options["candidates"])
-                found.setdefault(key, {})[options["choice"]] = row
+        found: dict[tuple[str, int], dict[str, Choice]] = {}
+        for one in result.found(Found).of(model.name, name).choices:
+            found.setdefault((one.source, one.candidates), {})[one.rule] = one
         for (source, count), of_rule in sorted(found.items()):
-            errors = [
-                of_rule[rule].metrics["error"] if rule in of_rule else None for rule in CHOICES
-            ]
-            row = of_rule["energy"]
+            errors = [of_rule[rule].error if rule in of_rule else None for rule in CHOICES]
+            by_energy = of_rule["energy"]
             cells = [interval(error, 2) for error in errors]
             cells += [
-                number(longer_error(model, name, row), 2),
-                interval(row.metrics.get("error_rank_candidates"), 2),
-                number(row.cost.forward_equivalents, 1),
+                number(longer_error(model, name, by_energy), 2),
+                interval(by_energy.rank, 2),
+                number(_equivalents(by_energy.cost), 1),
             ]
             rows.append([model.name, source, str(count), *cells])
     header = ["model", "source", "candidates", *CHOICES, "one, thinking as long"]
     return [*header, "rank, between candidates", "equivalents"], rows
 
 
-def longer_error(model: Model, name: str, row: Row) -> float | None:
-    """The error of one candidate that takes as many steps as all candidates of `row` together.
+def longer_error(model: Model, name: str, choice: Choice) -> float | None:
+    """The error of one candidate that takes as many steps as all candidates together.
 
     Between judged numbers of steps it is taken as a line; None beyond the most.
     """
-    if row.cost.forward_equivalents is None:
-        return None
     rows = fixed_counts(model, name)
     steps = [each.setting.options["steps"] for each in rows]
-    if row.setting.order > max(steps):
+    if choice.cost is None or choice.steps > max(steps):
         return None
     errors = [each.metrics["error"].mean for each in rows]
-    return float(np.interp(row.setting.order, steps, errors))
+    return float(np.interp(choice.steps, steps, errors))
 
 
 def doubt_table(result: Result, name: str) -> Table:
     """What knows the error of a prediction, on a set."""
     rows = [
-        [model.name, row.setting.label, *honesty_cells(row)]
-        for model, of_set, row in of_kind(result, "doubt")
-        if of_set == name
+        [found.model, doubt.kind, *known_cells(doubt.metrics)]
+        for found in result.found(Found).on(name)
+        for doubt in found.doubts
     ]
-    return ["model", "estimate", *HONESTY_HEADER], rows
+    return ["model", "estimate", *KNOWN_HEADER], rows
 
 
 def foreign_table(result: Result) -> Table:
     """What each energy says of candidates that the model did not make, in distribution."""
-    header = ["model", "candidate", "energy", "error", "energy / error", "rank, across samples"]
     rows = []
-    for model, name, row in of_kind(result, "foreign"):
-        if name == IN_DISTRIBUTION:
-            means = [number(row.metrics[key].mean, 2) for key in ("energy", "error")]
-            others = [interval(row.metrics.get(key), 2) for key in FOREIGN]
-            rows.append([model.name, row.setting.label, *means, *others])
-    return [*header, "truth has lower energy", "AUROC", "truth has lowest energy"], rows
+    for found in result.found(Found).on(IN_DISTRIBUTION):
+        for one in found.foreign:
+            means = [number(one.metrics[key].mean, 2) for key in ("energy", "error")]
+            others = [interval(one.metrics.get(key), 2) for key in FOREIGN]
+            rows.append([found.model, one.kind, *means, *others])
+    return ["model", "candidate", "energy", "error", *titles(FOREIGN)], rows
+
+
+def surprise_table(result: Result) -> Table:
+    """How well every measure of surprise tells impossible continuations from possible ones."""
+    header = ["model", "surprise", "setting", "passes", "equivalents", *titles(OVERALL)]
+    rows = []
+    for one in result.found(Found).surprise:
+        scores = [interval(one.overall.get(key), 2) for key in OVERALL]
+        cells = [one.model, one.measure, one.setting, *brief_cost_cells(one.cost)[:2], *scores]
+        rows.append(cells)
+    return header, rows
+
+
+def kinds_table(result: Result) -> Table:
+    """The share of pairs in which each kind of continuation is more surprising than the truth.
+
+    Every measure of a model stands once, with the setting that costs least.
+    """
+    found = result.found(Found).surprise
+    kinds = list(dict.fromkeys((of.kind, of.degree) for one in found for of in one.by_kind))
+    header = ["model", "surprise", *(f"{k} {d:g}" if d else k for k, d in kinds)]
+    rows: dict[tuple[str, str], list[str]] = {}
+    for one in found:
+        scores = {(of.kind, of.degree): of.metrics.get("paired_score") for of in one.by_kind}
+        cells = [one.model, one.measure, *(interval(scores.get(kind), 2) for kind in kinds)]
+        rows.setdefault((one.model, one.measure), cells)
+    return header, list(rows.values())
 
 
 def recipe_table(result: Result) -> Table:
@@ -188,17 +199,16 @@ def recipe_table(result: Result) -> Table:
 
 def _gain_of_choice(result: Result, model: Model) -> str:
     """How much the candidate of lowest energy is better than any one, for the most starts."""
-    found = {
-        (row.setting.options["candidates"], row.setting.options["choice"]): row.metrics["error"]
-        for of_model, name, row in of_kind(result, "choice")
-        if of_model.name == model.name
-        and name == IN_DISTRIBUTION
-        and row.setting.options["source"] in COUNTED
-    }
+    choices = result.found(Found).of(model.name, IN_DISTRIBUTION).choices
+    found = {(one.candidates, one.rule): one.error for one in choices if one.source in COUNTED}
     if not found:
         return "–"
     most = max(count for count, _ in found)
     return _fall(found[most, "random"], found[most, "energy"])
+
+
+def _equivalents(cost: Cost | None) -> float | None:
+    return cost.forward_equivalents if cost else None
 
 
 def _fall(before: Metric, after: Metric) -> str:

@@ -43,7 +43,9 @@ class Thinking(ModelTask["Samples"]):
         from benchmarks.tasks.thinking.evaluation import SELECTING, ThinkingJudge, compare_all
         from benchmarks.tasks.thinking.looping import with_more_loops
         from benchmarks.tasks.thinking.pictures import write_thinking
-        from benchmarks.tasks.thinking.rows import with_dynamic_rows, with_gains
+        from benchmarks.tasks.thinking.result import Found
+        from benchmarks.tasks.thinking.rows import judge_dynamics, with_gains
+        from benchmarks.tasks.thinking.surprise import judge_surprises
         from benchmarks.training.fit import TrainedModel, train_models, training_logs
         from worldmodel.predictor import Setting
 
@@ -61,17 +63,14 @@ class Thinking(ModelTask["Samples"]):
         places = {name: ThinkingCondition(name) for name in [IN_DISTRIBUTION, *farthest]}
         pairs = list(zip(judged.models, trained, strict=True))
         shown = tracked(pairs, "thinking")
-        models = [
-            with_dynamic_rows(with_gains(model, judged.scores[model.name]), found, trained, judge)
-            for model, found in shown
-        ]
+        sets = [one for pair in shown for one in judge_dynamics(*pair, trained, judge)]
         return Result(
             task="thinking",
             config=side_by_side(config),
             seeds=config.seeds,
             environment=describe_environment(device),
             data=data.describe(),
-            models=models,
+            models=[with_gains(model, judged.scores[model.name]) for model in judged.models],
             comparisons=compare_all(judged.scores, judge),
             verdicts=[
                 verdict
@@ -88,6 +87,7 @@ class Thinking(ModelTask["Samples"]):
                 ),
                 "logs": training_logs(trained, config.seeds),
             },
+            details=Found(sets, judge_surprises(trained, data, evaluation, unit, device)),
             domain=self.domain.name,
         )
 

@@ -1,7 +1,6 @@
 """What else might know the error: the last update, the spread of candidates, an ensemble."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -27,26 +26,15 @@ from benchmarks.tasks.thinking.candidates import (
     sources_of,
 )
 from benchmarks.tasks.thinking.evaluation import ThinkingJudge
+from benchmarks.tasks.thinking.result import Estimate
 from worldmodel.predictor import Predictor
 
 UPDATE, ENSEMBLE = "last update", "ensemble"
 OWN = "energy"
 
 
-@dataclass(frozen=True)
-class Doubt:
-    """How well an estimate of a prediction's error knows it.
-
-    `kind` names the estimate; its metrics are those of an energy: mean over mean error, rank
-    correlations across samples and patches, and the area between risk-coverage curves.
-    """
-
-    kind: str
-    metrics: dict[str, Metric]
-
-
 # An estimate of the error of a prediction and the error itself, both `[B, T, P]`.
-Estimate = tuple[Tensor, Tensor]
+Pair = tuple[Tensor, Tensor]
 
 
 def judge_doubts(
@@ -54,7 +42,7 @@ def judge_doubts(
     predictors: Sequence[Predictor],
     contenders: Sequence[Contenders],
     name: str,
-) -> list[Doubt]:
+) -> list[Estimate]:
     """Every estimate of a model's error on a set; all predictors of a model make its ensemble."""
     sources = judge.data.sets[name].sources
     by_seed: dict[str, list[dict[str, np.ndarray]]] = {}
@@ -66,13 +54,13 @@ def judge_doubts(
         for kind, values in _collect(judge, name, partial(_ensemble_estimate, predictors)).items():
             by_seed[f"{kind} of {len(predictors)}"] = [_by_source(values, sources)]
     return [
-        Doubt(kind, _metrics({key: np.stack([of[key] for of in seeds]) for key in seeds[0]}))
+        Estimate(kind, _metrics({key: np.stack([of[key] for of in seeds]) for key in seeds[0]}))
         for kind, seeds in by_seed.items()
     ]
 
 
 def _collect(
-    judge: ThinkingJudge, name: str, estimates: Callable[[Case], Iterable[tuple[str, Estimate]]]
+    judge: ThinkingJudge, name: str, estimates: Callable[[Case], Iterable[tuple[str, Pair]]]
 ) -> dict[str, dict[str, Tensor]]:
     """Values `[samples]` by kind of estimate and name."""
     parts: dict[str, dict[str, list[Tensor]]] = {}
@@ -92,7 +80,7 @@ def _collect(
 
 def _own_estimates(
     judge: ThinkingJudge, predictor: Predictor, others: Contenders, case: Case
-) -> Iterator[tuple[str, Estimate]]:
+) -> Iterator[tuple[str, Pair]]:
     """What a single trained model that thinks can say of its own prediction."""
     model = energy_model(predictor)
     if model is None:
@@ -108,9 +96,7 @@ def _own_estimates(
             yield f"spread by {source}", (_spread(several), error)
 
 
-def _ensemble_estimate(
-    predictors: Sequence[Predictor], case: Case
-) -> Iterator[tuple[str, Estimate]]:
+def _ensemble_estimate(predictors: Sequence[Predictor], case: Case) -> Iterator[tuple[str, Pair]]:
     """How far the predictors disagree, as an estimate of the error of their mean."""
     members = [p.predict(case.context, p.trained_setting()).prediction for p in predictors]
     several = torch.stack(members, dim=2)  # [B, T, N, P, D]
@@ -132,5 +118,5 @@ def _by_source(values: Mapping[str, Tensor], sources: list[str]) -> dict[str, np
 
 
 def _metrics(values: dict[str, np.ndarray]) -> dict[str, Metric]:
-    ranks = {key: metric(mean(v), True) for key, v in values.items() if key == PATCH_RANK}
+    ranks = {key: metric(key, mean(v)) for key, v in values.items() if key == PATCH_RANK}
     return energy_metrics(values) | ranks

@@ -1,34 +1,21 @@
 """Verification of foreign candidates: does the energy prefer the truth to what others made?"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from benchmarks.domains.samples import TRUTH, Case, Samples
-from benchmarks.measure.energies import half_squared_error
+from benchmarks.measure.energies import ENERGY, ERROR, half_squared_error
 from benchmarks.measure.intervals import auroc, mean, rank_correlation, ratio
 from benchmarks.measure.scores import mean_by_source, metric
+from benchmarks.record.metrics import OVER_ERROR, RANK
 from benchmarks.record.results import Metric
 from benchmarks.tasks.thinking.candidates import Contenders, energy_model
 from benchmarks.tasks.thinking.evaluation import ThinkingJudge
+from benchmarks.tasks.thinking.result import Verified
 from worldmodel.predictor import Predictor
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the energy says of one kind of candidates.
-
-    `metrics` are the mean energy and error, energy over error, their rank correlation, the share of
-    predictions in which the truth has the lower energy (`truth_preferred`) and how well the energy
-    tells the truth of one sample from such a candidate of another (`auroc`); for the truth itself
-    the share in which it has the lowest energy of all (`truth_first`).
-    """
-
-    kind: str
-    metrics: dict[str, Metric]
 
 
 def judge_foreign(
@@ -36,7 +23,7 @@ def judge_foreign(
     predictors: Sequence[Predictor],
     contenders: Sequence[Contenders],
     name: str,
-) -> list[Verdict]:
+) -> list[Verified]:
     """The energy on the truth, on all models' predictions and on other candidates of a set."""
     scored, sources = judge.data.scored, judge.data.sets[name].sources
     values: dict[tuple[str, str], list[np.ndarray]] = {}
@@ -58,21 +45,23 @@ def judge_foreign(
         for pair, part in parts.items():
             values.setdefault(pair, []).append(mean_by_source(torch.cat(part), sources))
     stacked = {pair: np.stack(of_seeds) for pair, of_seeds in values.items()}
-    return [Verdict(kind, _metrics(kind, stacked)) for of, kind in stacked if of == "energy"]
+    return [Verified(kind, _metrics(kind, stacked)) for of, kind in stacked if of == "energy"]
 
 
 def _metrics(kind: str, values: dict[tuple[str, str], np.ndarray]) -> dict[str, Metric]:
     energy, error, preferred = (values[key, kind] for key in ("energy", "error", "better"))
-    found = {"energy": metric(mean(energy), None), "error": metric(mean(error), False)}
+    found = {ENERGY: mean(energy), ERROR: mean(error)}
     if kind == TRUTH:
-        return found | {"truth_first": metric(mean(preferred), True)}
-    found["truth_preferred"] = metric(mean(preferred), True)
-    others = {
-        "auroc": (auroc(values["energy", TRUTH], energy), True),
-        "calibration": (ratio(energy, error), None),
-        "error_rank": (rank_correlation(energy, error), True),
-    }
-    return found | {n: metric(v, good) for n, (v, good) in others.items() if v is not None}
+        found["truth_first"] = mean(preferred)
+    else:
+        others = {
+            "truth_preferred": mean(preferred),
+            "auroc": auroc(values["energy", TRUTH], energy),
+            OVER_ERROR: ratio(energy, error),
+            RANK: rank_correlation(energy, error),
+        }
+        found |= {name: value for name, value in others.items() if value is not None}
+    return {name: metric(name, value) for name, value in found.items()}
 
 
 def _candidates(contenders: Contenders, case: Case, data: Samples) -> dict[str, Tensor]:

@@ -36,10 +36,10 @@ def measure_models(
 
 
 def _measured(domain: Domain) -> list[ModelSpec]:
-    """The plain baseline, and the first model of each other network that runs by default."""
+    """The plain baseline, and the first model of each other network."""
     found: dict[object, ModelSpec] = {}
     for spec in domain.declared:
-        if spec.config is not None and spec.by_default:
+        if spec.config is not None:
             found.setdefault(spec.build, spec)
     return sorted(found.values(), key=lambda spec: spec.name != domain.plain)
 

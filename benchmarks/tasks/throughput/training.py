@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from unittest.mock import patch
 
 import torch
 from rich.console import Console
 
 from benchmarks.measure.costs import count_flops, peak_memory
 from benchmarks.measure.memory import fake_tensors, held_bytes
+from benchmarks.measure.substitute import substituted
 from benchmarks.record.results import Measurement
 from benchmarks.tasks.throughput.cases import (
     FRAMES,
@@ -111,7 +111,7 @@ def _compiled(case: Case, precision: str, repeats: int) -> list[Measurement]:
 
 def _useful_flops(call: Callable[[], object]) -> int:
     """FLOPs of a call where nothing hidden is multiplied, which is the floor of its time."""
-    with patch.object(attention, "LEAST_PATCHES", 1):
+    with substituted(attention, "LEAST_PATCHES", 1):
         return count_flops(call)
 
 

@@ -1,0 +1,79 @@
+"""The table of futures: every model judged by samples of the next frame."""
+
+from benchmarks.domains.video.conditions import ROLLOUT, SAMPLED
+from benchmarks.record.metrics import declared
+from benchmarks.record.results import Model, Result, Row
+from benchmarks.reporting.tables import Table, interval, number, rows_under
+
+READING_FUTURES = (
+    "Each model gives samples of every next frame; one that knows a single answer is judged by "
+    "that. The energy score is the mean distance to the true frame less half the mean distance "
+    "between samples: lower is better, and the true distribution has the lowest. In many "
+    "dimensions the plain score also rewards noise of the right size that looks like no future, so "
+    "where all futures are listed the score on their span decides. A sample is at a listed future "
+    "within twice the distance of the true frame, as it was decoded, to its own. `true_samples` "
+    "draws from the list: no model can expect a better score. `true_mean` is its mean, the best "
+    "single answer by squared error. Spread over error is 1 where the spread of the samples knows "
+    "the error of their mean; sharpness is 1 where edges are as steep as in the true frames after "
+    "the encoder. In rollouts the energy score is that of as many rollouts from other noise."
+)
+SCORES = (
+    *("crps_span", "crps", "crps_patches", "at_future", "coverage", "odds_error", "psnr"),
+    *("psnr_mean", "sharpness", "spread_over_error", "error_rank", "spread_rank"),
+)
+BRIEF = ("crps_span", "crps", "at_future", "psnr")
+IN_EMBEDDINGS = "smooth_l1"  # stands for PSNR where there is no way back to pixels
+
+
+def sampled(result: Result) -> bool:
+    """Whether futures were judged."""
+    return any(rows_under(model, SAMPLED) for model in result.models)
+
+
+def futures_table(result: Result, brief: bool = False) -> Table:
+    """Every setting at which samples were drawn, the best score first.
+
+    A brief one fits a terminal: few scores, and intervals of the first alone.
+    """
+    judged = [*result.models, *result.references]
+    entries = [(model, row) for model in judged for row in rows_under(model, SAMPLED)]
+    known = [n for n in (*SCORES, IN_EMBEDDINGS) if any(n in row.metrics for _, row in entries)]
+    if "psnr" in known:
+        known.remove(IN_EMBEDDINGS)
+    names = [name for name in known if name in BRIEF] if brief else known
+    entries.sort(key=lambda entry: entry[1].metrics[names[0]].mean)
+    columns = []
+    for place, name in enumerate(names):
+        found, digits = [row.metrics.get(name) for _, row in entries], declared(name).digits
+        short = brief and place > 0
+        cells = [
+            number(f.mean if f else None, digits) if short else interval(f, digits) for f in found
+        ]
+        columns.append(cells)
+    header = ["model", "setting", *map(_title, names), "energy score in rollouts", "passes"]
+    rows = [
+        [
+            *(model.name, _setting(row), *cells, _in_rollouts(model, row, brief)),
+            number(row.cost.forward_passes),
+        ]
+        for (model, row), *cells in zip(entries, *columns, strict=True)
+    ]
+    return header, rows
+
+
+def _in_rollouts(model: Model, row: Row, brief: bool) -> str:
+    """The energy score of rollouts at the same setting, where there were any."""
+    same = (r for r in rows_under(model, ROLLOUT) if r.setting == row.setting)
+    found = next((r.metrics.get("crps") for r in same), None)
+    return number(found.mean if found else None, 2) if brief else interval(found, 2)
+
+
+def _title(name: str) -> str:
+    single = name in ("psnr", IN_EMBEDDINGS)
+    return declared(name).title + (", one sample" if single else "")
+
+
+def _setting(row: Row) -> str:
+    """The setting, and whether validation selects it where there is a choice."""
+    label = row.setting.label
+    return f"{label} (selected)" if row.selected and row.selected_share is not None else label
