@@ -190,7 +190,7 @@ def test_figures_show_the_numbers_of_the_result(finished: Path) -> None:
     for field, label in COST_AXES:
         lines = {line.get_label(): line for line in drawn[label].get_lines()}
         released = lines.pop("ebt_published (published)")
-        assert len(released.get_xdata()) == 1
+        assert len(list(released.get_xdata())) == 1
         assert set(lines) == {model.name for model in result.models}
         for model in result.models:
             rows = swept(model)

@@ -142,7 +142,8 @@ def test_released_inference_rolls_out_as_described() -> None:
     setting = PublishedThinking(steps, samples, step_size=size, projected_noise=spread)
     seen, last = context.embeddings.flatten(2), model.energy.landscapes - 1
     for _ in range(3):
-        frames, shown, found = 1 + torch.arange(seen.shape[1]), seen, []
+        frames, shown = 1 + torch.arange(seen.shape[1]), seen
+        found: list[tuple[Tensor, Tensor]] = []
 
         def drawn(stream: Stream, width: int, *seeds: int, frames: Tensor = frames) -> Tensor:
             return model.noise.normal(stream, (0, *seeds), context.keys, frames, width)

@@ -81,7 +81,7 @@ def test_a_throughput_run_prints_and_writes_every_measurement(
             assert found.ratio in (pytest.approx(expected), pytest.approx(1 / expected))
     assert "reading embeddings" in printed
     names = [found.name for found in result.measurements]
-    assert len(names) == 7
+    assert len(names) == 8
     (equal,) = [found for found in result.measurements if found.name.startswith("equal sets")]
     assert equal.value == 1
     (tmp_path / "run" / "report.md").unlink()

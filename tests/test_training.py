@@ -195,7 +195,8 @@ def test_a_loss_that_is_not_finite_names_step_and_clips(
 def test_float32_products_are_as_precise_as_asked_in_training_alone(
     embedding_shards: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, seen = build("transformer_pp"), set()
+    model = build("transformer_pp")
+    seen: set[str] = set()
     losses, before = model.training_losses, torch.get_float32_matmul_precision()
 
     def watched(batch: Clips, seed: int) -> Iterator[torch.Tensor]:

@@ -19,7 +19,7 @@ from baselines.transformer_pp import TransformerPP
 from benchmarks.tasks.throughput.measuring import Series
 from worldmodel.config import SIZES, EBTConfig
 from worldmodel.next_frame import NextFrameEBT
-from worldmodel.predictor import Clips
+from worldmodel.predictor import Clips, Predictor
 
 # Patches in a frame, and the width of an embedding: one token as published, or patches of latents.
 TOKENS = {"1 token a frame": ((1, 1), 3136), "16 patches": ((4, 4), 64), "64 patches": ((8, 8), 64)}
@@ -81,6 +81,21 @@ class Case:
     def _placed(self, model: Model) -> Model:
         # Fake models are on no device, and cannot be moved to one.
         return model if self.device == "cpu" else model.to(self.device)
+
+
+class OptimiserStep:
+    """A whole step of training: all losses, clipping, AdamW."""
+
+    def __init__(self, predictor: Predictor):
+        self.predictor = predictor
+        self.optimizer = torch.optim.AdamW(predictor.parameters(), lr=1e-4, fused=True)
+
+    def __call__(self, batch: Clips) -> None:
+        self.optimizer.zero_grad()
+        for loss in self.predictor.training_losses(batch, 0):
+            loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.predictor.parameters(), 1.0)
+        self.optimizer.step()
 
 
 def backward(losses: Iterable[Tensor]) -> None:

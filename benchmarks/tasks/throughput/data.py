@@ -3,20 +3,17 @@
 import os
 import shutil
 import tempfile
-import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import diffusers
-import numpy as np
-import torch
 from rich.console import Console
 
 from benchmarks.config import RunConfig
 from benchmarks.record.results import Measurement
 from benchmarks.tasks.configuring import preset_config
+from benchmarks.tasks.throughput.cases import OptimiserStep
 from benchmarks.tasks.throughput.config import ThroughputConfig
+from benchmarks.tasks.throughput.encoding import measure_encoding
 from benchmarks.tasks.throughput.measuring import (
     Series,
     measurement,
@@ -28,15 +25,12 @@ from benchmarks.tasks.throughput.seeking import has_ffprobe, read_by_seeking
 from data_prep.config import CorpusConfig, ExecutorConfig
 from data_prep.embed import make_embeddings
 from data_prep.frames import make_frames
-from data_prep.shards.format import ShardSet, decode_embeddings, encode_embeddings
+from data_prep.shards.format import ShardSet
 from data_prep.shards.plan import digest
 from data_prep.sources.corpus import Corpus
-from worldmodel.config import SIZES, EBTConfig
+from worldmodel.config import EBTConfig
 from worldmodel.data import EmbeddingClips, Scaler, ordered_batches
 from worldmodel.next_frame import NextFrameEBT
-from worldmodel.predictor import Clips, Predictor
-
-ENCODING_SIZES = ("4xs", "xxs")
 
 
 def measure_data(config: ThroughputConfig, corpus: Corpus, console: Console) -> list[Measurement]:
@@ -50,10 +44,7 @@ def measure_data(config: ThroughputConfig, corpus: Corpus, console: Console) -> 
         found += _many_clips(config, corpus, folder)
         console.print("reading embeddings, against a training step", highlight=False)
         found += _reading(config, next_frame, folder)
-    for size in ENCODING_SIZES:
-        console.print(f"prepared embeddings, against encoding in every step: {size}")
-        found.append(_encoding_in_every_step(config, size))
-    return found
+    return found + measure_encoding(config.measure, console)
 
 
 def _preparation(config: ThroughputConfig, corpus: Corpus, folder: Path) -> list[Measurement]:
@@ -137,7 +128,7 @@ def _reading(config: ThroughputConfig, next_frame: RunConfig, folder: Path) -> l
     grid, dim = tuple(made.manifest["encoder"]["grid"]), made.manifest["encoder"]["dim"]
     ebt = next_frame.sections["ebt_residual"]
     assert isinstance(ebt, EBTConfig)
-    step = _TrainingStep(NextFrameEBT(ebt, next_frame.backbone, grid, dim))
+    step = OptimiserStep(NextFrameEBT(ebt, next_frame.backbone, grid, dim))
     batch = clips.collate([clips.stored(index) for index in range(size)]).to("cpu")
     step(batch)
     reading, training = Series(), Series()
@@ -154,79 +145,9 @@ def _reading(config: ThroughputConfig, next_frame: RunConfig, folder: Path) -> l
     return [measurement("reading embeddings", "clips/s", reading, reference, training, target=10)]
 
 
-def _encoding_in_every_step(config: ThroughputConfig, size: str) -> Measurement:
-    """The published setting: 16 frames of 224x224, a frame's latents in one token."""
-    side, frames = config.measure.vae_size, config.measure.vae_frames
-    vae = _stable_diffusion_vae()
-    pixels = torch.rand(frames, 3, side, side)
-    dim = 4 * (side // 8) ** 2
-    settings = EBTConfig(form="linear", loss_at="each")
-    with warnings.catch_warnings(action="ignore"):  # wider than the model, as published
-        step = _TrainingStep(NextFrameEBT(settings, SIZES[size], (1, 1), dim))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    prepared, encoding = Series(), Series()
-    try:
-        step(Clips(_latents(vae, pixels[:3]).flatten(1)[None, :, None], ["warm up"]))
-        for _ in range(max(1, config.measure.repeats // 2)):
-            with spent() as cost:
-                latents = _latents(vae, pixels).flatten(1)[None, :, None]  # [1, T, 1, D]
-                step(Clips(latents, ["clip"]))
-            encoding.append(cost.cpu)
-            stored = encode_embeddings(latents[0].numpy())
-            for _ in range(5):
-                with spent() as cost:
-                    step(Clips(_loaded(stored), ["clip"]))
-                prepared.append(cost.cpu)
-    finally:
-        torch.set_num_threads(threads)
-    name = f"EBT training step ({size}, batch 1, {frames} frames of {side}x{side}, one token each)"
-    reference = "the same, its frames encoded by an SD-VAE-sized AutoencoderKL"
-    return measurement(
-        name, "CPU-s", prepared, reference, encoding, target=100, less_is_better=True
-    )
-
-
-class _TrainingStep:
-    """A training step as any other: all losses, clipping, AdamW."""
-
-    def __init__(self, predictor: Predictor):
-        self.predictor = predictor
-        self.optimizer = torch.optim.AdamW(predictor.parameters(), lr=1e-4, fused=True)
-
-    def __call__(self, batch: Clips) -> None:
-        self.optimizer.zero_grad()
-        for loss in self.predictor.training_losses(batch, 0):
-            loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.predictor.parameters(), 1.0)
-        self.optimizer.step()
-
-
 def _prepare(
     corpus: Corpus, out: Path, config: CorpusConfig, workers: int | None = None
 ) -> ShardSet:
     made = make_frames(corpus, str(out), config, ExecutorConfig(workers=workers))
     assert made is not None  # one job makes all
     return made
-
-
-def _stable_diffusion_vae() -> Any:
-    """The architecture of stabilityai/sd-vae-ft-mse with random weights."""
-    vae: Any = diffusers.AutoencoderKL(
-        down_block_types=["DownEncoderBlock2D"] * 4,
-        up_block_types=["UpDecoderBlock2D"] * 4,
-        block_out_channels=[128, 256, 512, 512],
-        layers_per_block=2,
-    )
-    return vae.eval().requires_grad_(False)
-
-
-def _latents(vae: Any, pixels: torch.Tensor) -> torch.Tensor:
-    with torch.no_grad():
-        parts = [vae.encode(part * 2 - 1).latent_dist.mode() for part in pixels.split(4)]
-    return torch.cat(parts) * vae.config["scaling_factor"]
-
-
-def _loaded(stored: bytes) -> torch.Tensor:
-    embeddings = decode_embeddings(stored, "benchmark")  # [T, P, D]
-    return torch.from_numpy(embeddings.astype(np.float32))[None]
