@@ -26,12 +26,13 @@ def values_of(name: str) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def kept() -> tuple[Result, dict[str, np.ndarray]]:
-    """A result that has verdicts and energies, with its values."""
+    """A result that has verdicts, energies and skill, with its values."""
     for name in NAMES:
         result, values = kept_result(name), values_of(name)
-        if result.verdicts and any(key.endswith("/energy") for key in values):
+        skilled = any("skill" in row.metrics for model in result.models for row in model.rows)
+        if skilled and result.verdicts and any(key.endswith("/energy") for key in values):
             return result, values
-    raise AssertionError("no kept result has values, verdicts and energies")
+    raise AssertionError("no kept result has values, verdicts, energies and skill")
 
 
 def faults(result: Result, values: Values) -> list[str]:
@@ -59,7 +60,7 @@ def with_metric(result: Result, metric: str, **changes: Any) -> Result:
 
 @pytest.mark.parametrize("end", ["mean", "low", "high"])
 @pytest.mark.parametrize(
-    "metric", ["psnr", "calibration", "error_rank", "sparsification_error", "skill"]
+    "metric", ["psnr", "energy_over_error", "error_rank", "sparsification_error", "skill"]
 )
 def test_a_changed_number_of_a_row_is_named(
     kept: tuple[Result, dict[str, np.ndarray]], metric: str, end: str

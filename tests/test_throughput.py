@@ -59,7 +59,7 @@ def test_models_of_images_are_measured_beside_their_plain_baseline(tmp_path: Pat
     result = read_result(tmp_path / "run")
     assert (result.task, result.domain) == ("throughput", "image")
     names = {found.name.split(" over ")[0].rpartition(" ")[2] for found in result.measurements}
-    assert names == {"ebt_published", "dit_published", "ebt_residual", "dit"}
+    assert names == {"ebt_published", "dit_published", "ebt_residual", "dit", "eqm"}
     assert all(found.value > 0 for found in result.measurements)
 
 

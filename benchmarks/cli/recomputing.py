@@ -30,10 +30,10 @@ REFERENCE = "copy_last"  # against whose squared error `skill` stands
 
 # Metrics that are no means of values: from what they come, and how.
 DERIVED: dict[str, tuple[tuple[str, ...], Callable[..., Interval | None]]] = {
-    "calibration": (("energy", "error"), ratio),
+    "energy_over_error": (("energy", "error"), ratio),
     "error_rank": (("energy", "error"), rank_correlation),
     "sparsification_error": (("energy", "error"), sparsification_error),
-    "calibration_to_expected": (("energy", "expected_error"), ratio),
+    "energy_over_expected_error": (("energy", "expected_error"), ratio),
     "expected_rank": (("energy", "expected_error"), rank_correlation),
     "spread_rank": (("energy", "true_spread"), rank_correlation),
     "psnr_pooled": (("mse",), pooled_psnr),
