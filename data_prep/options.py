@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import functools
 import itertools
 import re
 import sys
@@ -48,7 +49,7 @@ class Parser(ArgumentParser):
                 value = "" if after.startswith("--") or "=" in argument else f" {after}"
                 self.error(f"unrecognized arguments: {argument}{value}")
         for file in [*values_of(given, "--config"), *map(str, self.default_config_files)]:
-            for key, value in _content(file).items():
+            for key, value in file_content(file).items():
                 self._require_known(str(key), value)
         return super().parse_args(args, *others, **named)
 
@@ -65,9 +66,11 @@ class Parser(ArgumentParser):
         """
         files = [*map(str, self.default_config_files), *values_of(list(args), "--config")]
         given: dict[str, Any] = {}
-        for content in map(_content, files):
+        for content in map(file_content, files):
             given |= content.get(name) or {}
         given |= options[name] or {}
+        if not given:
+            return {}
         checked = Parser()
         checked.add_class_arguments(self._overridden[name], name)
         typed = checked.parse_object({name: given})[name].as_dict()
@@ -139,13 +142,22 @@ class PlainParser(argparse.ArgumentParser):
         raise InputError(message)
 
 
-def _content(file: str) -> dict[str, Any]:
+def file_content(file: str | Path) -> dict[str, Any]:
     """What a file of options holds; broken ones are reported when they are parsed."""
+    try:
+        return _mapping(Path(file).read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+@functools.lru_cache(maxsize=8)
+def _mapping(text: str) -> dict[str, Any]:
+    """The mapping that a text in YAML holds, or nothing; every variant of a model asks for it."""
     import yaml
 
     try:
-        content = yaml.safe_load(Path(file).read_text())
-    except (OSError, ValueError, yaml.YAMLError):
+        content = yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError):
         return {}
     return content if isinstance(content, dict) else {}
 

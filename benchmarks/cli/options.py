@@ -33,6 +33,7 @@ from data_prep.options import (
     config_first,
     did_you_mean,
     explain,
+    file_content,
     value_of,
     values_of,
     with_underscores,
@@ -297,13 +298,7 @@ def _task(arguments: list[str], resumed: Path | None) -> Task[Any, Any] | None:
 
 def _named(files: list[Path], option: str) -> str | None:
     """What the first of the files that names an option gives; broken ones fail when parsed."""
-    import yaml
-
     for path in files:
-        try:
-            found = yaml.safe_load(path.read_text())[option]
-        except (OSError, yaml.YAMLError, KeyError, TypeError):
-            continue
-        if found is not None:
+        if (found := file_content(path).get(option)) is not None:
             return str(found)
     return None
