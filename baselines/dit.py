@@ -169,21 +169,8 @@ class DiTDenoiser(DiffusionDenoiser):
         self, config: DiTConfig, backbone: BackboneConfig, grid: tuple[int, int], dim: int
     ):
         super().__init__(config.levels)
-        if grid[0] != grid[1]:
-            raise InputError(f"dit: images of {grid[0]}x{grid[1]} patches; they must be square")
         self.config, self.grid = config, grid
-        self.dit = DiTTransformer2DModel(
-            num_attention_heads=backbone.heads,
-            attention_head_dim=backbone.width // backbone.heads,
-            in_channels=dim,
-            out_channels=dim,
-            num_layers=backbone.layers,
-            sample_size=grid[0],
-            patch_size=1,  # a patch embedding is one token
-            num_embeds_ada_norm=1,  # no classes
-        )
-        keep_labels(self.dit)
-        zero_initialise(self.dit)
+        self.dit = dit_of_patches(backbone, grid, dim, dim)
 
     @property
     def backbone(self) -> nn.Module:
@@ -218,6 +205,31 @@ class DiTDenoiser(DiffusionDenoiser):
             ratio = alpha / (1 - alpha)  # [B]
             error = error * ratio.clamp_max(self.config.min_snr) / ratio
         yield error.mean()
+
+
+def dit_of_patches(
+    backbone: BackboneConfig, grid: tuple[int, int], observed: int, predicted: int
+) -> DiTTransformer2DModel:
+    """A DiT without classes whose tokens are patches, with `observed` and `predicted` channels.
+
+    Raises:
+        InputError: the grid is not square.
+    """
+    if grid[0] != grid[1]:
+        raise InputError(f"dit: frames of {grid[0]}x{grid[1]} patches; they must be square")
+    dit = DiTTransformer2DModel(
+        num_attention_heads=backbone.heads,
+        attention_head_dim=backbone.width // backbone.heads,
+        in_channels=observed,
+        out_channels=predicted,
+        num_layers=backbone.layers,
+        sample_size=grid[0],
+        patch_size=1,  # a patch embedding is one token
+        num_embeds_ada_norm=1,  # no classes
+    )
+    keep_labels(dit)
+    zero_initialise(dit)
+    return dit
 
 
 def keep_labels(dit: DiTTransformer2DModel) -> None:

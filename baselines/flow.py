@@ -5,7 +5,7 @@ from diffusers.models.embeddings import TimestepEmbedding, Timesteps
 from torch import Tensor, nn
 
 from baselines.config import FlowConfig
-from baselines.flow_matching import FlowMatching
+from baselines.flow_matching import TIME_SCALE, FlowMatching
 from worldmodel.attention import at_least_float32
 from worldmodel.backbone import ContextEncoder, EncodedContext, Transformer, Visible
 from worldmodel.config import BackboneConfig
@@ -13,7 +13,6 @@ from worldmodel.layers import Head, initialise
 from worldmodel.predictor import Clips
 
 FREQUENCIES = 256  # of the embedding of a time (Peebles and Xie, 2023)
-TIME_SCALE = 1000.0  # such embeddings are made for steps up to a thousand
 
 
 class NextFrameFlow(FlowMatching):

@@ -1,5 +1,6 @@
 """Flow matching for the next frame: what its networks share."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -15,10 +16,11 @@ from worldmodel.predictor import Clips, Predictor, Setting, Trajectory, counted,
 from worldmodel.rollout import cached_rollout
 from worldmodel.surprise import DENOISING, Surprise, distance_to_nearest_sample
 
+TIME_SCALE = 1000.0  # embeddings of a time are made for steps up to a thousand
 SURPRISE_DRAWS = (4, 16)  # numbers of draws of noise by which a candidate is judged
 
 
-class FlowMatching(Predictor):
+class FlowMatching(Predictor, ABC):
     """Samples the next frame along a flow from noise (Lipman et al., 2023).
 
     Its network predicts the clean frame at the end of a path from a point on it. In one pass, from
@@ -30,10 +32,11 @@ class FlowMatching(Predictor):
         self.config = config
         self._start_seed = 0
 
+    @abstractmethod
     def encode(self, embeddings: Tensor, past: EncodedContext | None = None) -> EncodedContext:
         """Encode observed frames `[B, T, P, D]` that follow `past`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def clean(
         self, noisy: Tensor, time: Tensor, encoded: EncodedContext, visible: Visible
     ) -> Tensor:
@@ -41,7 +44,6 @@ class FlowMatching(Predictor):
 
         The c-th follows the first `visible.counts[c]` frames of the context.
         """
-        raise NotImplementedError
 
     def regions(self) -> list[tuple[nn.Module, str]]:
         """Encoding the context, and one pass."""

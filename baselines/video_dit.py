@@ -3,19 +3,15 @@
 from typing import Any
 
 import torch
-from diffusers.models.transformers.dit_transformer_2d import DiTTransformer2DModel
 from torch import Tensor, nn
 
 from baselines.config import NextFrameDiTConfig
-from baselines.dit import keep_labels, zero_initialise
-from baselines.flow_matching import FlowMatching
-from data_prep.errors import InputError
+from baselines.dit import dit_of_patches
+from baselines.flow_matching import TIME_SCALE, FlowMatching
 from worldmodel.attention import at_least_float32
 from worldmodel.backbone import EncodedContext, Visible
 from worldmodel.config import BackboneConfig
 from worldmodel.predictor import Clips
-
-TIME_SCALE = 1000.0  # its embedding of time is made for steps up to a thousand
 
 
 class NextFrameDiT(FlowMatching):
@@ -32,21 +28,8 @@ class NextFrameDiT(FlowMatching):
         self, config: NextFrameDiTConfig, backbone: BackboneConfig, grid: tuple[int, int], dim: int
     ):
         super().__init__(config)
-        if grid[0] != grid[1]:
-            raise InputError(f"dit: frames of {grid[0]}x{grid[1]} patches; they must be square")
         self.observed_frames, self.grid = config.observed_frames, grid
-        self.dit = DiTTransformer2DModel(
-            num_attention_heads=backbone.heads,
-            attention_head_dim=backbone.width // backbone.heads,
-            in_channels=dim * (1 + config.observed_frames),
-            out_channels=dim,
-            num_layers=backbone.layers,
-            sample_size=grid[0],
-            patch_size=1,  # a patch embedding is one token
-            num_embeds_ada_norm=1,  # no classes
-        )
-        keep_labels(self.dit)
-        zero_initialise(self.dit)
+        self.dit = dit_of_patches(backbone, grid, dim * (1 + config.observed_frames), dim)
 
     @property
     def backbone(self) -> nn.Module:

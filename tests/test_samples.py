@@ -122,12 +122,14 @@ def test_the_error_of_the_odds_is_unbiased() -> None:
 def test_noise_across_the_span_changes_the_plain_score_alone() -> None:
     plain = [[0.0, 0, 0, 0], [4, 0, 0, 0], [1, 1, 0, 0]]
     noisy = [[*each[:2], noise, -noise] for each, noise in zip(plain, (1.0, -2, 3), strict=True)]
-    assert scored(*plain)["crps_span"] == pytest.approx(scored(*noisy)["crps_span"], abs=1e-5)
+    assert scored(*plain)["energy_score_span"] == pytest.approx(
+        scored(*noisy)["energy_score_span"], abs=1e-5
+    )
     frames = [torch.tensor(each).view(1, 1, 3, 2, 2) for each in (plain, noisy)]
-    scores = [sample_scores(each, TRUTH)["crps"] for each in frames]
+    scores = [sample_scores(each, TRUTH)["energy_score"] for each in frames]
     assert abs(float(scores[0] - scores[1])) > 0.1
     moved = [[x, y + 1, *rest] for x, y, *rest in plain]
-    assert abs(scored(*plain)["crps_span"] - scored(*moved)["crps_span"]) > 0.1
+    assert abs(scored(*plain)["energy_score_span"] - scored(*moved)["energy_score_span"]) > 0.1
 
 
 def test_repeated_outcomes_without_probability_change_nothing() -> None:
@@ -143,7 +145,7 @@ def test_repeated_outcomes_without_probability_change_nothing() -> None:
 def test_where_one_future_is_possible_its_span_is_empty() -> None:
     certain = Outcomes(FUTURES[:, :, :1], torch.ones(1, 1, 1))
     found = outcome_scores(drawn(1, 1, 3, 2, 2), TRUTH, certain)
-    assert float(found["crps_span"]) == 0
+    assert float(found["energy_score_span"]) == 0
     assert float(found["odds_error"]) == 0
 
 
@@ -199,7 +201,7 @@ def test_every_model_is_judged_by_samples_of_what_may_follow(data: VideoData) ->
     judge = judge_of(data, samples=4)
     values = judge.values(Wobbling(), [Setting()], SAMPLED_FRAMES)[0]
     small = judge_of(data, samples=4, batch_size=8).values(Wobbling(), [Setting()], SAMPLED_FRAMES)
-    assert {"crps_span", "at_future", "coverage", "odds_error", "psnr_mean"} <= set(values)
+    assert {"energy_score_span", "at_future", "coverage", "odds_error", "psnr_mean"} <= set(values)
     for name, value in small[0].items():  # batches change nothing
         assert value == pytest.approx(values[name], rel=1e-3, abs=1e-4), name
     (single,) = judge.values(CopyLast(), [Setting()], SAMPLED_FRAMES)
@@ -221,7 +223,7 @@ def test_samples_of_the_list_reach_the_floor_of_its_expectation(data: VideoData)
     assert samples["at_future"] == 1
     assert abs(samples["odds_error"]) < 0.05
     assert samples["spread_over_error"] == pytest.approx(1, abs=0.4)
-    assert samples["crps_span"] < mean["crps_span"]
+    assert samples["energy_score_span"] < mean["energy_score_span"]
     assert mean["error"] < judge.values(CopyLast(), [Setting()], SAMPLED_FRAMES)[0]["error"].mean()
     clips, expected = data.clips("test"), []
     for key, clip in (clips[index] for index in range(len(clips))):
@@ -233,15 +235,22 @@ def test_samples_of_the_list_reach_the_floor_of_its_expectation(data: VideoData)
             truth = clip[2:][place].flatten()
             apart = (frame[:, None] - frame).norm(dim=-1)
             expected.append(float(odds @ (frame - truth).norm(dim=-1) - odds @ apart @ odds / 2))
-    assert samples["crps"] == pytest.approx(np.mean(expected), rel=0.05)
+    assert samples["energy_score"] == pytest.approx(np.mean(expected), rel=0.05)
 
 
 def test_without_a_listed_future_the_plain_scores_stand(tmp_path: Path) -> None:
     closed = data_of(tmp_path)
     judge = judge_of(closed, samples=3)
     (values,) = judge.values(Wobbling(), [Setting()], SAMPLED_FRAMES)
-    assert {"crps", "crps_patches", "psnr", "psnr_mean", "sharpness", "spread"} <= set(values)
-    assert not {"crps_span", "at_future", "true_spread"} & set(values)
+    assert {
+        "energy_score",
+        "energy_score_patches",
+        "psnr",
+        "psnr_mean",
+        "sharpness",
+        "spread",
+    } <= set(values)
+    assert not {"energy_score_span", "at_future", "true_spread"} & set(values)
     assert judge_references(judge).models == []
     given = replace(closed, frames=None)  # embeddings alone cannot be rendered
     assert not judge_of(given).futures.known
@@ -254,17 +263,17 @@ def test_rollouts_of_a_sampler_start_from_other_noise_and_then_from_their_own(
     (found,) = judge.values(model, [Setting()], JUDGED[1])
     assert model.seeds == [0, 1, 2]
     assert model.seed == 0
-    assert found["crps_ahead"].shape == (5, 4)
-    assert found["crps"] == pytest.approx(found["crps_ahead"].mean(1))
+    assert found["energy_score_ahead"].shape == (5, 4)
+    assert found["energy_score"] == pytest.approx(found["energy_score_ahead"].mean(1))
     (single,) = judge.values(CopyLast(), [Setting()], JUDGED[1])
-    assert found["crps"].mean() != pytest.approx(single["crps"].mean())
+    assert found["energy_score"].mean() != pytest.approx(single["energy_score"].mean())
 
 
 def test_futures_are_judged_unless_no_samples_are_asked_for(data: VideoData) -> None:
     judge = judge_of(data, samples=0)
     assert SAMPLED_FRAMES not in judge.conditions
     assert judge.references() == {}
-    assert "crps" not in judge.values(CopyLast(), [Setting()], JUDGED[1])[0]
+    assert "energy_score" not in judge.values(CopyLast(), [Setting()], JUDGED[1])[0]
     asked = judge_of(data, samples=2)
     scores = score([CopyLast()], asked, [1])
     assert (0, SAMPLED_FRAMES) in scores.values

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 
 Value = TypeVar("Value")
@@ -90,27 +91,19 @@ def observe(
 
     Fused kernels have no second derivative, so a model that needs one goes without them.
     """
-    take = F.scaled_dot_product_attention if fused else _take_by_weights
+    if not fused:
+        with sdpa_kernel(SDPBackend.MATH):
+            return observe(query, key, value, frames)
     new, length = query.shape[2], key.shape[2]
     if frames.mask is not None or new == frames.patches:
-        return take(query, key, value, attn_mask=frames.mask)
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=frames.mask)
     taken = []
     for first in range(0, new, frames.patches):
         last = first + frames.patches
         stop = length - new + last
         own = query[:, :, first:last]
-        taken.append(take(own, key[:, :, :stop], value[:, :, :stop]))
+        taken.append(F.scaled_dot_product_attention(own, key[:, :, :stop], value[:, :, :stop]))
     return torch.cat(taken, dim=2)
-
-
-def _take_by_weights(
-    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None
-) -> Tensor:
-    """Scaled dot-product attention by plain operations."""
-    scores = at_least_float32(query @ key.mT * query.shape[3] ** -0.5)
-    if attn_mask is not None:
-        scores = scores.masked_fill(~attn_mask, float("-inf"))
-    return scores.softmax(dim=3).to(value.dtype) @ value
 
 
 def attend(

@@ -38,7 +38,7 @@ TABLE = re.compile(
 # Values per video or image that are kept; all rows are.
 VALUES = (
     *("psnr", "ssim", "smooth_l1", "mse", "energy", "error", "expected_error", "true_spread"),
-    *("crps", "crps_span", "at_future", "coverage", "odds_error"),
+    *("energy_score", "energy_score_span", "at_future", "coverage", "odds_error"),
 )
 
 

@@ -18,7 +18,6 @@ from worldmodel.data import EmbeddingClips
 from worldmodel.predictor import Clips
 
 VALIDATION, IN_DISTRIBUTION = "validation", "in distribution"
-TRUTH = "truth"
 BLURS = (0.5, 1.0, 2.0)  # standard deviations in pixels
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from worldmodel.predictor import Clips
 
-TRUTH = "truth"
+TRUTH = "truth"  # the name of what came indeed
 
 
 class Standing(StrEnum):
@@ -27,11 +27,6 @@ class Kind:
     name: str
     standing: Standing
     degree: float = 0.0
-
-    @property
-    def label(self) -> str:
-        """Such as `teleported 2`."""
-        return f"{self.name} {self.degree:g}" if self.degree else self.name
 
 
 TRUE = Kind(TRUTH, Standing.POSSIBLE)

@@ -67,9 +67,9 @@ class Outcomes:
 def outcome_scores(samples: Tensor, truth: Tensor, outcomes: Outcomes) -> dict[str, Tensor]:
     """Samples `[B, T, N, P, D]` beside all that could have followed, one value `[B, T]` each.
 
-    `crps_span` is the energy score on the span of the outcomes alone: noise across it, which no
-    future shows, neither helps nor hurts. It is 0 where one future only is possible. A sample is
-    `at_future` within twice the distance of the true frame `truth [B, T, P, D]`, as it was decoded,
+    `energy_score_span` is the energy score on the span of the outcomes alone: noise across it,
+    which no future shows, neither helps nor hurts. It is 0 where one future only is possible. A
+    sample is `at_future` within twice the distance of the true frame `truth [B, T, P, D]`, as it was decoded,
     to the outcome that it shows. `coverage` is the probability of the outcomes at which there is a
     sample. `odds_error` is the squared distance between the shares of samples that are nearest to
     each outcome and the probabilities, unbiased in N: 0 is expected of samples of the true odds.
@@ -82,7 +82,7 @@ def outcome_scores(samples: Tensor, truth: Tensor, outcomes: Outcomes) -> dict[s
     reached = (chosen * at[..., None]).amax(2)
     span = [outcomes.projected(frames) for frames in (samples, truth[:, :, None])]
     return {
-        "crps_span": energy_score(span[0], span[1][:, :, 0]),
+        "energy_score_span": energy_score(span[0], span[1][:, :, 0]),
         "at_future": at.float().mean(-1),
         "coverage": (reached * outcomes.probabilities).sum(-1),
         "odds_error": _odds_error(chosen.float(), outcomes.probabilities),

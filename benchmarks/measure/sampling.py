@@ -23,15 +23,15 @@ def energy_score(samples: Tensor, truth: Tensor) -> Tensor:
 def sample_scores(samples: Tensor, truth: Tensor) -> dict[str, Tensor]:
     """Samples `[B, T, N, P, D]` against true frames `[B, T, P, D]`, one value `[B, T]` each.
 
-    `crps` is the energy score of whole frames, `crps_patches` that of each patch alone, a mean over
-    patches. `error` is half the squared error of the mean of the samples. Where there are several,
+    `energy_score` is that of whole frames, `energy_score_patches` that of each patch alone, a mean
+    over patches. `error` is half the squared error of the mean of the samples. Where there are several,
     `spread` is what their variance says that this error should be.
     """
     count = samples.shape[2]
     of_patches = energy_score(samples.transpose(2, 3), truth)  # [B, T, P]
     found = {
-        "crps": energy_score(samples.flatten(3), truth.flatten(2)),
-        "crps_patches": of_patches.mean(-1),
+        "energy_score": energy_score(samples.flatten(3), truth.flatten(2)),
+        "energy_score_patches": of_patches.mean(-1),
         "error": (samples.mean(2) - truth).square().sum((-2, -1)) / 2,
     }
     if count > 1:

@@ -29,7 +29,8 @@ class Continuation:
 
     Args:
         kind: what happens in it.
-        degree: how strongly, in the unit of the kind; 0 for kinds without degrees.
+        degree: how strongly, in the unit of the kind, 0 for kinds without degrees; or the number of
+            an alternative.
         possible: whether the world allows it.
     """
 
@@ -50,9 +51,9 @@ def continuations(
     """
     moment = _Moment.of(truth, time)
     yield Continuation(TRUTH, 0, True, moment.drawn(moment.after))
-    for other in moment.outcomes:
-        if not moment.agree(other, moment.after):
-            yield Continuation(ALTERNATIVE, 0, True, moment.drawn(other))
+    others = (one for one in moment.outcomes if not moment.agree(one, moment.after))
+    for number, other in enumerate(others, 1):
+        yield Continuation(ALTERNATIVE, number, True, moment.drawn(other))
     for kind, degree, balls, hues in _impossible(moment, truth, time, rng):
         yield Continuation(kind, degree, False, moment.drawn(balls, hues))
 

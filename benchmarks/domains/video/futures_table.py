@@ -18,10 +18,18 @@ READING_FUTURES = (
     "the encoder. In rollouts the energy score is that of as many rollouts from other noise."
 )
 SCORES = (
-    *("crps_span", "crps", "crps_patches", "at_future", "coverage", "odds_error", "psnr"),
+    *(
+        "energy_score_span",
+        "energy_score",
+        "energy_score_patches",
+        "at_future",
+        "coverage",
+        "odds_error",
+        "psnr",
+    ),
     *("psnr_mean", "sharpness", "spread_over_error", "error_rank", "spread_rank"),
 )
-BRIEF = ("crps_span", "crps", "at_future", "psnr")
+BRIEF = ("energy_score_span", "energy_score", "at_future", "psnr")
 IN_EMBEDDINGS = "smooth_l1"  # stands for PSNR where there is no way back to pixels
 
 
@@ -64,7 +72,7 @@ def futures_table(result: Result, brief: bool = False) -> Table:
 def _in_rollouts(model: Model, row: Row, brief: bool) -> str:
     """The energy score of rollouts at the same setting, where there were any."""
     same = (r for r in rows_under(model, ROLLOUT) if r.setting == row.setting)
-    found = next((r.metrics.get("crps") for r in same), None)
+    found = next((r.metrics.get("energy_score") for r in same), None)
     return number(found.mean if found else None, 2) if brief else interval(found, 2)
 
 

@@ -114,4 +114,4 @@ def sampled_rollouts(
 def horizon_scores(rollouts: Tensor, target: Tensor) -> dict[str, Tensor]:
     """The energy score of rollouts `[B, T, N, P, D]`: its mean `[B]`, and by frame `[B, T]`."""
     scores = energy_score(rollouts.flatten(3), target.flatten(2))
-    return {"crps": scores.mean(1), f"crps{AHEAD}": scores}
+    return {"energy_score": scores.mean(1), f"energy_score{AHEAD}": scores}

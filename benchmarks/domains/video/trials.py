@@ -73,11 +73,7 @@ def _embedded(
     frames: dict[Kind, np.ndarray] = {}
     for one in drawn:
         standing = Standing.POSSIBLE if one.possible else Standing.IMPOSSIBLE
-        kind = TRUE if one.kind == TRUTH else Kind(one.kind, standing, one.degree)
-        number = 1
-        while kind in frames:  # alternatives have no degree of their own
-            kind, number = Kind(one.kind, standing, number), number + 1
-        frames[kind] = one.frame
+        frames[Kind(one.kind, standing, one.degree)] = one.frame
     if foreign is not None:
         frames[Kind(WRONG_VIDEO, Standing.IMPOSSIBLE)] = foreign
     frames[Kind(BLURRED, Standing.DEGRADED)] = _blurred(frames[TRUE])

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.domains.samples import TRUTH, Case, Samples
+from benchmarks.domains.samples import Case, Samples
+from benchmarks.domains.trials import TRUTH
 from benchmarks.measure.energies import ENERGY, ERROR, half_squared_error
 from benchmarks.measure.intervals import auroc, mean, rank_correlation, ratio
 from benchmarks.measure.scores import mean_by_source, metric
