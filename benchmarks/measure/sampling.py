@@ -24,8 +24,8 @@ def sample_scores(samples: Tensor, truth: Tensor) -> dict[str, Tensor]:
     """Samples `[B, T, N, P, D]` against true frames `[B, T, P, D]`, one value `[B, T]` each.
 
     `energy_score` is that of whole frames, `energy_score_patches` that of each patch alone, a mean
-    over patches. `error` is half the squared error of the mean of the samples. Where there are several,
-    `spread` is what their variance says that this error should be.
+    over patches. `error` is half the squared error of the mean of the samples. Where there are
+    several, `spread` is what their variance says that this error should be.
     """
     count = samples.shape[2]
     of_patches = energy_score(samples.transpose(2, 3), truth)  # [B, T, P]
