@@ -70,9 +70,10 @@ def outcome_scores(samples: Tensor, truth: Tensor, outcomes: Outcomes) -> dict[s
     `energy_score_span` is the energy score on the span of the outcomes alone: noise across it,
     which no future shows, neither helps nor hurts. It is 0 where one future only is possible. A
     sample is `at_future` within twice the distance of the true frame `truth [B, T, P, D]`, as it
-    was decoded, to the outcome that it shows. `coverage` is the probability of the outcomes at which there is a
-    sample. `odds_error` is the squared distance between the shares of samples that are nearest to
-    each outcome and the probabilities, unbiased in N: 0 is expected of samples of the true odds.
+    was decoded, to the outcome that it shows. `coverage` is the probability of the outcomes at
+    which there is a sample. `odds_error` is the squared distance between the shares of samples that
+    are nearest to each outcome and the probabilities, unbiased in N: 0 is expected of samples of
+    the true odds.
     """
     distances = outcomes.distances(samples)  # [B, T, N, K]
     allowed = AT * outcomes.distances(truth[:, :, None]).amin((2, 3))
