@@ -112,6 +112,10 @@ def test_a_run_says_what_thinking_buys(run: tuple[Path, Path]) -> None:
     assert gravities == [["in distribution", 0.0], ["gravity 1", 1.0]]
     assert "Along gravity (widths/s²), ebt_residual: 0: best at" in text
     assert "Does it gain from thinking longer than one step?" in text
+    first = text[text.index("\n- ") + 3 :].partition("\n")[0]
+    assert first.startswith("Telling impossible from possible frames, ebt_residual: AUROC of")
+    assert "distance to its own prediction" in first
+    assert "transformer_pp" in first
     assert "does the energy know the error?" in text
     assert "ebt_residual that stops by its update" in text
     row = next(r for r in rows_of(result, "in distribution") if r.selected)

@@ -37,7 +37,8 @@ class Saying(Predictor):
 
     def measure(self, context: Clips, candidates: Tensor) -> Tensor:
         standing = candidates[:, :, 0, 0]  # 0 for possible ones, 1 for others
-        of = {"oracle": standing, "constant": 0 * standing, "inverse": -standing}
+        drawn = torch.rand(standing.shape, generator=torch.Generator().manual_seed(1))
+        of = {"oracle": standing, "constant": 0 * standing, "inverse": -standing, "random": drawn}
         return of[self.says]
 
 
@@ -101,6 +102,17 @@ def test_the_areas_equal_those_of_all_pairs() -> None:
     limit = np.sort(values[:, ~impossible], axis=1)[:, ::-1][:, allowed]
     share = (values[:, impossible] > limit[:, None]).mean()
     assert found.true_positives().mean == pytest.approx(share, abs=1e-6)
+
+
+def test_the_interval_of_a_share_ends_at_0_and_1() -> None:
+    found = judge_surprise(
+        "model", trials()[2:], SOURCES[6:], [Saying("random")], [1], lambda _: FREE
+    )
+    for of in found[0].by_kind:
+        for each in of.metrics.values():
+            assert each.low is not None
+            assert 0 <= each.low <= each.mean <= each.high <= 1
+    assert any(0 < each.mean < 1 for of in found[0].by_kind for each in of.metrics.values())
 
 
 def test_pairs_count_ties_half() -> None:

@@ -37,6 +37,11 @@ def mean(values: np.ndarray, level: float = LEVEL) -> Interval:
     return _interval(float(values.mean()), values, level)
 
 
+def share(found: Interval) -> Interval:
+    """The interval of a share, which ends at 0 and 1."""
+    return _mapped(found, lambda value: np.clip(value, 0, 1))
+
+
 def difference(a: np.ndarray, b: np.ndarray, level: float = LEVEL) -> Interval:
     """mean(a) - mean(b), paired by source and seed."""
     return mean(a - b, level)
@@ -140,7 +145,7 @@ def auroc(low: np.ndarray, high: np.ndarray) -> Interval | None:
         difference = high[:, None, kept] - low[:, kept, None]  # [seeds, sources, sources]
         return ((difference > 0) + (difference == 0) / 2).mean(axis=(1, 2))
 
-    return _mapped(jackknife(area, low.shape[1]), lambda value: np.clip(value, 0, 1))
+    return share(jackknife(area, low.shape[1]))
 
 
 def pooled_psnr(mse: np.ndarray) -> Interval:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc, binary_roc
 
-from benchmarks.measure.intervals import Interval, jackknife
+from benchmarks.measure.intervals import Interval, jackknife, share
 
 FALSE_POSITIVES = 0.05  # share of possible continuations that may be called impossible
 
@@ -47,7 +47,7 @@ class Surprises:
                 [statistic(torch.from_numpy(seed[chosen]), labels) for seed in self.values]
             )
 
-        return jackknife(of, len(names))
+        return share(jackknife(of, len(names)))
 
 
 def _area(surprise: Tensor, impossible: Tensor) -> float:

@@ -32,8 +32,9 @@ KNOWN = (OVER_ERROR, RANK, "error_rank_patches", "sparsification_error")
 KNOWN_HEADER = titles(KNOWN)
 
 ENERGY_AND_ERROR = (
-    "The energy of a candidate stands for half its squared error in scaled embeddings. Mean energy "
-    "over mean error is 1 where they agree; Spearman's rank correlation says whether it finds "
+    "An energy that the energy loss has taught stands for half the squared error of its candidate "
+    "in scaled embeddings, and mean energy over mean error is 1 where they agree; of any other, as "
+    "published, the ratio says nothing. Spearman's rank correlation says whether an energy finds "
     "the samples, and within a sample the patches, that are predicted worst. AUSE is the area "
     "between the curve of risk against coverage and the ideal one, over the mean error: 0 is ideal."
 )

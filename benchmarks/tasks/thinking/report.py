@@ -175,11 +175,9 @@ def headline(result: Result, part: str | None = None) -> Table:
 
 def verdicts(result: Result) -> list[str]:
     """What thinking buys, made from the numbers."""
-    sentences = [
-        said
-        for where, condition in _contrasted(result)
-        for said in answers(result, where, condition)
-    ]
+    sentences = _verifying(result)
+    for where, condition in _contrasted(result):
+        sentences += answers(result, where, condition)
     sentences += [_along(result, what) for what in result.data["shifts"]]
     first = result.models[0]
     found = result.found(Found).of(first.name, IN_DISTRIBUTION)

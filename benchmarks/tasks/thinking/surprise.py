@@ -10,7 +10,7 @@ import torch
 from benchmarks.domains.samples import IN_DISTRIBUTION, Samples
 from benchmarks.domains.trials import TRUE, Kind, Standing, Trials
 from benchmarks.measure.costs import measure_cost
-from benchmarks.measure.intervals import mean
+from benchmarks.measure.intervals import mean, share
 from benchmarks.measure.scores import mean_by_source, metric
 from benchmarks.measure.verification import Surprises, paired_scores
 from benchmarks.progress import tracked
@@ -138,7 +138,8 @@ def _paired(name: str, judged: _Judged, kind: Kind, others: set[Kind]) -> Metric
     if not shares:
         return None
     by_seed = torch.from_numpy(np.stack(shares, axis=1))  # [seeds, trials]
-    return metric(name, mean(np.stack([mean_by_source(seed, sources) for seed in by_seed])))
+    by_source = np.stack([mean_by_source(seed, sources) for seed in by_seed])
+    return metric(name, share(mean(by_source)))
 
 
 def cost_of(
