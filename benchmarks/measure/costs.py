@@ -1,5 +1,6 @@
 """What a prediction or a training step costs, counted on the real call."""
 
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -56,7 +57,7 @@ PASSES = {"forward": "forward", "candidates": "forward", "input_gradient": "grad
 
 @contextmanager
 def _counted_passes(backbone: nn.Module | None) -> Iterator[dict[str, int]]:
-    """Count real calls of the backbone's forward and input-gradient passes."""
+    """Count real calls of the forward and input-gradient passes of a backbone, or of several."""
     passes = {"forward": 0, "gradient": 0}
 
     def counted(call: Callable[..., Any], kind: str) -> Callable[..., Any]:
@@ -66,11 +67,12 @@ def _counted_passes(backbone: nn.Module | None) -> Iterator[dict[str, int]]:
 
         return counting
 
+    networks = backbone if isinstance(backbone, nn.ModuleList) else [backbone]
     with ExitStack() as stack:
-        for name, kind in PASSES.items():
-            if backbone is not None and hasattr(backbone, name):
-                call = counted(getattr(backbone, name), kind)
-                stack.enter_context(replaced(backbone, name, call))
+        for network, (name, kind) in itertools.product(networks, PASSES.items()):
+            if network is not None and hasattr(network, name):
+                call = counted(getattr(network, name), kind)
+                stack.enter_context(replaced(network, name, call))
         yield passes
 
 

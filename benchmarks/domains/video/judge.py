@@ -299,14 +299,14 @@ class FrameJudge(ComparingJudge[FrameCondition]):
             prediction = predictor.rollout(context, end - start, setting)
             decoded = None if truth is None else self.data.decode(prediction)
             scores = self._rollout_scores(prediction, decoded, batch, truth)
-            if self.config.samples:
-                count = self.config.samples
+            drawn = prediction[:, :, None]
+            if count := self.config.samples:
                 drawn = sampled_rollouts(predictor, context, prediction, setting, count)
                 scores |= horizon_scores(drawn, batch.embeddings[:, start:end])
             found.append(scores)
             if decoded is not None and truth is not None:
                 videos = torch.cat([truth[:, :start], decoded], dim=1)
-            distances.add(number, places, prediction, videos)
+            distances.add(number, places, drawn, videos)
         return found
 
     def _rollout_scores(

@@ -4,6 +4,7 @@ from typing import Any
 
 from baselines.config import (
     ConvLSTMConfig,
+    EnsembleConfig,
     FlowConfig,
     GaussianConfig,
     NextFrameDiTConfig,
@@ -17,6 +18,7 @@ from worldmodel.published.config import PublishedEBTConfig
 EBT = Network("worldmodel.next_frame:NextFrameEBT")
 TRANSFORMER_PP = Network("baselines.transformer_pp:TransformerPP")
 TRANSFORMER_PP_GAUSSIAN = Network("baselines.transformer_pp_gaussian:TransformerPPGaussian")
+TRANSFORMER_PP_ENSEMBLE = Network("baselines.transformer_pp_ensemble:TransformerPPEnsemble")
 CONV_LSTM = Network("baselines.conv_lstm:ConvLSTM")
 FLOW = Network("baselines.flow:NextFrameFlow")
 DIT = Network("baselines.video_dit:NextFrameDiT")
@@ -88,6 +90,7 @@ MODELS = (
         looped=True,
     ),
     _network("transformer_pp_gaussian", TRANSFORMER_PP_GAUSSIAN, GaussianConfig),
+    _network("transformer_pp_ensemble", TRANSFORMER_PP_ENSEMBLE, EnsembleConfig),
     _network("conv_lstm", CONV_LSTM, ConvLSTMConfig),
     # Samplers: a flow on the EBT's backbone, and the diffusion transformer.
     _network("flow", FLOW, FlowConfig),
