@@ -26,13 +26,13 @@ PUBLISHED_EBT = Network("worldmodel.published.model:PublishedEBT")
 TRANSFORMER_PUBLISHED = Network("baselines.transformer_published:TransformerPublished")
 
 
-def _ebt(name: str, overrides: dict[str, Any], by_default: bool = False) -> ModelSpec:
+def _ebt(name: str, overrides: dict[str, Any]) -> ModelSpec:
     return ModelSpec(
         name,
         Role.ENERGY,
         EBT,
         EBTConfig,
-        by_default=by_default,
+        by_default=not overrides,
         family="ebt",
         overrides=overrides,
     )
@@ -52,12 +52,15 @@ def _transformer(
         equal_training_to,
         equal_inference_to,
         looped,
+        by_default=not (equal_inference_to or looped),
         family="transformer_pp",
     )
 
 
-def _network(name: str, build: Network, config: type[ModelConfig]) -> ModelSpec:
-    return ModelSpec(name, Role.NETWORK, build, config, by_default=False)
+def _network(
+    name: str, build: Network, config: type[ModelConfig], by_default: bool = False
+) -> ModelSpec:
+    return ModelSpec(name, Role.NETWORK, build, config, by_default=by_default)
 
 
 MODELS = (
@@ -68,12 +71,12 @@ MODELS = (
         TRANSFORMER_PUBLISHED,
         TransformerPublishedConfig,
     ),
-    _ebt("ebt_residual", {}, by_default=True),
+    _ebt("ebt_residual", {}),
     # The published energy on this backbone.
-    _ebt("ebt_linear", LINEAR, by_default=True),
+    _ebt("ebt_linear", LINEAR),
     _ebt("ebt_residual_unsupervised", UNSUPERVISED),
     _ebt("ebt_residual_system2", SYSTEM_2),
-    _ebt("ebt_residual_blind", BLIND, by_default=True),
+    _ebt("ebt_residual_blind", BLIND),
     # The System 2 recipe without one of its parts each.
     _ebt("ebt_residual_system2_without_replay", SYSTEM_2 | {"replay": 0}),
     _ebt("ebt_residual_system2_without_langevin", SYSTEM_2 | {"langevin_noise": 0.0}),
@@ -93,8 +96,8 @@ MODELS = (
     _network("transformer_pp_ensemble", TRANSFORMER_PP_ENSEMBLE, EnsembleConfig),
     _network("conv_lstm", CONV_LSTM, ConvLSTMConfig),
     # Samplers: a flow on the EBT's backbone, and the diffusion transformer.
-    _network("flow", FLOW, FlowConfig),
-    _network("dit", DIT, NextFrameDiTConfig),
+    _network("flow", FLOW, FlowConfig, by_default=True),
+    _network("dit", DIT, NextFrameDiTConfig, by_default=True),
     ModelSpec("copy_last", Role.FLOOR, Untrained("baselines.trivial:CopyLast")),
     ModelSpec(
         "linear_extrapolation", Role.FLOOR, Untrained("baselines.trivial:LinearExtrapolation")
