@@ -94,6 +94,9 @@ def build_parser(task: Task[Any, Any] | None, defaults: Sequence[Path]) -> Parse
         "--report", type=str | None, help="make the report of this run again, without training"
     )
     parser.add_argument(
+        "--index", type=str | None, help="write index.html of the runs in this folder"
+    )
+    parser.add_argument(
         "--compare", nargs="+", type=str, help="compare the models of these finished runs"
     )
     parser.add_argument(
