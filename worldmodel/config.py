@@ -306,7 +306,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         require(
             self.logger == "csv" or _installed(self.logger),
-            f"training.logger: {self.logger} is not installed; pip install {self.logger}",
+            f'training.logger: {self.logger} is not installed; pip install -e ".[{self.logger}]"',
         )
         for name in ("steps", "batch_size", "accumulate", "validate_every", *WHOLE):
             require(getattr(self, name) >= 1, f"training.{name} must be at least 1")

@@ -316,6 +316,10 @@ def train_predictor(
         if stop.signal is not None:  # loaders of data were told as well, and are missed
             raise stopping(stop.signal) from error
         raise
+    finally:
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.experiment.finish()  # or the next training would go on in its run
     if stop.signal is not None:
         raise stopping(stop.signal)
     loss, kept = _load_best(module, best, config.steps)
