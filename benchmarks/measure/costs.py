@@ -18,7 +18,8 @@ from benchmarks.record.costs import Cost
 from worldmodel.compiling import replaced
 
 WARM_UPS = 3
-TIMING_BUDGET = 10.0  # seconds of timed calls, the warm-ups aside
+TIMING_BUDGET = 0.5  # seconds of timed calls, the warm-ups aside
+LEAST_TIMED = 3  # calls, however long they take
 
 
 class _FlopCounter(TorchDispatchMode):
@@ -85,8 +86,8 @@ def measure_cost(
 ) -> Cost:
     """Cost of `call`, a prediction at batch 1.
 
-    Latency is the median of `repeats` calls after 3 warm-ups; long calls are repeated until 10
-    seconds are spent on them. `unit_flops` are the FLOPs of one forward pass of the run's plain
+    Latency is the median of `repeats` calls after 3 warm-ups; of long calls it is that of at least
+    three, until half a second is spent on them. `unit_flops` are the FLOPs of one forward pass of the run's plain
     baseline. Passes and FLOPs of methods without a backbone are not defined.
     """
     with _counted_passes(backbone) as passes:
@@ -108,7 +109,7 @@ def _latencies(call: Callable[[], object], repeats: int, device: str) -> list[fl
     for _ in range(WARM_UPS):
         call()
     times: list[float] = []
-    while len(times) < repeats and sum(times) < TIMING_BUDGET:
+    while len(times) < repeats and (len(times) < LEAST_TIMED or sum(times) < TIMING_BUDGET):
         _synchronise(device)
         start = time.perf_counter()
         call()
