@@ -87,8 +87,8 @@ def measure_cost(
     """Cost of `call`, a prediction at batch 1.
 
     Latency is the median of `repeats` calls after 3 warm-ups; of long calls it is that of at least
-    three, until half a second is spent on them. `unit_flops` are the FLOPs of one forward pass of the run's plain
-    baseline. Passes and FLOPs of methods without a backbone are not defined.
+    three, until half a second is spent on them. `unit_flops` are the FLOPs of one forward pass of
+    the run's plain baseline. Passes and FLOPs of methods without a backbone are not defined.
     """
     with _counted_passes(backbone) as passes:
         flops = count_flops(call)
