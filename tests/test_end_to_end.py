@@ -68,13 +68,10 @@ def test_a_run_writes_everything_it_promises(finished: Path) -> None:
         "ebt_published",
         "transformer_published",
         "ebt_residual",
-        "ebt_linear",
-        "ebt_residual_blind",
         "transformer_pp",
         "transformer_pp_equal_training",
-        "transformer_pp_equal_inference",
-        "transformer_pp_looped",
-        "transformer_pp_looped_equal_training",
+        "flow",
+        "dit",
         "copy_last",
         "linear_extrapolation",
         "mean_frame",
@@ -89,7 +86,9 @@ def test_a_run_writes_everything_it_promises(finished: Path) -> None:
         assert len(combinations) == len(model["rows"])
         for row in model["rows"]:
             sampled = row["condition"]["protocol"] == "sampled"
-            whole = ("energy_score", "sharpness") if sampled else ("ssim", "skill")
+            whole = ("energy_score", "sharpness") if sampled else ("skill",)
+            if not sampled and row["condition"]["split"] == "test":
+                whole += ("ssim",)
             for name in ("psnr", "mse", "smooth_l1", *whole):
                 metric = row["metrics"][name]
                 assert metric["n"] == (2 if row["condition"]["split"] == "validation" else 3)
@@ -116,9 +115,6 @@ def test_a_run_writes_everything_it_promises(finished: Path) -> None:
         assert not released["selected"]
     (plain,) = rows_of(models["transformer_pp"], "test", "teacher_forced")
     assert plain["cost"]["forward_equivalents"] == 1
-    selected = next(row for row in forced if row["selected"])
-    (equal,) = rows_of(models["transformer_pp_equal_inference"], "test", "teacher_forced")
-    assert equal["cost"]["flops"] == pytest.approx(selected["cost"]["flops"], rel=0.03)
     compared = {(c["a"], c["b"]) for c in result["comparisons"]}
     assert compared == {("ebt_published", other) for other in list(models)[1:]}
     for comparison in result["comparisons"]:
