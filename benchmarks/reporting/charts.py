@@ -122,7 +122,10 @@ class Curves:
         return [*named, *numbers, *costs]
 
     def _names(self, base: altair.Chart) -> list[altair.Chart]:
-        """The name of each curve to the right of all, and the way to it from its anchor."""
+        """The name of each curve to the right of all, and the way to it from its anchor.
+
+        Where there is no room to the right, the page draws a legend for these layers.
+        """
         best = altair.AggregatedFieldDef(op="argmax", field="anchor", **{"as": "anchored"})
         own = base.transform_filter("isValid(datum.label)")
         own = own.transform_aggregate([best], groupby=["curve"])
@@ -135,7 +138,7 @@ class Curves:
         name = own.mark_text(align="left", dx=4, fontSize=12, limit=LABELS).encode(
             x=text, y=self._y("label"), text="curve:N"
         )
-        return [level, way, name]
+        return [layer.properties(name=f"names{n}") for n, layer in enumerate([level, way, name])]
 
     def _labelled(self) -> list[Spec]:
         """The points, those at which the name of their curve may stand with its place."""
@@ -163,7 +166,7 @@ class Curves:
     def _axis_title(self) -> altair.Chart:
         """What the axis that the reader chose is called."""
         title = altair.Chart(altair.Data(values=[{}])).mark_text(
-            text=altair.ExprRef(f"({json.dumps(self.axes)})[axis]"), fontSize=11, fontWeight="bold"
+            text=altair.ExprRef(f"({json.dumps(self.axes)})[axis]"), style="guide-title"
         )
         middle, below = (altair.ExprRef(e) for e in ("width / 2", "height + 32"))
         return title.encode(x=altair.value(middle), y=altair.value(below))

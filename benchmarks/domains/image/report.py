@@ -45,9 +45,8 @@ from benchmarks.reporting.tables import (
 )
 from benchmarks.reporting.verdicts import (
     contrasted_models,
-    reading,
     verdict_grid,
-    verdict_table,
+    verdict_sections,
 )
 
 REFERENCES = ("dit", "direct")
@@ -80,7 +79,7 @@ def make_report(folder: Path, result: Result) -> Report:
     sections = [
         Section(MATRIX, [SHADED.format(faintest=FAINTEST), matrix(result)]),
         Section(AT_SWEPT, list(_at_swept(result, columns, references))),
-        Section("Declared contrasts", [reading(result), verdict_table(result, compared)]),
+        *verdict_sections(result, compared),
         Section(
             "Every setting, and what it costs",
             list(_at_every_setting(result, columns[:3])),
@@ -104,7 +103,7 @@ def make_report(folder: Path, result: Result) -> Report:
         Section("Training", [training_table(result), *chosen(figures, "training")]),
         Section("How this was made", [bullets(_provenance(result))]),
     ]
-    brief = quality_table(result, under(first, TRAINED), columns[:1], references[-1:], brief=True)
+    brief = quality_table(result, under(first, TRAINED), columns[:1], brief=True)
     table = Section(f"{first}, {TRAINED}", [brief])
     return Report("Image denoising", opening, [s for s in sections if s.content], table)
 
@@ -202,7 +201,7 @@ def published_table(result: Result) -> Table:
                     continue
                 pooled = interval(row.metrics.get("psnr_pooled"), 2)
                 error = row.metrics.get("mse")
-                mse = number(error and error.mean * 255**2, 1)
+                mse = number(error.mean * 255**2 if error else None, 1)
                 passes = brief_cost_cells(row.cost)[0]
                 rows.append([model.title, corruption, row.setting.label, pooled, mse, passes])
     return ["model", "corruption", "setting", "pooled PSNR dB", "pixel MSE", "passes"], rows
