@@ -180,13 +180,13 @@ def spread_out(
     Their order is kept.
     """
     order = np.argsort(places, kind="stable")
-    found = np.asarray(places, float)[order]
-    for index in range(1, len(found)):
-        found[index] = max(found[index], found[index - 1] + apart)
-    if len(found) and found[-1] > ends[1]:
-        found[-1] = ends[1]
-        for index in range(len(found) - 2, -1, -1):
-            found[index] = min(found[index], found[index + 1] - apart)
+    wanted = np.asarray(places, float)[order]
+    steps = apart * np.arange(len(wanted))
+    up = np.maximum.accumulate(wanted - steps) + steps
+    down = np.minimum.accumulate((wanted - steps)[::-1])[::-1] + steps
+    low, high = ends
+    found = np.maximum((up + down) / 2, low + steps)
+    found = np.minimum(found, high - steps[::-1])
     back = np.empty_like(found)
     back[order] = found
     return back

@@ -1,5 +1,6 @@
 """The report of denoising."""
 
+import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -77,7 +78,9 @@ def make_report(folder: Path, result: Result) -> Report:
         *images,
     ]
     sections = [
-        Section(MATRIX, [SHADED.format(faintest=FAINTEST), matrix(result)]),
+        Section(
+            MATRIX, [SHADED.format(faintest=FAINTEST), matrix(result), *chosen(figures, "levels")]
+        ),
         Section(AT_SWEPT, list(_at_swept(result, columns, references))),
         *verdict_sections(result, compared),
         Section(
@@ -176,17 +179,19 @@ def corruption_table(result: Result) -> Table:
 
 def matrix(result: Result) -> Grid:
     """PSNR of each model, at its selected setting, on every test set under every corruption."""
-    places = [(name, c) for name in test_sets(result) for c in corruption_names(result)]
-    columns = []
-    for place in places:
+    header, columns = ["model"], []
+    for place in itertools.product(test_sets(result), corruption_names(result)):
         rows = [selected_row(model, under(*place)) for model in result.models]
         values = [row.metrics["psnr"].mean if row else None for row in rows]
+        if not any(rows):
+            continue
+        header.append(", ".join(place))
         faint = shades(values, higher=True, faintest=FAINTEST)
         columns.append([Cell(number(v, 2), shade=s) for v, s in zip(values, faint, strict=True)])
     lines = [
         Line(model.title, "", cells) for model, *cells in zip(result.models, *columns, strict=True)
     ]
-    return Grid(["model", *map(", ".join, places)], lines, sortable=True)
+    return Grid(header, lines, sortable=True)
 
 
 def published_table(result: Result) -> Table:
