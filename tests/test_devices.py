@@ -7,8 +7,6 @@ import os
 import pkgutil
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -232,21 +230,3 @@ def test_a_replay_buffer_needs_whole_batches(capsys: pytest.CaptureFixture[str])
     options = ["--models", "ebt_residual_system2", "--training.accumulate", "2"]
     assert main(["--task", "thinking", "--preset", "smoke", *options]) == 2
     assert "ebt_residual_system2.replay: a replay buffer" in capsys.readouterr().err
-
-
-def test_a_command_that_is_told_to_end_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
-    script = Path(__file__).parent.parent / "benchmarks" / "run.py"
-    options = ["--task", "next_frame", "--preset", "smoke", "--models", "transformer_pp"]
-    run = ["--out", str(tmp_path / "run"), "--cache-dir", str(tmp_path / "cache")]
-    long = ["--training.processes", "1", "--training.steps", "100000"]
-    command = [sys.executable, str(script), *options, *run, *long]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
-    logs = tmp_path / "run" / "models" / "transformer_pp" / "seed0" / "logs"
-    until = time.monotonic() + 220
-    while not list(logs.glob("*/metrics.csv")) and time.monotonic() < until:
-        time.sleep(0.1)
-    process.terminate()
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 143, said.decode()
-    assert (logs.parent / "resume.ckpt").is_file()
-    assert b"interrupted; continue with: python benchmarks/run.py" in said
