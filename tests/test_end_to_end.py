@@ -27,8 +27,8 @@ from benchmarks.reporting.figures import thinking_figure
 from benchmarks.reporting.html import PAGE
 from benchmarks.reporting.tables import rows_under
 from benchmarks.tasks.registry import load_task
+from worldmodel.callbacks import StepReport
 from worldmodel.published.model import PublishedEBT
-from worldmodel.running import StepReport
 
 TINY = ["--task", "next_frame", "--preset", "smoke", "--device", "cpu"]
 TINY += ["--training.steps", "6", "--training.validate_every", "3", "--backbone.width", "64"]
