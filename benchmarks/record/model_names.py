@@ -24,6 +24,7 @@ TITLES = {
     "transformer_pp_looped": "Transformer++, looped",
     "transformer_pp_looped_equal_training": f"Transformer++, looped, {EQUAL}",
     "transformer_pp_gaussian": "Transformer++ with a variance",
+    "transformer_pp_ensemble": "Transformer++, ensemble",
     "conv_lstm": "ConvLSTM",
     "direct": "Direct",
     "direct_equal_training": f"Direct, {EQUAL}",

@@ -53,7 +53,7 @@ def chosen(pictures: Mapping[str, Picture], *names: str) -> list[Picture]:
 def thinking_figure(
     result: Result, condition: Condition, metric: str, label: str, start: Model | None = None
 ) -> Figure | None:
-    """A metric and the energies along the thinking steps.
+    """A metric and, where they were kept, the energies along the thinking steps.
 
     `start` is the model that gives the candidates where thinking starts.
     """
@@ -69,7 +69,7 @@ def thinking_figure(
         left.plot(steps, [q.mean for q in quality], "-o", label=model.title)
         low, high = zip(*(q.ends for q in quality), strict=True)
         left.fill_between(steps, low, high, alpha=0.15)
-        energies = [energy.mean for energy in rows[-1].series[ENERGIES]]
+        energies = [energy.mean for energy in rows[-1].series.get(ENERGIES, [])]
         right.plot([e - energies[0] for e in energies], "-o", label=model.title)
     left.set(xlabel="thinking steps", ylabel=label)
     right.set(xlabel="thinking step", ylabel="energy, change since the start", yscale="symlog")
@@ -168,7 +168,8 @@ def finish(figure: Figure) -> Figure:
     """Grid, legend and layout."""
     for axis in figure.axes:
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=8)
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(fontsize=8)
     figure.tight_layout()
     return figure
 

@@ -18,7 +18,7 @@ from benchmarks.reporting.tables import markdown
 from benchmarks.reporting.viewer import Viewer
 
 REPORT = "report.md"
-LINES = 40  # of the terminal
+LINES = 39  # of the terminal; the index of runs takes one more
 LEAST = 3  # lines of the table, however long the rest is
 AROUND = 3  # title, header and rule of the table
 COLORS: dict[Answer | None, str] = {

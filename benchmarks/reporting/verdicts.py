@@ -48,10 +48,10 @@ def verdict_grid(
     return [Grid(["declared question", *(title for title, _ in conditions)], lines)]
 
 
-def contrasted_models(result: Result) -> set[str] | None:
-    """The names of the models that a run contrasts; None where it contrasts none."""
+def contrasted_models(result: Result, *others: str) -> set[str] | None:
+    """The names of the models that a run contrasts, and others; None where it contrasts none."""
     found = {name for v in result.verdicts for name in (v.compared.a, v.compared.b)}
-    return found or None
+    return found | {*others} if found else None
 
 
 def verdict_table(result: Result, conditions: Sequence[tuple[str, Condition]]) -> Table:

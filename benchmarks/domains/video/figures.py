@@ -79,14 +79,17 @@ def _predictions(folder: Path, result: Result) -> Figure | None:
     return figure
 
 
-def _horizon(result: Result) -> Figure:
-    """Quality of each frame of a rollout, at the selected settings."""
+def _horizon(result: Result) -> Figure | None:
+    """Quality of each frame of a rollout, at the selected settings; None where it was not kept."""
     quality = quality_of(result)
+    rows = [selected_row(model, ROLLOUT) for model in result.models]
+    ahead_of = [row.series.get(f"{quality.metric}{AHEAD}", []) if row else [] for row in rows]
+    if not any(ahead_of):
+        return None
     figure, axis = plt.subplots(figsize=(7, 4.5))
-    for index, model in enumerate(result.models):
-        row = selected_row(model, ROLLOUT)
-        assert row is not None
-        points = row.series[f"{quality.metric}{AHEAD}"]
+    for index, (model, points) in enumerate(zip(result.models, ahead_of, strict=True)):
+        if not points:
+            continue
         ahead = np.arange(1, len(points) + 1)
         color, line = model_style(model, index)
         means = [p.mean for p in points]

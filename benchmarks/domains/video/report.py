@@ -69,7 +69,7 @@ def make_report(folder: Path, result: Result) -> Report:
     opening = [
         *verdict_grid(result, PROTOCOLS, {title: title for title, _ in PROTOCOLS}),
         bullets(_to_know(result)),
-        *_chart(result, *PROTOCOLS[0], "compute", contrasted_models(result)),
+        *_chart(result, *PROTOCOLS[0], "compute", contrasted_models(result, "dit")),
         *rollouts,
         *write_animation(folder, result),
     ]

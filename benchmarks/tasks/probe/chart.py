@@ -23,8 +23,8 @@ def scores_chart(found: Found) -> Chart | None:
     ]
     if not points:
         return None
-    labels = list(dict.fromkeys(point["label"] for point in points))
-    models = list(dict.fromkeys(str(point["model"]) for point in points))
+    labels = list(dict.fromkeys(place.title for place in found.places))
+    models = list(dict.fromkeys(title_of(place.model) for place in found.places))
     kinds = altair.binding_select(options=labels, name="label ")
     label = altair.param(name="label", value=labels[0], bind=kinds)
     probes = altair.Scale(domain=[LINEAR, ATTENTIVE], range=list(COLORS[:2]))

@@ -83,8 +83,13 @@ def _draw_fit(axis: Axes, fit: Fit, points: list[Point], name: str, color: str) 
     axis.plot(x, law(x), LINES[fit.form], lw=1, color=color, alpha=faint)
 
 
-def _training(folder: Path, found: Found) -> Figure:
-    """Validation losses over the steps of every point, a panel for each model and variant."""
+def _training(folder: Path, found: Found) -> Figure | None:
+    """Validation losses over the steps of every point, a panel for each model and variant.
+
+    None where the runs of the points are not there.
+    """
+    if not any((folder / point.folder).is_dir() for point in found.points):
+        return None
     panels = list(dict.fromkeys((point.variant, point.model) for point in found.points))
     figure, axes = plt.subplots(
         1, len(panels), figsize=(4.4 * len(panels), 3.8), sharey=True, squeeze=False

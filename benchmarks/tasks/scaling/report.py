@@ -29,7 +29,7 @@ def make_report(folder: Path, result: Result) -> Report:
         Section("Fits", [_FITS, _fits(found)]),
         Section("Points", [f"{found.rule}.", _points(found)]),
         Section("For the reader who doubts", [bullets(_checklist(result, found))]),
-        Section("Loss curves", chosen(figures, "training")),
+        *([Section("Loss curves", drawn)] if (drawn := chosen(figures, "training")) else []),
         Section("How this was made", [bullets(environment_lines(result.environment))]),
     ]
     title = f"Scaling along {found.axis}"
