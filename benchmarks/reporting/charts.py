@@ -1,5 +1,6 @@
 """Charts by Vega-Lite: on the page they answer to the reader, elsewhere they are still pictures."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -161,9 +162,8 @@ class Curves:
 
     def _axis_title(self) -> altair.Chart:
         """What the axis that the reader chose is called."""
-        said = ", ".join(f"'{name}': '{title}'" for name, title in self.axes.items())
         title = altair.Chart(altair.Data(values=[{}])).mark_text(
-            text=altair.ExprRef(f"({{{said}}})[axis]"), fontSize=11, fontWeight="bold"
+            text=altair.ExprRef(f"({json.dumps(self.axes)})[axis]"), fontSize=11, fontWeight="bold"
         )
         middle, below = (altair.ExprRef(e) for e in ("width / 2", "height + 32"))
         return title.encode(x=altair.value(middle), y=altair.value(below))

@@ -57,20 +57,22 @@ def thinking_figure(
 
     `start` is the model that gives the candidates where thinking starts.
     """
-    thinkers = [m for m in result.models if m.role == "energy" and rows_under(m, condition)]
+    energies = [model for model in result.models if model.role == "energy"]
+    judged = [[r for r in rows_under(m, condition) if not r.setting.fixed] for m in energies]
+    pairs = zip(energies, judged, strict=True)
+    thinkers = [(model, rows) for model, rows in pairs if rows and metric in rows[0].metrics]
     if not thinkers:
         return None
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2))
     before = [(0, r.metrics[metric]) for r in (rows_under(start, condition) if start else [])]
-    for model in thinkers:
-        rows = [row for row in rows_under(model, condition) if not row.setting.fixed]
+    for model, rows in thinkers:
         points = before + [(row.setting.options["steps"], row.metrics[metric]) for row in rows]
         steps, quality = zip(*points, strict=True)
         left.plot(steps, [q.mean for q in quality], "-o", label=model.title)
         low, high = zip(*(q.ends for q in quality), strict=True)
         left.fill_between(steps, low, high, alpha=0.15)
-        energies = [energy.mean for energy in rows[-1].series.get(ENERGIES, [])]
-        right.plot([e - energies[0] for e in energies], "-o", label=model.title)
+        along = [energy.mean for energy in rows[-1].series.get(ENERGIES, [])]
+        right.plot([energy - along[0] for energy in along], "-o", label=model.title)
     left.set(xlabel="thinking steps", ylabel=label)
     right.set(xlabel="thinking step", ylabel="energy, change since the start", yscale="symlog")
     return finish(figure)

@@ -19,6 +19,7 @@ from benchmarks.reporting.viewer import Viewer, picture_source, viewers_html
 PAGE = "report.html"
 LOSSY = (90, 70, 40)  # qualities of figures where they would fill the page
 MOST = 7_900_000  # characters of a page
+TEXT = 1_500_000  # characters of its scripts, charts and tables
 HERE = Path(__file__).parent
 READER = MarkdownIt("commonmark", {"html": False}).enable("table")
 
@@ -62,9 +63,8 @@ def _made_parts(folder: Path, report: Report) -> Made:
         f"<figcaption>{html.escape(figure.title)}</figcaption></figure>\n"
         for figure, source in zip(shown, sources, strict=True)
     }
-    others = 1_500_000  # characters of the scripts and tables
     viewers = [part for part in parts if isinstance(part, Viewer)]
-    bodies = viewers_html(viewers, MOST - sum(map(len, made.values())) - others)
+    bodies = viewers_html(viewers, MOST - TEXT - sum(map(len, made.values())))
     return made | {id(one): body for one, body in zip(viewers, bodies, strict=True)}
 
 

@@ -200,8 +200,9 @@ def published_table(result: Result) -> Table:
                 steps = row.setting.options.get("steps")
                 if not (row.setting.fixed or (model.name == "ebt_linear" and steps in (1, 3))):
                     continue
-                pooled = interval(row.metrics["psnr_pooled"], 2)
-                mse = number(row.metrics["mse"].mean * 255**2, 1)
+                pooled = interval(row.metrics.get("psnr_pooled"), 2)
+                error = row.metrics.get("mse")
+                mse = number(error and error.mean * 255**2, 1)
                 passes = brief_cost_cells(row.cost)[0]
                 rows.append([model.title, corruption, row.setting.label, pooled, mse, passes])
     return ["model", "corruption", "setting", "pooled PSNR dB", "pixel MSE", "passes"], rows

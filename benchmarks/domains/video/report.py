@@ -111,7 +111,7 @@ def make_report(folder: Path, result: Result) -> Report:
     ]
     brief = Section(
         f"{PROTOCOLS[0][0]}, test split",
-        [quality_table(result, TEACHER_FORCED, columns[:2], brief=True)],
+        [quality_table(result, TEACHER_FORCED, columns[:1], brief=True)],
     )
     return Report("Next-frame prediction", opening, [s for s in sections if s.content], brief)
 

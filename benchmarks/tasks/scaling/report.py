@@ -41,11 +41,12 @@ def _brief(found: Found) -> Table:
     rows = []
     for ratio in found.ratios:
         if ratio.form == PURE:
-            fits = [found.fit_of(ratio, model) for model in (ratio.a, ratio.b)]
-            exponents = [f"{title_of(fit.model)} {interval(fit.exponent, 3)}" for fit in fits]
+            pair = f"{title_of(ratio.a)} / {title_of(ratio.b)}"
+            fits = [found.fit_of(ratio, model).exponent for model in (ratio.a, ratio.b)]
+            exponents = " / ".join(f"{fit.mean:.3f}" for fit in fits)
             said = interval(ratio.ratio, 2) if ratio.ratio else "none"
-            rows.append([f"{ratio.axis} {ratio.variant}".strip(), *exponents, said])
-    return ["against", "exponent", "exponent", "ratio"], rows
+            rows.append([f"{ratio.axis} {ratio.variant}".strip(), pair, exponents, said])
+    return ["against", "models", "exponents", "ratio"], rows
 
 
 def headline(result: Result) -> Table:

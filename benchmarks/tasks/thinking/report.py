@@ -162,7 +162,7 @@ def make_report(folder: Path, result: Result) -> Report:
         Section("Training", [training_table(result), *chosen(figures, "training")]),
         Section("How this was made", [bullets(_provenance(result))]),
     ]
-    brief = quality_table(result, under(IN_DISTRIBUTION), QUALITY, brief=True)
+    brief = quality_table(result, under(IN_DISTRIBUTION), QUALITY[:1], brief=True)
     return Report("Thinking", opening, sections, Section(PREDICTION, [brief]))
 
 

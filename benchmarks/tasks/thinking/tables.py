@@ -199,7 +199,9 @@ def recipe_table(result: Result) -> Table:
     rows = []
     for model in thinkers(result):
         counts = fixed_counts(model, IN_DISTRIBUTION)
-        trained = next(row for row in counts if row.trained)
+        trained = next((row for row in counts if row.trained and "error" in row.metrics), None)
+        if trained is None:
+            continue
         best = min(counts, key=lambda row: row.metrics["error"].mean)
         longer = _fall(trained.metrics["error"], counts[-1].metrics["error"])
         row = trained
