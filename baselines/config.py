@@ -35,6 +35,21 @@ class GaussianConfig(TransformerPPConfig):
 
 
 @dataclass
+class EnsembleConfig(GaussianConfig):
+    """An ensemble of feed-forward transformers with a variance.
+
+    Args:
+        members: number of transformers, which differ in their first weights.
+    """
+
+    members: int = 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.members >= 2, "members must be at least 2")
+
+
+@dataclass
 class ConvLSTMConfig(ModelConfig):
     """The recurrent network.
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.config import FlowConfig
-from baselines.flow_sampling import FixedSample, Sampled, sampled_settings, solve
+from baselines.flow_sampling import FixedSample, Sampled, Sampler, sampled_settings, solve
 from worldmodel.backbone import EncodedContext, Visible
 from worldmodel.noise import Stream, keyed_uniform, numbered_noise
 from worldmodel.predictor import Clips, Predictor, Setting, Trajectory, counted, expect
@@ -66,12 +66,14 @@ class FlowMatching(Predictor, ABC):
         self, context: Clips, settings: Sequence[Setting], energies: bool = False
     ) -> list[Trajectory]:
         """A trajectory for each setting, on one encoding of the context."""
+        ways = [_way(setting) for setting in settings]
         with torch.no_grad():
             encoded, visible = self._encoded(context)
-            return [
-                Trajectory(self._mean(encoded, visible, context.keys, setting)[None])
-                for setting in settings
-            ]
+            found = {
+                way: self._mean(encoded, visible, context.keys, setting)[None]
+                for way, setting in dict(zip(ways, settings, strict=True)).items()
+            }
+        return [Trajectory(found[way]) for way in ways]
 
     def sample(self, context: Clips, setting: Setting, count: int) -> Tensor:
         """Samples `[B, T, N, P, D]` of every next frame, by the setting's passes."""
@@ -179,3 +181,9 @@ class FlowMatching(Predictor, ABC):
 
         start = self.noise(encoded, visible, keys, count)
         return solve(clean, start, expect(setting, Sampled)).unflatten(1, (-1, count))
+
+
+def _way(setting: Setting) -> tuple[int, Sampler, int]:
+    """What of a setting decides its samples: not whether it is fixed."""
+    sampled = expect(setting, Sampled)
+    return sampled.passes, sampled.sampler, sampled.samples

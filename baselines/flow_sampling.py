@@ -49,6 +49,11 @@ class Sampled(Passes):
         """Passes of all samples."""
         return self.passes * self.samples
 
+    @property
+    def averages(self) -> bool:
+        """Whether it is the mean of several."""
+        return self.samples > 1
+
 
 @dataclass(frozen=True)
 class FixedSample(Sampled):

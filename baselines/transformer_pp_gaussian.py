@@ -51,7 +51,16 @@ class TransformerPPGaussian(TransformerPP):
 
     def surprises(self, counts: Sequence[int]) -> Sequence[Surprise]:
         """Its negative log-likelihood, besides the distance to its own prediction."""
-        return [Surprise(LIKELIHOOD, "1 pass", self._surprise), *super().surprises(counts)]
+        return [Surprise(LIKELIHOOD, "1 pass", self.surprise), *super().surprises(counts)]
+
+    def surprise(self, context: Clips, candidates: Tensor) -> Tensor:
+        """Negative log-likelihood `[B, N]` of candidates `[B, N, P, D]`, without its constant."""
+        with torch.no_grad():
+            encoded = self.encode(context.embeddings)
+            mean = self._predict(encoded, last_only=True)  # [B, 1, P, D]
+            variance = self._variance(encoded)[:, -1:]  # [B, 1, P]
+        error, dim = (candidates - mean).square().sum(-1), candidates.shape[-1]
+        return (error / variance + dim * variance.log()).sum(-1) / 2
 
     def seed_starts(self, seed: int) -> None:
         """Draw the noise of samples from another seed."""
@@ -63,15 +72,6 @@ class TransformerPPGaussian(TransformerPP):
         yield negative_log_likelihood(
             self._predict(encoded), self._variance(encoded), batch.embeddings[:, 1:]
         )
-
-    def _surprise(self, context: Clips, candidates: Tensor) -> Tensor:
-        """Negative log-likelihood `[B, N]` of candidates `[B, N, P, D]`, without its constant."""
-        with torch.no_grad():
-            encoded = self.encode(context.embeddings)
-            mean = self._predict(encoded, last_only=True)  # [B, 1, P, D]
-            variance = self._variance(encoded)[:, -1:]  # [B, 1, P]
-        error, dim = (candidates - mean).square().sum(-1), candidates.shape[-1]
-        return (error / variance + dim * variance.log()).sum(-1) / 2
 
     def _variance(self, encoded: EncodedContext) -> Tensor:
         """Variances of patches `[B, T, P]`."""

@@ -185,6 +185,11 @@ def register(domain: str, spec: ModelSpec) -> bool:
     return known.build == spec.build
 
 
+def withdraw(domain: str, name: str) -> None:
+    """Forget a model that was added to a domain."""
+    del _added[domain][name]
+
+
 def entry_points(group: str) -> list[str]:
     """The places of the models that installed packages offer in a group."""
     return [point.value for point in importlib.metadata.entry_points(group=group)]

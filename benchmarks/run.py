@@ -7,7 +7,6 @@ from pathlib import Path
 sys.path[0] = str(Path(__file__).resolve().parent.parent)
 
 if __name__ == "__main__":
-    from benchmarks.cli.command_line import main
-    from data_prep.stopping import leave
+    from benchmarks.cli.console import console
 
-    leave(main(sys.argv[1:]))
+    console()

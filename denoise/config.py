@@ -1,7 +1,7 @@
 """Configuration of noise and denoisers. Imports nothing heavy."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 from data_prep.config import require
 from worldmodel.config import Anchor, EBTConfig, ModelConfig, Optimizer
@@ -125,12 +125,16 @@ class PublishedEBTDenoiserConfig(ModelConfig):
         return self.most_steps
 
 
+Kind = Literal["poisson", "salt and pepper", "jpeg", "blur"]
+
+
 @dataclass
 class CorruptionConfig:
     """How test images are corrupted.
 
     Args:
         levels: levels of Gaussian noise by forward diffusion, as fractions of 1000 steps.
+        others: names of the other kinds of corruption, on pixels.
         swept_levels: levels at which every number of steps and passes is evaluated.
         poisson_peak: number of photons of a white pixel, for Poisson noise.
         salt_and_pepper: share of the pixels that become black or white.
@@ -140,6 +144,7 @@ class CorruptionConfig:
     """
 
     levels: list[float] = field(default_factory=lambda: [0.05, 0.1, 0.2, 0.3])
+    others: list[Kind] = field(default_factory=lambda: list(get_args(Kind)))
     swept_levels: list[float] = field(default_factory=lambda: [0.1, 0.2])
     poisson_peak: float = 10.0
     salt_and_pepper: float = 0.1

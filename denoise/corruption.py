@@ -91,7 +91,7 @@ def corruptions(config: CorruptionConfig) -> list[Corruption]:
     kinds = {"poisson": poisson, "salt and pepper": salt_and_pepper, "jpeg": jpeg, "blur": blur}
     return [
         *(Corruption(f"level {level:g}", level) for level in config.levels),
-        *(Corruption(name, kind=kind) for name, kind in kinds.items()),
+        *(Corruption(name, kind=kinds[name]) for name in config.others),
     ]
 
 

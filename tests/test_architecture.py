@@ -22,6 +22,7 @@ ORDER = [
     ["domains"],
     ["tasks"],
     ["cli", "run"],
+    ["api"],
 ]
 LAYERS = {name: layer for layer, names in enumerate(ORDER) for name in names}
 FILES = {

@@ -119,14 +119,17 @@ def test_a_long_call_is_timed_as_often_as_asked_within_the_budget(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seconds = iter(range(10**6))
-    monkeypatch.setattr(costs.time, "perf_counter", lambda: 0.2 * next(seconds))
+    monkeypatch.setattr(costs.time, "perf_counter", lambda: 0.02 * next(seconds))
     slow = measure_cost(lambda: None, None, 1, 20, "cpu")
-    assert slow.latency_ms == pytest.approx(200)
+    assert slow.latency_ms == pytest.approx(20)
     assert slow.latency_repeats == 20
-    monkeypatch.setattr(costs.time, "perf_counter", lambda: 2.0 * next(seconds))
+    monkeypatch.setattr(costs.time, "perf_counter", lambda: 0.12 * next(seconds))
     slower = measure_cost(lambda: None, None, 1, 20, "cpu")
-    assert slower.latency_ms == pytest.approx(2000)
-    assert slower.latency_repeats == 5  # then 10 seconds are over
+    assert slower.latency_ms == pytest.approx(120)
+    assert slower.latency_repeats == 5  # then half a second is over
+    monkeypatch.setattr(costs.time, "perf_counter", lambda: 2.0 * next(seconds))
+    assert measure_cost(lambda: None, None, 1, 20, "cpu").latency_repeats == 3
+    assert measure_cost(lambda: None, None, 1, 1, "cpu").latency_repeats == 1
 
 
 def test_costs_are_shared_only_between_models_that_cost_the_same() -> None:

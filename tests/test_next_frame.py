@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from baselines.config import (
     ConvLSTMConfig,
+    EnsembleConfig,
     FlowConfig,
     GaussianConfig,
     NextFrameDiTConfig,
@@ -17,6 +18,7 @@ from baselines.conv_lstm import ConvLSTM
 from baselines.flow import NextFrameFlow
 from baselines.flow_sampling import Sampled, Sampler
 from baselines.transformer_pp import TransformerPP
+from baselines.transformer_pp_ensemble import TransformerPPEnsemble
 from baselines.transformer_pp_gaussian import TransformerPPGaussian
 from baselines.trivial import CopyLast, LinearExtrapolation, MeanFrame
 from baselines.video_dit import NextFrameDiT
@@ -67,6 +69,7 @@ PREDICTORS = {
     "transformer_pp": (transformer_pp, Setting()),
     "transformer_pp_change": (lambda: transformer_pp("last_frame"), Setting()),
     "gaussian": (lambda: other(TransformerPPGaussian, GaussianConfig()), Setting()),
+    "ensemble": (lambda: other(TransformerPPEnsemble, EnsembleConfig(members=2)), Setting()),
     "conv_lstm": (lambda: other(ConvLSTM, ConvLSTMConfig()), Setting()),
     "conv_lstm_change": (lambda: other(ConvLSTM, ConvLSTMConfig(anchor="last_frame")), Setting()),
     "flow": (lambda: other(NextFrameFlow, FlowConfig()), Sampled(2)),

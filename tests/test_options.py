@@ -8,7 +8,7 @@ from asking import ASKED
 
 from benchmarks.cli.command_line import main as run
 from benchmarks.cli.docs_tables import main as documents
-from benchmarks.cli.options import build_parser
+from benchmarks.cli.options import build_parser, parse, to_config
 from benchmarks.tasks.registry import load_task
 from data_prep import prepare
 from data_prep.errors import InputError, StorageError
@@ -110,7 +110,7 @@ def test_a_mistyped_key_of_a_file_is_understood_and_the_file_named(tmp_path: Pat
 
 @pytest.mark.parametrize(("task", "domain"), ASKED)
 def test_no_misspelt_option_of_a_task_is_taken(task: str, domain: str) -> None:
-    made = build_parser(load_task(task, domain), None)
+    made = build_parser(load_task(task, domain), [])
     known = [option for option in made._option_string_actions if option.startswith("--")]
     mappings = {"--variants"}  # their keys are the user's
     assert len(known) > 30
@@ -126,7 +126,7 @@ def test_no_misspelt_option_of_a_task_is_taken(task: str, domain: str) -> None:
 @pytest.mark.parametrize(("task", "domain"), ASKED)
 def test_no_option_takes_a_field_from_a_file(task: str, domain: str, tmp_path: Path) -> None:
     """Those of sections are checked by jsonargparse."""
-    made = build_parser(load_task(task, domain), None)
+    made = build_parser(load_task(task, domain), [])
     file = tmp_path / "mine.yaml"
     options = made._option_string_actions
     plain = {
@@ -220,3 +220,18 @@ def test_errors_are_one_line_and_a_code(
 
     assert run_command(fail) == code
     assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize("task", ["next_frame", "denoise"])
+def test_the_full_preset_is_the_default_one_and_more(task: str) -> None:
+    default, full = (to_config(parse(["--task", task, "--preset", p])) for p in ("cpu", "full"))
+    assert set(default.models) < set(full.models)
+    assert (full.training, full.backbone, full.encoder) == (
+        default.training,
+        default.backbone,
+        default.encoder,
+    )
+    rates = [{n: c.sections[n].learning_rate for n in default.sections} for c in (default, full)]
+    searched = [name for name in default.models if name in default.sections]
+    assert all(rates[0][name] == rates[1][name] for name in searched)
+    assert rates[0] != rates[1]

@@ -239,7 +239,7 @@ def test_samples_of_the_list_reach_the_floor_of_its_expectation(data: VideoData)
 
 
 def test_without_a_listed_future_the_plain_scores_stand(tmp_path: Path) -> None:
-    closed = data_of(tmp_path)
+    closed = data_of(tmp_path, "--balls.turn_odds", "0.0")
     judge = judge_of(closed, samples=3)
     (values,) = judge.values(Wobbling(), [Setting()], SAMPLED_FRAMES)
     assert {

@@ -19,8 +19,8 @@ from benchmarks.training.fit import train_model
 from benchmarks.training.plan import PlannedModel
 from benchmarks.training.processes import Job, run_in_processes
 from data_prep.errors import Terminated
+from worldmodel.callbacks import REPEAT, WholeFiles
 from worldmodel.config import BackboneConfig
-from worldmodel.running import REPEAT, WholeFiles
 from worldmodel.training import CHECKPOINT, RECORD, WEIGHTS
 
 MODELS = ("ebt_residual", "transformer_pp")

@@ -208,3 +208,15 @@ def test_float32_products_are_as_precise_as_asked_in_training_alone(
     train(model, embedding_shards, tmp_path / "high", config)
     assert seen == {"high"}
     assert torch.get_float32_matmul_precision() == before == "highest"
+
+
+def test_a_training_is_logged_where_it_is_asked_to_be(
+    embedding_shards: ShardSet, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"training\.logger: wandb is not installed"):
+        TrainingConfig(logger="wandb")
+    pytest.importorskip("tensorboard")
+    config = replace(CONFIG, logger="tensorboard")
+    train(build("transformer_pp"), embedding_shards, tmp_path, config)
+    assert list(tmp_path.glob("logs/version_0/metrics.csv"))
+    assert list(tmp_path.glob("tensorboard/version_0/events*"))

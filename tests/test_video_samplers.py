@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from baselines.config import (
+    EnsembleConfig,
     FlowConfig,
     GaussianConfig,
     NextFrameDiTConfig,
@@ -18,8 +20,10 @@ from baselines.flow import NextFrameFlow
 from baselines.flow_matching import FlowMatching
 from baselines.flow_sampling import FixedSample, Sampled, Sampler, solve, times
 from baselines.transformer_pp import TransformerPP
+from baselines.transformer_pp_ensemble import TransformerPPEnsemble
 from baselines.transformer_pp_gaussian import TransformerPPGaussian, negative_log_likelihood
 from baselines.video_dit import NextFrameDiT
+from benchmarks.measure.costs import measure_cost
 from benchmarks.measure.energies import energy_scores
 from data_prep.errors import InputError
 from worldmodel.backbone import Visible
@@ -304,7 +308,13 @@ def ebt(**options: object) -> NextFrameEBT:
     return model
 
 
-@pytest.mark.parametrize(("build", "setting"), [(gaussian, Setting()), (ebt, Thinking(2))])
+def ensemble() -> Predictor:
+    return built(TransformerPPEnsemble, EnsembleConfig(members=2))
+
+
+@pytest.mark.parametrize(
+    ("build", "setting"), [(gaussian, Setting()), (ensemble, Setting()), (ebt, Thinking(2))]
+)
 def test_samples_have_the_predicted_mean_and_the_error_that_is_expected(
     build: Callable[[], Predictor], setting: Setting
 ) -> None:
@@ -367,3 +377,24 @@ def test_the_surprise_of_a_gaussian_is_its_likelihood() -> None:
     surprise = gaussian.surprises([1])[0].measure(context, candidates)
     constant = PATCHES * DIM * 0.5 * torch.log(torch.tensor(2 * torch.pi))
     assert torch.allclose(surprise + constant, expected, rtol=1e-4)
+
+
+def test_the_surprise_of_an_ensemble_is_the_likelihood_of_its_mixture() -> None:
+    mixture, context = ensemble(), clips(2)
+    assert isinstance(mixture, TransformerPPEnsemble)
+    candidates = torch.randn(2, 5, PATCHES, DIM, generator=torch.Generator().manual_seed(2))
+    first, second = (m.surprise(context, candidates) for m in mixture.members)
+    expected = -((-first).double().exp() + (-second).double().exp()).div(2).log()
+    surprise = mixture.surprises([1])[0].measure(context, candidates)
+    assert not torch.allclose(first, second)
+    assert torch.allclose(surprise.double(), expected, rtol=1e-4)
+
+
+def test_every_member_of_an_ensemble_is_a_pass() -> None:
+    mixture, single = ensemble(), gaussian()
+    costs = [
+        measure_cost(partial(m.predict, clips(1), Setting()), m.backbone, 1, 1, "cpu")
+        for m in (mixture, single)
+    ]
+    assert [cost.forward_passes for cost in costs] == [2, 1]
+    assert costs[0].flops == 2 * (costs[1].flops or 0)

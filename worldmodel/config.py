@@ -1,5 +1,6 @@
 """Configuration of backbones, the EBT and training. Imports nothing heavy."""
 
+import importlib.metadata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -11,6 +12,7 @@ Precision = Literal["32-true", "bf16-mixed"]
 Float32Precision = Literal["highest", "high", "medium"]
 Compile = Literal["auto", "on", "off"]
 Optimizer = Literal["muon", "adamw"]
+LoggerName = Literal["csv", "tensorboard", "wandb"]
 Strategy = Literal["auto", "ddp"]
 Scaling = Literal["standardised", "encoded", "raw"]
 Decayed = Literal["matrices", "all"]
@@ -259,6 +261,8 @@ class TrainingConfig:
             (0: no average).
         validate_every: number of steps between validations; a checkpoint for resuming is written
             with each. The weights that validate best are kept.
+        logger: where losses and learning rates are logged besides a CSV file, which is always
+            written; `wandb` obeys WANDB_MODE, so `offline` needs no network.
         devices: number of devices of each machine; more than one share the work of every training,
             each with a process of its own.
         nodes: number of machines.
@@ -291,6 +295,7 @@ class TrainingConfig:
     compile: Compile = "auto"
     ema: float = 0.0
     validate_every: int = 200
+    logger: LoggerName = "csv"
     devices: int = 1
     nodes: int = 1
     strategy: Strategy = "auto"
@@ -299,6 +304,10 @@ class TrainingConfig:
     processes: int = 1
 
     def __post_init__(self) -> None:
+        require(
+            self.logger == "csv" or _installed(self.logger),
+            f'training.logger: {self.logger} is not installed; pip install -e ".[{self.logger}]"',
+        )
         for name in ("steps", "batch_size", "accumulate", "validate_every", *WHOLE):
             require(getattr(self, name) >= 1, f"training.{name} must be at least 1")
         require(
@@ -316,3 +325,11 @@ class TrainingConfig:
         require(self.clip_norm > 0, "training.clip_norm must be above 0")
         require(self.context_noise >= 0, "training.context_noise must be at least 0")
         require(0 <= self.ema < 1, "training.ema must be at least 0 and below 1")
+
+
+def _installed(package: str) -> bool:
+    try:
+        importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

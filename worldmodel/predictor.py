@@ -102,6 +102,11 @@ class Setting:
         """The number of steps or passes; None for a setting without such a number."""
         return None
 
+    @property
+    def averages(self) -> bool:
+        """Whether the prediction is a mean of several samples."""
+        return False
+
 
 @dataclass(frozen=True)
 class Thinking(Setting):

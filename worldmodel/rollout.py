@@ -1,16 +1,17 @@
 """Autoregressive generation: each new frame is encoded once and kept in the key/value cache."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from worldmodel.backbone import EncodedContext
+Encoded = TypeVar("Encoded")  # an encoded context, or those of several networks
 
 
 def cached_rollout(
-    encode: Callable[[Tensor, EncodedContext | None], EncodedContext],
-    next_frame: Callable[[EncodedContext], Tensor],
+    encode: Callable[[Tensor, Encoded | None], Encoded],
+    next_frame: Callable[[Encoded], Tensor],
     embeddings: Tensor,
     horizon: int,
 ) -> Tensor:

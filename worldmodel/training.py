@@ -1,6 +1,5 @@
 """One LightningModule that trains any predictor, resumable at any step."""
 
-import importlib.util
 import json
 import logging
 import math
@@ -15,7 +14,7 @@ import lightning as L
 import torch
 import torch.nn.functional as F
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
-from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger
+from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from safetensors.torch import load_model, save_model
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
@@ -24,14 +23,7 @@ from torch.utils.data import DataLoader
 from data_prep.errors import InputError
 from data_prep.shards.storage import write_json
 from data_prep.stopping import stopping
-from worldmodel.compiling import compiled, is_to_compile, warm_up
-from worldmodel.config import TrainingConfig
-from worldmodel.data import EmbeddingClips, loader_workers, ordered_batches, training_batches
-from worldmodel.noise import Stream, keyed_uniform, noise_like
-from worldmodel.optimizers import make_optimizers
-from worldmodel.predictor import Clips, NoisilyObservedClips, Predictor
-from worldmodel.processes import Processes
-from worldmodel.running import (
+from worldmodel.callbacks import (
     ReducedOnce,
     Report,
     ResumeCheckpoint,
@@ -40,6 +32,13 @@ from worldmodel.running import (
     WholeFiles,
     float32_products,
 )
+from worldmodel.compiling import compiled, is_to_compile, warm_up
+from worldmodel.config import LoggerName, TrainingConfig
+from worldmodel.data import EmbeddingClips, loader_workers, ordered_batches, training_batches
+from worldmodel.noise import Stream, keyed_uniform, noise_like
+from worldmodel.optimizers import make_optimizers
+from worldmodel.predictor import Clips, NoisilyObservedClips, Predictor
+from worldmodel.processes import Processes
 from worldmodel.thinking import NonFiniteError
 
 WEIGHTS, CHECKPOINT, BEST = "weights.safetensors", "resume.ckpt", "best.ckpt"
@@ -289,7 +288,7 @@ def train_predictor(
         val_check_interval=min(config.validate_every, config.steps),
         num_sanity_val_steps=0,
         log_every_n_steps=max(1, min(10, config.steps // 20)),
-        logger=_loggers(folder),
+        logger=_loggers(folder, config.logger),
         callbacks=[
             best,
             ResumeCheckpoint(folder, CHECKPOINT, stop),
@@ -321,6 +320,10 @@ def train_predictor(
         if stop.signal is not None:  # loaders of data were told as well, and are missed
             raise stopping(stop.signal) from error
         raise
+    finally:
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.experiment.finish()  # or the next training would go on in its run
     if stop.signal is not None:
         raise stopping(stop.signal)
     loss, kept = _load_best(module, best, config.steps)
@@ -365,11 +368,14 @@ def _require_same_plan(folder: Path, plan: dict[str, Any]) -> None:
         )
 
 
-def _loggers(folder: Path) -> list[Logger]:
-    """A CSV log, with a new version after each resume, and TensorBoard if it is installed."""
+def _loggers(folder: Path, name: LoggerName) -> list[Logger]:
+    """A CSV log, with a new version after each resume, and the one that is asked for."""
     loggers: list[Logger] = [CSVLogger(folder, name="logs")]
-    if importlib.util.find_spec("tensorboard"):
-        loggers.append(TensorBoardLogger(folder, name="tensorboard"))
+    if name == "tensorboard":
+        loggers.append(TensorBoardLogger(folder, name=name))
+    if name == "wandb":
+        run = "-".join(folder.parts[-4:])  # such as RUN-models-dit-seed0
+        loggers.append(WandbLogger(run, folder, project="ebt-bench"))
     return loggers
 
 

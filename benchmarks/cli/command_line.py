@@ -31,6 +31,7 @@ NOT_KEPT = (
     "config",
     "resume",
     "report",
+    "index",
     "quiet",
     "compare",
     "push",
@@ -62,15 +63,25 @@ def main(arguments: list[str]) -> int:
     let_threads_sleep()
     end_with_parent()
     try:
-        return run_command(lambda: _dispatch(parse(arguments), arguments))
+        return run_command(lambda: execute(arguments))
     except FloatingPointError as error:
         print(f"error: {error}; lower the learning rate of this model", file=sys.stderr)
         return 1
 
 
-def _dispatch(options: Namespace, arguments: list[str]) -> int:
+def execute(arguments: list[str]) -> int:
+    """Do what the arguments ask for; gives the exit code.
+
+    Raises:
+        InputError: they are wrong, or what they name cannot be used.
+    """
+    options = parse(arguments)
     if options.report is not None:
         return _report(Path(options.report), options.export)
+    if options.index is not None:
+        from benchmarks.cli.listing import print_runs
+
+        return print_runs(Path(options.index))
     if options.compare:
         return _compare([Path(folder) for folder in options.compare], options.out, options.export)
     if options.push:
@@ -249,6 +260,7 @@ def _run_task(asked: Asked, out: Path, command: str) -> int:
     result = replace(result, environment=result.environment | {"command": command})
     write_result(out, result)
     _write_and_print(out, result, options.export)
+    _write_index(out.parent)
     return 0
 
 
@@ -299,6 +311,15 @@ def _write_report(
     print(f"report: {folder / REPORT}, {folder / PAGE}")
     if place is not None:
         print(f"figures and tables: {place}")
+
+
+def _write_index(folder: Path) -> None:
+    """Write the index of runs where they are gathered: in `runs`, or where there is one already."""
+    from benchmarks.reporting.runs import INDEX, write_index
+
+    if folder.name == "runs" or (folder / INDEX).is_file():
+        write_index(folder)
+        print(f"all runs: {folder / INDEX}")
 
 
 def _inputs(task: Task[Any, Any], options: Namespace) -> Inputs:

@@ -4,7 +4,7 @@ Nothing heavy is imported before it is needed.
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -16,7 +16,6 @@ from benchmarks.domains.registry import DOMAINS
 from benchmarks.former_names import FORMER
 from benchmarks.models import place_of
 from benchmarks.tasks.configuring import (
-    DEFAULT_PRESET,
     OPTIONS,
     build_config,
     plain_options,
@@ -24,7 +23,7 @@ from benchmarks.tasks.configuring import (
     variants_of,
 )
 from benchmarks.tasks.contract import ModelTask, Task
-from benchmarks.tasks.registry import domains_of, load_task, presets_of, task_names
+from benchmarks.tasks.registry import DEFAULT_PRESET, domains_of, load_task, presets_of, task_names
 from benchmarks.training.pretrained import absolute, source_of
 from data_prep.encoders.named import named as own_encoders
 from data_prep.errors import InputError
@@ -59,14 +58,14 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter)
     """Keeps the lines of the examples."""
 
 
-def build_parser(task: Task[Any, Any] | None, defaults: Path | None) -> Parser:
-    """The parser of a task in a domain; values of the YAML file `defaults` are its defaults."""
+def build_parser(task: Task[Any, Any] | None, defaults: Sequence[Path]) -> Parser:
+    """The parser of a task in a domain; its defaults are in YAML files, the last one first."""
     parser = Parser(
         prog="python benchmarks/run.py",
         description="Does an energy-based transformer predict better, and what does it cost?",
         epilog=EXAMPLES.format(first=task_names()[0]),
         formatter_class=_HelpFormatter,
-        default_config_files=[str(defaults)] if defaults is not None else [],
+        default_config_files=[str(file) for file in defaults],
         allow_abbrev=False,
     )
     parser.add_argument("--task", choices=task_names(), help="what to run")
@@ -93,6 +92,9 @@ def build_parser(task: Task[Any, Any] | None, defaults: Path | None) -> Parser:
     )
     parser.add_argument(
         "--report", type=str | None, help="make the report of this run again, without training"
+    )
+    parser.add_argument(
+        "--index", type=str | None, help="write index.html of the runs in this folder"
     )
     parser.add_argument(
         "--compare", nargs="+", type=str, help="compare the models of these finished runs"
@@ -179,21 +181,20 @@ def parse(arguments: list[str]) -> Namespace:
     resumed = value_of(arguments, "--resume")
     files = [Path(file) for file in values_of(arguments, "--config")]
     preset = value_of(arguments, "--preset") or _named(files, "preset") or DEFAULT_PRESET
-    defaults = None
-    if resumed is not None:
-        defaults = Path(resumed) / OPTIONS
-        if not defaults.is_file():
-            raise InputError(f"--resume {resumed}: no {OPTIONS} there; give the folder of a run")
-    task = _task(arguments, defaults)
-    if task is not None and defaults is None:
+    run = Path(resumed) / OPTIONS if resumed is not None else None
+    if run is not None and not run.is_file():
+        raise InputError(f"--resume {resumed}: no {OPTIONS} there; give the folder of a run")
+    task = _task(arguments, run)
+    defaults = [run] if run is not None else []
+    if task is not None and run is None:
         presets = presets_of(task)
         if preset not in presets and (presets or preset != DEFAULT_PRESET):
             if preset == "paper":
                 raise InputError("--preset paper: is gone; see the presets published_*")
             raise InputError(f"--preset {preset}: {did_you_mean(preset, list(presets))}")
-        defaults = presets.get(preset)
+        defaults = presets.get(preset, [])
     if isinstance(task, ModelTask):
-        add_all(task.domain, arguments, defaults if resumed else None)
+        add_all(task.domain, arguments, run)
     parser = build_parser(task, defaults)
     if task is not None:
         arguments = _with_plain_options(arguments, plain_options(task))
@@ -205,7 +206,9 @@ def parse(arguments: list[str]) -> Namespace:
         return options
     except InputError as error:
         named = [argument for argument in arguments if argument.endswith((".yaml", ".yml"))]
-        said = explain(str(error), parser, arguments, named or [str(defaults)], RENAMED)
+        said = explain(
+            str(error), parser, arguments, named or [str(file) for file in defaults], RENAMED
+        )
         if resumed is not None:
             said += "; a run of an earlier version cannot be continued: start it anew"
         raise InputError(said) from None

@@ -1,5 +1,6 @@
 """What a prediction or a training step costs, counted on the real call."""
 
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,8 @@ from benchmarks.record.costs import Cost
 from worldmodel.compiling import replaced
 
 WARM_UPS = 3
-TIMING_BUDGET = 10.0  # seconds of timed calls, the warm-ups aside
+TIMING_BUDGET = 0.5  # seconds of timed calls, the warm-ups aside
+LEAST_TIMED = 3  # calls, however long they take
 
 
 class _FlopCounter(TorchDispatchMode):
@@ -56,7 +58,7 @@ PASSES = {"forward": "forward", "candidates": "forward", "input_gradient": "grad
 
 @contextmanager
 def _counted_passes(backbone: nn.Module | None) -> Iterator[dict[str, int]]:
-    """Count real calls of the backbone's forward and input-gradient passes."""
+    """Count real calls of the forward and input-gradient passes of a backbone, or of several."""
     passes = {"forward": 0, "gradient": 0}
 
     def counted(call: Callable[..., Any], kind: str) -> Callable[..., Any]:
@@ -66,11 +68,12 @@ def _counted_passes(backbone: nn.Module | None) -> Iterator[dict[str, int]]:
 
         return counting
 
+    networks = backbone if isinstance(backbone, nn.ModuleList) else [backbone]
     with ExitStack() as stack:
-        for name, kind in PASSES.items():
-            if backbone is not None and hasattr(backbone, name):
-                call = counted(getattr(backbone, name), kind)
-                stack.enter_context(replaced(backbone, name, call))
+        for network, (name, kind) in itertools.product(networks, PASSES.items()):
+            if network is not None and hasattr(network, name):
+                call = counted(getattr(network, name), kind)
+                stack.enter_context(replaced(network, name, call))
         yield passes
 
 
@@ -83,9 +86,9 @@ def measure_cost(
 ) -> Cost:
     """Cost of `call`, a prediction at batch 1.
 
-    Latency is the median of `repeats` calls after 3 warm-ups; long calls are repeated until 10
-    seconds are spent on them. `unit_flops` are the FLOPs of one forward pass of the run's plain
-    baseline. Passes and FLOPs of methods without a backbone are not defined.
+    Latency is the median of `repeats` calls after 3 warm-ups; of long calls it is that of at least
+    three, until half a second is spent on them. `unit_flops` are the FLOPs of one forward pass of
+    the run's plain baseline. Passes and FLOPs of methods without a backbone are not defined.
     """
     with _counted_passes(backbone) as passes:
         flops = count_flops(call)
@@ -106,7 +109,7 @@ def _latencies(call: Callable[[], object], repeats: int, device: str) -> list[fl
     for _ in range(WARM_UPS):
         call()
     times: list[float] = []
-    while len(times) < repeats and sum(times) < TIMING_BUDGET:
+    while len(times) < repeats and (len(times) < LEAST_TIMED or sum(times) < TIMING_BUDGET):
         _synchronise(device)
         start = time.perf_counter()
         call()

@@ -6,11 +6,10 @@ from typing import Any
 from benchmarks.config import RunConfig, require_models, side_by_side
 from benchmarks.models import ModelSpec
 from benchmarks.tasks.contract import ModelTask, Task, plain_fields, sections_of
-from benchmarks.tasks.registry import load_task, presets_of
+from benchmarks.tasks.registry import DEFAULT_PRESET, load_task, presets_of
 from data_prep.errors import InputError
 from worldmodel.config import ModelConfig
 
-DEFAULT_PRESET = "cpu"
 # In the folder of a run: what it was configured by, and how it was begun.
 OPTIONS, COMMAND = "config.yaml", "command.txt"
 
@@ -104,7 +103,12 @@ def preset_config(name: str, preset: str = DEFAULT_PRESET, domain: str | None = 
     import yaml
 
     task = load_task(name, domain)
-    return build_config(task, yaml.safe_load(presets_of(task)[preset].read_text()))
+    values: dict[str, Any] = {}
+    for file in presets_of(task)[preset]:
+        for key, value in yaml.safe_load(file.read_text()).items():
+            before = values.get(key)
+            values[key] = before | value if isinstance(before, dict) else value
+    return build_config(task, values)
 
 
 def _part(kind: type, sections: Mapping[str, type], values: Mapping[str, Any]) -> Any:

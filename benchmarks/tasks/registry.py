@@ -16,6 +16,7 @@ TASKS = {
     "throughput": "benchmarks.tasks.throughput.task:Throughput",
 }
 FIRST_DOMAIN = next(iter(DOMAINS))
+DEFAULT_PRESET, FULL = "cpu", "full"
 
 
 def comparisons() -> dict[str, str]:
@@ -47,8 +48,15 @@ def load_task(name: str, domain: str | None = None) -> Task[Any, Any]:
     return task
 
 
-def presets_of(task: Task[Any, Any]) -> dict[str, Path]:
-    """The preset files of a task by name: its own, or those in its domain."""
+def presets_of(task: Task[Any, Any]) -> dict[str, list[Path]]:
+    """The preset files of a task by name: its own, or those in its domain.
+
+    `full` is what the default preset is, but for what its own file says.
+    """
     module = pkgutil.resolve_name(type(task).__module__)
     own = sorted((Path(str(module.__file__)).parent / "presets").glob("*.yaml"))
-    return {path.stem: path for path in own} or preset_files(task.domain.name, task.folder)
+    files = {path.stem: path for path in own} or preset_files(task.domain.name, task.folder)
+    layers = {name: [file] for name, file in files.items()}
+    if FULL in layers:
+        layers[FULL].insert(0, files[DEFAULT_PRESET])
+    return layers

@@ -17,15 +17,15 @@ from benchmarks.training.plan import PlannedModel, plan_models, training_flops
 from benchmarks.training.pretrained import Checkpoint
 from benchmarks.training.processes import ALL, Job, run_in_processes, said_of
 from benchmarks.training.selected import Selected
+from worldmodel.callbacks import Report, float32_products
 from worldmodel.compiling import compiled, replaced
 from worldmodel.config import Float32Precision, Precision
 from worldmodel.predictor import Predictor, Setting
 from worldmodel.processes import Processes
-from worldmodel.running import Report, float32_products
 from worldmodel.training import RECORD, TrainingData, TrainingRecord, train_predictor
 
 # Options that do not change the weights: a run may be continued with other values.
-OTHER_OPTIONS = ("recursions", "processes", "workers")
+OTHER_OPTIONS = ("recursions", "processes", "workers", "logger")
 # Version of a training's folder; it changes when weights of earlier versions would not fit.
 FORMAT = 6
 # What runs the network of a predictor.

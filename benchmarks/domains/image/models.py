@@ -23,16 +23,19 @@ ALL_LEVELS = {"levels": [1 / STEPS, WIDE_LEVEL]}
 WITHOUT_CONTEXT = LINEAR | {"context": False}
 
 
-def _ebt(name: str, overrides: dict[str, Any], by_default: bool = True) -> ModelSpec:
-    return _variant("ebt", EBT, EBTDenoiserConfig, name, overrides, by_default=by_default)
+def _ebt(name: str, overrides: dict[str, Any]) -> ModelSpec:
+    return _variant("ebt", EBT, EBTDenoiserConfig, name, overrides, by_default=not overrides)
 
 
 def _dit(name: str, overrides: dict[str, Any], **others: Any) -> ModelSpec:
-    return _variant("dit", DIT, DiTConfig, name, overrides, **others)
+    return _variant("dit", DIT, DiTConfig, name, overrides, by_default=not overrides, **others)
 
 
 def _direct(name: str, overrides: dict[str, Any], **others: Any) -> ModelSpec:
-    return _variant("direct", DIRECT, DirectConfig, name, overrides, **others)
+    by_default = not (overrides or others.get("looped"))
+    return _variant(
+        "direct", DIRECT, DirectConfig, name, overrides, by_default=by_default, **others
+    )
 
 
 def _eqm(name: str, overrides: dict[str, Any]) -> ModelSpec:
@@ -51,9 +54,11 @@ def _variant(
     return ModelSpec(name, role, build, config, family=family, overrides=overrides, **others)
 
 
-def _classical(name: str, method: str, package: str | None = None) -> ModelSpec:
+def _classical(
+    name: str, method: str, package: str | None = None, by_default: bool = True
+) -> ModelSpec:
     build = Untrained(f"baselines.classical:{method}", takes="encoder")
-    return ModelSpec(name, Role.FLOOR, build, package=package)
+    return ModelSpec(name, Role.FLOOR, build, package=package, by_default=by_default)
 
 
 MODELS = (
@@ -62,8 +67,8 @@ MODELS = (
     _ebt("ebt_residual", {}),
     _ebt("ebt_residual_blind", BLIND),
     _ebt("ebt_residual_multi_level", ALL_LEVELS),
-    _ebt("ebt_residual_unsupervised", UNSUPERVISED, by_default=False),
-    _ebt("ebt_residual_system2", SYSTEM_2, by_default=False),
+    _ebt("ebt_residual_unsupervised", UNSUPERVISED),
+    _ebt("ebt_residual_system2", SYSTEM_2),
     _ebt("ebt_without_context", WITHOUT_CONTEXT),
     # The published energy on this backbone, with one step in training.
     _ebt("ebt_linear", WITHOUT_CONTEXT | {"training_steps": 1}),
@@ -86,7 +91,7 @@ MODELS = (
     _direct("direct_multi_level", ALL_LEVELS),
     _classical("bm3d", "BM3D", package="bm3d"),
     _classical("non_local_means", "NonLocalMeans"),
-    _classical("wavelet", "Wavelet"),
+    _classical("wavelet", "Wavelet", by_default=False),
     _classical("gaussian_blur", "GaussianBlur"),
     ModelSpec("identity", Role.FLOOR, Untrained("baselines.classical:Identity")),
 )

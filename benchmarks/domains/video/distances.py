@@ -35,10 +35,10 @@ class RolloutDistances:
         self._add(self.truth, places, target, videos)
 
     def add(
-        self, setting: int, places: Sequence[int], prediction: Tensor, videos: Tensor | None
+        self, setting: int, places: Sequence[int], rollouts: Tensor, videos: Tensor | None
     ) -> None:
-        """Add predicted frames `[B, T, P, D]`, and videos `[B, T, 3, height, width]` with them."""
-        self._add(self.predicted[setting], places, prediction, videos)
+        """Add rollouts `[B, T, N, P, D]`, and videos `[B, T, 3, height, width]` with the first."""
+        self._add(self.predicted[setting], places, rollouts.flatten(2, 3), videos)
 
     def values(self, setting: int) -> dict[str, np.ndarray]:
         """The distances of a setting as values `[sources]`."""

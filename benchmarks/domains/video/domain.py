@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.config import Inputs, PerceptionConfig, RunConfig
 from benchmarks.domains.contract import Domain
+from benchmarks.domains.video.conditions import FUTURES
 from benchmarks.domains.video.config import (
     BallsShiftsConfig,
     VideoConfig,
@@ -96,10 +97,11 @@ class Video(Domain):
         return "videos of bouncing balls", config.balls
 
     def headline(self, result: "Result", part: str | None) -> "Table":
-        """Quality and cost of every model."""
+        """Quality and cost of every model, or its `futures` judged as samples."""
+        from benchmarks.domains.video.futures_table import futures_table
         from benchmarks.domains.video.report import headline
 
-        return headline(result)
+        return futures_table(result, brief=True) if part == FUTURES else headline(result)
 
     def report(self, folder: Path, result: "Result") -> "Report":
         """Tables, figures and sentences."""

@@ -44,7 +44,7 @@ def futures_table(result: Result, brief: bool = False) -> Table:
     A brief one fits a terminal: few scores, and intervals of the first alone.
     """
     judged = [*result.models, *result.references]
-    entries = [(model, row) for model in judged for row in rows_under(model, SAMPLED)]
+    entries = [(model, row) for model in judged for row in _distinct(rows_under(model, SAMPLED))]
     known = [n for n in (*SCORES, IN_EMBEDDINGS) if any(n in row.metrics for _, row in entries)]
     if "psnr" in known:
         known.remove(IN_EMBEDDINGS)
@@ -67,6 +67,14 @@ def futures_table(result: Result, brief: bool = False) -> Table:
         for (model, row), *cells in zip(entries, *columns, strict=True)
     ]
     return header, rows
+
+
+def _distinct(rows: list[Row]) -> list[Row]:
+    """The rows without those whose samples are the same: `1 pass` and the mean of several such."""
+    found: dict[float, Row] = {}
+    for row in rows:
+        found.setdefault(row.metrics["energy_score"].mean, row)
+    return list(found.values())
 
 
 def _in_rollouts(model: Model, row: Row, brief: bool) -> str:

@@ -34,7 +34,7 @@ from benchmarks.domains.video.sampled import (
 from benchmarks.measure.costs import count_flops
 from benchmarks.measure.energies import energy_metrics, energy_scores
 from benchmarks.measure.intervals import skill
-from benchmarks.measure.metrics import cosine, embedding_errors, frame_quality
+from benchmarks.measure.metrics import cosine, embedding_errors, frame_psnr, frame_quality
 from benchmarks.measure.perception import Perception
 from benchmarks.measure.pictures import spread, thinking_pictures, to_bytes, write_pictures
 from benchmarks.measure.scores import (
@@ -128,7 +128,7 @@ class FrameJudge(ComparingJudge[FrameCondition]):
             elif condition == SAMPLED_FRAMES:
                 parts.append(self._samples(predictor, settings, batch, truth))
             else:
-                parts.append(self._teacher_forced(predictor, settings, batch, truth))
+                parts.append(self._teacher_forced(predictor, settings, batch, truth, condition))
         return [
             {
                 name: mean_by_source(torch.cat([scores[name] for scores in of_setting]), sources)
@@ -238,18 +238,25 @@ class FrameJudge(ComparingJudge[FrameCondition]):
         return write_pictures(out, pictures)
 
     def _teacher_forced(
-        self, predictor: Predictor, settings: Sequence[Setting], batch: Clips, truth: Tensor | None
+        self,
+        predictor: Predictor,
+        settings: Sequence[Setting],
+        batch: Clips,
+        truth: Tensor | None,
+        condition: FrameCondition,
     ) -> list[dict[str, Tensor]]:
         trajectories = predictor.predict_all(batch.frames(0, -1), settings, energies=True)
-        return [self._trajectory_scores(trajectory, batch, truth) for trajectory in trajectories]
+        scores = (self._trajectory_scores(t, batch, truth, condition) for t in trajectories)
+        return list(scores)
 
     def _trajectory_scores(
-        self, trajectory: Trajectory, batch: Clips, truth: Tensor | None
+        self, trajectory: Trajectory, batch: Clips, truth: Tensor | None, condition: FrameCondition
     ) -> dict[str, Tensor]:
         scores = self._quality(
             trajectory.prediction[:, FIRST_TARGET - 1 :],
             batch.embeddings[:, FIRST_TARGET:],
             None if truth is None else truth[:, FIRST_TARGET:],
+            condition,
         )
         scores |= {
             name: value[:, FIRST_TARGET - 1 :]
@@ -299,14 +306,14 @@ class FrameJudge(ComparingJudge[FrameCondition]):
             prediction = predictor.rollout(context, end - start, setting)
             decoded = None if truth is None else self.data.decode(prediction)
             scores = self._rollout_scores(prediction, decoded, batch, truth)
-            if self.config.samples:
-                count = self.config.samples
+            drawn = prediction[:, :, None]
+            if count := self.config.samples:
                 drawn = sampled_rollouts(predictor, context, prediction, setting, count)
                 scores |= horizon_scores(drawn, batch.embeddings[:, start:end])
             found.append(scores)
             if decoded is not None and truth is not None:
                 videos = torch.cat([truth[:, :start], decoded], dim=1)
-            distances.add(number, places, prediction, videos)
+            distances.add(number, places, drawn, videos)
         return found
 
     def _rollout_scores(
@@ -316,7 +323,7 @@ class FrameJudge(ComparingJudge[FrameCondition]):
         start, horizon = self.config.context_frames, self.config.horizon
         target = slice(start, start + horizon)
         seen = None if truth is None else truth[:, target]
-        scores = self._quality(prediction, batch.embeddings[:, target], seen, decoded)
+        scores = self._quality(prediction, batch.embeddings[:, target], seen, JUDGED[1], decoded)
         if decoded is not None and seen is not None and self.perception and self.perception.lpips:
             lpips = self.perception.lpips(decoded.flatten(0, 1), seen.flatten(0, 1))
             scores["lpips"] = lpips.view(decoded.shape[:2])
@@ -328,14 +335,17 @@ class FrameJudge(ComparingJudge[FrameCondition]):
         prediction: Tensor,
         target: Tensor,
         truth: Tensor | None,
+        condition: FrameCondition,
         decoded: Tensor | None = None,
     ) -> dict[str, Tensor]:
+        """Errors and quality `[B, T]`; on validation, which only selects, no slow SSIM."""
         errors = embedding_errors(prediction, target)
         if truth is None:
             return errors | {"cosine": cosine(prediction, target)}
-        return errors | frame_quality(
-            self.data.decode(prediction) if decoded is None else decoded, truth
-        )
+        decoded = self.data.decode(prediction) if decoded is None else decoded
+        if condition == SELECTING:
+            return errors | {"psnr": frame_psnr(decoded, truth)}
+        return errors | frame_quality(decoded, truth)
 
     def _single_clip(self) -> Clips:
         key, embeddings = self.data.clips("test")[0]

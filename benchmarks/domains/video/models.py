@@ -4,6 +4,7 @@ from typing import Any
 
 from baselines.config import (
     ConvLSTMConfig,
+    EnsembleConfig,
     FlowConfig,
     GaussianConfig,
     NextFrameDiTConfig,
@@ -17,6 +18,7 @@ from worldmodel.published.config import PublishedEBTConfig
 EBT = Network("worldmodel.next_frame:NextFrameEBT")
 TRANSFORMER_PP = Network("baselines.transformer_pp:TransformerPP")
 TRANSFORMER_PP_GAUSSIAN = Network("baselines.transformer_pp_gaussian:TransformerPPGaussian")
+TRANSFORMER_PP_ENSEMBLE = Network("baselines.transformer_pp_ensemble:TransformerPPEnsemble")
 CONV_LSTM = Network("baselines.conv_lstm:ConvLSTM")
 FLOW = Network("baselines.flow:NextFrameFlow")
 DIT = Network("baselines.video_dit:NextFrameDiT")
@@ -24,13 +26,13 @@ PUBLISHED_EBT = Network("worldmodel.published.model:PublishedEBT")
 TRANSFORMER_PUBLISHED = Network("baselines.transformer_published:TransformerPublished")
 
 
-def _ebt(name: str, overrides: dict[str, Any], by_default: bool = False) -> ModelSpec:
+def _ebt(name: str, overrides: dict[str, Any]) -> ModelSpec:
     return ModelSpec(
         name,
         Role.ENERGY,
         EBT,
         EBTConfig,
-        by_default=by_default,
+        by_default=not overrides,
         family="ebt",
         overrides=overrides,
     )
@@ -50,12 +52,15 @@ def _transformer(
         equal_training_to,
         equal_inference_to,
         looped,
+        by_default=not (equal_inference_to or looped),
         family="transformer_pp",
     )
 
 
-def _network(name: str, build: Network, config: type[ModelConfig]) -> ModelSpec:
-    return ModelSpec(name, Role.NETWORK, build, config, by_default=False)
+def _network(
+    name: str, build: Network, config: type[ModelConfig], by_default: bool = False
+) -> ModelSpec:
+    return ModelSpec(name, Role.NETWORK, build, config, by_default=by_default)
 
 
 MODELS = (
@@ -66,12 +71,12 @@ MODELS = (
         TRANSFORMER_PUBLISHED,
         TransformerPublishedConfig,
     ),
-    _ebt("ebt_residual", {}, by_default=True),
+    _ebt("ebt_residual", {}),
     # The published energy on this backbone.
-    _ebt("ebt_linear", LINEAR, by_default=True),
+    _ebt("ebt_linear", LINEAR),
     _ebt("ebt_residual_unsupervised", UNSUPERVISED),
     _ebt("ebt_residual_system2", SYSTEM_2),
-    _ebt("ebt_residual_blind", BLIND, by_default=True),
+    _ebt("ebt_residual_blind", BLIND),
     # The System 2 recipe without one of its parts each.
     _ebt("ebt_residual_system2_without_replay", SYSTEM_2 | {"replay": 0}),
     _ebt("ebt_residual_system2_without_langevin", SYSTEM_2 | {"langevin_noise": 0.0}),
@@ -88,10 +93,11 @@ MODELS = (
         looped=True,
     ),
     _network("transformer_pp_gaussian", TRANSFORMER_PP_GAUSSIAN, GaussianConfig),
+    _network("transformer_pp_ensemble", TRANSFORMER_PP_ENSEMBLE, EnsembleConfig),
     _network("conv_lstm", CONV_LSTM, ConvLSTMConfig),
     # Samplers: a flow on the EBT's backbone, and the diffusion transformer.
-    _network("flow", FLOW, FlowConfig),
-    _network("dit", DIT, NextFrameDiTConfig),
+    _network("flow", FLOW, FlowConfig, by_default=True),
+    _network("dit", DIT, NextFrameDiTConfig, by_default=True),
     ModelSpec("copy_last", Role.FLOOR, Untrained("baselines.trivial:CopyLast")),
     ModelSpec(
         "linear_extrapolation", Role.FLOOR, Untrained("baselines.trivial:LinearExtrapolation")

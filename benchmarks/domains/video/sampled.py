@@ -97,9 +97,10 @@ def sampled_rollouts(
 ) -> Tensor:
     """Rollouts `[B, T, N, P, D]` from as many starts, `first [B, T, P, D]` among them.
 
-    A model whose next frame is one answer has one rollout, N = 1.
+    A model whose next frame is one answer, or a mean, has one rollout, N = 1.
     """
-    if count < 2 or predictor.sample(context, setting, 2).shape[2] == 1:
+    single = count < 2 or setting.averages
+    if single or predictor.sample(context, setting, 2).shape[2] == 1:
         return first[:, :, None]
     found = [first]
     try:

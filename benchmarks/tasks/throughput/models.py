@@ -9,7 +9,7 @@ from rich.console import Console
 from benchmarks.config import RunConfig
 from benchmarks.domains.contract import Domain
 from benchmarks.domains.fake import repeated
-from benchmarks.measure.costs import count_flops
+from benchmarks.measure.costs import count_flops, peak_memory
 from benchmarks.models import ModelSpec
 from benchmarks.record.results import Measurement
 from benchmarks.tasks.configuring import preset_config
@@ -69,13 +69,14 @@ def _calls(
 def _beside(what: str, plain: str, calls: Calls, repeats: int, device: str) -> list[Measurement]:
     times = in_turn(calls, repeats, device)
     flops = {name: count_flops(call) for name, call in calls.items()}
+    memory = {name: peak_memory(call, device) for name, call in calls.items()}
     return [
         measurement(
             f"{what} of {name} over {what} of {plain}",
             "times",
             Series(a / b for a, b in zip(times[name], times[plain], strict=False)),
             note=f"{times[name].median:.1f} against {times[plain].median:.1f} ms, FLOP ratio "
-            f"{flops[name] / flops[plain]:.2f}",
+            f"{flops[name] / flops[plain]:.2f}, memory ratio {memory[name] / memory[plain]:.2f}",
         )
         for name in calls
         if name != plain
