@@ -9,16 +9,18 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-WIDTHS = (390, 1440)
+WIDTHS = (390, 1300)
+SCREEN = 900  # pixels of height
+TALLEST = 5000  # pixels of a page at the larger width, before anything is opened
 LARGEST = 8_000_000  # bytes
 
 
 @contextmanager
 def opened(
-    browser: Browser, page: Path, width: int = 1440, theme: Literal["light", "dark"] = "light"
+    browser: Browser, page: Path, width: int = WIDTHS[1], theme: Literal["light", "dark"] = "light"
 ) -> Iterator[Page]:
     """A page in a browser; it must ask for nothing and report no error."""
-    context = browser.new_context(color_scheme=theme, viewport={"width": width, "height": 900})
+    context = browser.new_context(color_scheme=theme, viewport={"width": width, "height": SCREEN})
     tab, faults = context.new_page(), []
     tab.on("console", lambda message: faults.append(message.text))
     tab.on("pageerror", lambda error: faults.append(str(error)))
@@ -32,7 +34,7 @@ def opened(
 
 
 def require_readable(browser: Browser, page: Path) -> None:
-    """A page must fit narrow and wide windows and be free of serious faults of accessibility."""
+    """A page must answer first, fit both windows, and have no serious fault of accessibility."""
     assert page.stat().st_size < LARGEST
     for theme in THEMES:
         for width in WIDTHS:
@@ -42,3 +44,18 @@ def require_readable(browser: Browser, page: Path) -> None:
                 if width == WIDTHS[0]:
                     found = Axe().run(tab).response["violations"]
                     assert [f["id"] for f in found if f["impact"] in ("serious", "critical")] == []
+                else:
+                    require_first_screen(tab)
+
+
+def require_first_screen(tab: Page) -> None:
+    """The answer and the top of the picture are seen without scrolling, and all else is folded."""
+    assert tab.evaluate("document.documentElement.scrollHeight") <= TALLEST
+    answer = tab.locator("main > .scroll:has(table), main > ul").first.bounding_box()
+    assert answer is not None
+    assert answer["y"] + answer["height"] <= SCREEN
+    for picture in tab.locator("main > figure").all()[:1]:
+        place = picture.bounding_box()
+        assert place is not None
+        assert place["y"] < SCREEN
+    assert tab.locator("main > details[open]").count() == 0

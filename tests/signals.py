@@ -24,7 +24,7 @@ from benchmarks.models import ModelSpec, Network, Role, Untrained
 from benchmarks.record.contrasts import Contrast
 from benchmarks.record.results import Comparison, Metric, Result
 from benchmarks.record.selection_metric import EMBEDDINGS
-from benchmarks.reporting.page import Report, Section
+from benchmarks.reporting.report import Report, Section
 from benchmarks.reporting.tables import Table
 from worldmodel.config import EBTConfig
 from worldmodel.data import ordered_batches
@@ -266,4 +266,4 @@ class Signals(Domain):
 
     def report(self, folder: Path, result: Result) -> Report:
         said = [verdict.question for verdict in result.verdicts]
-        return Report("Signals", [Section("Models", [self.headline(result, None)])], [], [], said)
+        return Report("Signals", said, [Section("Models", [self.headline(result, None)])])

@@ -21,7 +21,7 @@ from benchmarks.record.results import (
     Training,
     write_result,
 )
-from benchmarks.reporting.page import Report
+from benchmarks.reporting.report import Report
 from data_prep.errors import InputError
 
 CONDITION = {"split": "test", "protocol": "teacher_forced"}
@@ -74,13 +74,12 @@ def run(folder: Path, seeds: list[int], quality: dict[str, float], **changes: An
 
 
 def rows_of(report: Report) -> dict[str, dict[str, str]]:
-    header, rows = report.sections[1].content[0]
-    assert not isinstance(header, str)
+    header, rows = next(part for part in report.opening if isinstance(part, tuple))
     return {row[0]: dict(zip(header, row, strict=True)) for row in rows}
 
 
 def said(report: Report) -> str:
-    return str(report.sections[0].content[0])
+    return " ".join(part for part in report.opening if isinstance(part, str))
 
 
 def test_models_of_two_runs_are_compared_in_pairs(tmp_path: Path) -> None:

@@ -19,9 +19,11 @@ from benchmarks.cli.docs_tables import check, keep_result, kept_result
 from benchmarks.cli.options import parse, to_config
 from benchmarks.domains.video.conditions import ROLLOUT, TEACHER_FORCED
 from benchmarks.domains.video.contrasts import CONTRASTS
-from benchmarks.domains.video.report import verdicts
+from benchmarks.domains.video.report import PROTOCOLS, make_report
+from benchmarks.record.model_names import title_of
 from benchmarks.record.results import Model, Row, read_result
-from benchmarks.reporting.figures import COST_AXES, compute_figure, thinking_figure
+from benchmarks.reporting.compute import compute_chart
+from benchmarks.reporting.figures import thinking_figure
 from benchmarks.reporting.html import PAGE
 from benchmarks.reporting.tables import rows_under
 from benchmarks.tasks.registry import load_task
@@ -128,33 +130,34 @@ def test_a_run_writes_everything_it_promises(finished: Path) -> None:
         assert (finished / name).is_file()
 
 
-def test_the_first_screen_answers_the_declared_questions_in_words(finished: Path) -> None:
+def test_the_opening_answers_the_declared_questions(finished: Path) -> None:
     result = read_result(finished)
-    page = (finished / "report.md").read_text()
-    first_section = page.split("## ")[1]
-    assert first_section.startswith("What holds")
+    opening = (finished / "report.md").read_text().split("## ")[0]
+    header, _, *lines = (line for line in opening.splitlines() if line.startswith("|"))
+    assert [cell.strip() for cell in header.split("|")[2:-1]] == [t for t, _ in PROTOCOLS]
     names = {model.name for model in result.models}
     declared = [c for c in CONTRASTS if {c.a, c.b} <= names]
-    for title, condition in (("Next frame, teacher-forced", TEACHER_FORCED), ("Rollout", ROLLOUT)):
+    for column, (_, condition) in enumerate(PROTOCOLS, start=2):
         found = [v for v in result.verdicts if v.compared.condition == condition]
         # A rollout is run at the selected number of steps, and at that of training.
         asked = {c.question for c in declared if not (c.longer and condition == ROLLOUT)}
         assert asked <= {v.question for v in found} <= {c.question for c in declared}
         for verdict in found:
             one = verdict.compared
+            (line,) = (li for li in lines if verdict.question in li and title_of(one.b) in li)
             shown = f"{one.difference:+.2f} [{one.low:+.2f}, {one.high:+.2f}] dB"
-            (said,) = [
-                line
-                for line in first_section.splitlines()
-                if line.startswith(f"- {title}: {verdict.question}") and f"{one.b}" in line
-            ]
-            assert shown in said
-            assert verdict.answer in said.lower()
+            assert line.split("|")[column].strip().endswith(shown)
+            assert line.split("|")[column].strip().startswith(verdict.answer)
     for word in ("beats", "loses", "surely"):  # verdict words of nothing declared
-        assert word not in first_section
-    assert "these trained models" not in first_section
-    with_one_seed = verdicts(dataclasses.replace(result, seeds=[0]))
-    assert sum("these trained models" in said for said in with_one_seed) >= 2 * len(declared)
+        assert word not in opening
+    assert "Seeds: 2; intervals are over training seeds and videos." in opening
+
+
+def test_with_one_seed_nothing_is_said_of_methods(finished: Path, tmp_path: Path) -> None:
+    result = read_result(finished)
+    kept = dataclasses.replace(result, seeds=[0], files={})  # of a run that kept no files
+    (said,) = (part for part in make_report(tmp_path, kept).opening if isinstance(part, str))
+    assert "speak of these trained models, not of the methods" in said
 
 
 def test_what_documents_keep_of_a_result_gives_the_same_table_and_means(
@@ -181,22 +184,15 @@ def test_what_documents_keep_of_a_result_gives_the_same_table_and_means(
     assert "--out" not in result.environment["command"]
 
 
-def test_figures_show_the_numbers_of_the_result(finished: Path) -> None:
+def test_charts_and_figures_show_the_numbers_of_the_result(finished: Path) -> None:
     result = read_result(finished)
-    drawn = {axis.get_xlabel(): axis for axis in compute_figure(result, TEACHER_FORCED).axes}
-    for field, label in COST_AXES:
-        lines = {line.get_label(): line for line in drawn[label].get_lines()}
-        released = lines.pop("ebt_published (published)")
-        assert len(list(released.get_xdata())) == 1
-        assert set(lines) == {model.name for model in result.models}
-        for model in result.models:
-            rows = swept(model)
-            psnr = [row.metrics["psnr"].mean for row in rows]
-            if model.training:
-                assert list(lines[model.name].get_xdata()) == [getattr(r.cost, field) for r in rows]
-                assert list(lines[model.name].get_ydata()) == psnr
-            else:
-                assert set(lines[model.name].get_ydata()) == {max(psnr)}
+    chart = compute_chart(result, TEACHER_FORCED, "Quality", "compute")
+    assert chart is not None
+    spec = json.dumps(chart.spec)
+    for model in result.models:
+        for row in swept(model) if model.training else []:
+            assert f'"value": {row.metrics["psnr"].mean}' in spec
+            assert f'"forward_equivalents": {row.cost.forward_equivalents}' in spec
     figure = thinking_figure(result, TEACHER_FORCED, "smooth_l1", "error")
     assert figure is not None
     energies = [model for model in result.models if model.role == "energy"]
@@ -205,7 +201,7 @@ def test_figures_show_the_numbers_of_the_result(finished: Path) -> None:
     for name in ("predictions", "horizon", "compute", "thinking", "training"):
         with Image.open(finished / "figures" / f"{name}.png") as picture:
             low, high = picture.convert("L").getextrema()
-            assert (low, high) < (100, 256)
+            assert (low, high) < (110, 256)
             assert picture.width > 400
 
 
@@ -231,7 +227,7 @@ def test_a_report_is_remade_from_the_result_alone_and_exported(
     with Image.open(finished / "figures" / "rollouts.gif") as animation:
         config = read_result(finished).config["evaluation"]
         assert animation.n_frames == config["context_frames"] + config["horizon"]
-    assert "copy_last" in capsys.readouterr().out
+    assert "Copy of the last frame" in capsys.readouterr().out
     names = {file.name for file in place.iterdir()}
     for name in ("compute", "horizon", "predictions"):
         assert {f"{name}.png", f"{name}.svg"} <= names
@@ -421,6 +417,6 @@ def test_a_run_of_an_earlier_version_has_a_page_of_what_it_kept(
     save_file(kept, run / "pictures.safetensors")
     assert main(["--report", str(run)]) == 0
     page = (run / PAGE).read_text(encoding="utf-8")
-    assert "Rollouts</h2>" in page
+    assert "Rollouts beside the truth</h2>" in page
     assert "Thinking, step by step</h2>" not in page
     assert "Thinking, step by step</h2>" in (finished / PAGE).read_text(encoding="utf-8")

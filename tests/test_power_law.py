@@ -18,7 +18,7 @@ from benchmarks.tasks.scaling.analysis import (
 from benchmarks.tasks.scaling.omissions import with_omissions
 from benchmarks.tasks.scaling.points import MeasuredPoint, normal_smooth_l1, unreachable_loss
 from benchmarks.tasks.scaling.result import PURE, WITH_FLOOR, Fit, Found, Point
-from benchmarks.tasks.scaling.verdicts import verdicts
+from benchmarks.tasks.scaling.verdicts import answers, doubts, to_know
 
 X = np.geomspace(16, 1024, 6)
 
@@ -226,7 +226,8 @@ def swept(curves: dict[tuple[str, str], Curve]) -> Found:
 
 
 def said(found: Found) -> str:
-    return " ".join(verdicts(Result("scaling", {}, {}, {}, seeds=[0, 1, 2]), found))
+    result = Result("scaling", {}, {}, {}, seeds=[0, 1, 2])
+    return " ".join([*answers(found), *doubts(found), *to_know(result, found)])
 
 
 def test_a_ratio_that_lasts_is_said_with_what_leaving_one_out_does() -> None:

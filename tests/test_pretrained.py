@@ -264,7 +264,7 @@ def test_without_a_way_back_models_are_judged_in_embeddings(
     page = (tmp_path / "run" / "report.md").read_text()
     assert "PSNR" not in page
     losses = {
-        model.name: row.metrics["smooth_l1"].mean
+        model.title: row.metrics["smooth_l1"].mean
         for model in result.models
         for row in model.rows
         if row.selected

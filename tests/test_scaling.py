@@ -304,7 +304,7 @@ def test_sweeps_that_differ_in_their_seeds_are_one_and_others_stand_beside(
     losses = [row[points[0].index("seeds")].split(", ") for row in points[1]]
     assert [len(of_point) for of_point in losses] == [3] * 4
     assert all(of_point[2] == of_point[1] for of_point in losses)
-    assert "its trainings with seed 1 are those of" in " ".join(report.sentences)
+    assert "its trainings with seed 1 are those of" in str(report.opening)
     arguments = ["--compare", str(finished), str(longer), "--out", str(tmp_path / "both")]
     assert main(arguments) == 0
     text = (tmp_path / "both" / "report.md").read_text()

@@ -261,7 +261,7 @@ def test_a_checkpoint_is_judged_without_training(
         assert (row.setting, row.condition) == (other.setting, other.condition)
         assert row.metrics["psnr"].mean == pytest.approx(other.metrics["psnr"].mean, abs=1e-4)
     assert any({c.a, c.b} == {"transformer_pp", "mine"} for c in result.comparisons)
-    assert "trained before, elsewhere: " in (out / "report.md").read_text()
+    assert "Trained before, elsewhere: " in (out / "report.md").read_text()
     assert main(["--resume", str(out)]) == 0
     probed = tmp_path / "probed"
     options = ["--task", "probe", "--preset", "smoke", *TINY[4:], "--models", "transformer_pp"]

@@ -110,14 +110,13 @@ def test_a_run_says_what_thinking_buys(run: tuple[Path, Path]) -> None:
     speeds, gravities = result.data["shifts"].values()
     assert speeds == [["in distribution", 1.0], ["speed x2", 2.0]]
     assert gravities == [["in distribution", 0.0], ["gravity 1", 1.0]]
-    assert "Along gravity (widths/s²), ebt_residual: 0: best at" in text
+    assert "| model | gravity (widths/s²) |" in text
     assert "Does it gain from thinking longer than one step?" in text
-    first = text[text.index("\n- ") + 3 :].partition("\n")[0]
-    assert first.startswith("Telling impossible from possible frames, ebt_residual: AUROC of")
+    first = text.splitlines()[2]
+    assert first.startswith("Telling impossible from possible frames, EBT, residual: AUROC of")
     assert "distance to its own prediction" in first
-    assert "transformer_pp" in first
-    assert "does the energy know the error?" in text
-    assert "ebt_residual that stops by its update" in text
+    assert "Transformer++" in first
+    assert "EBT, residual that stops by its update" in text
     row = next(r for r in rows_of(result, "in distribution") if r.selected)
     assert {"energy_over_error", "expected_error", "true_spread", "spread_rank"} <= set(row.metrics)
     assert row.metrics["true_spread"].mean > 0

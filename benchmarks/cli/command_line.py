@@ -5,7 +5,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -282,20 +282,18 @@ def _write_and_print(folder: Path, result: Any, place: str | None) -> None:
 
     configuration = yaml.safe_dump(result.config, sort_keys=False)
     task = load_task(result.task, result.domain)
-    _write_report(
-        folder,
-        lambda: task.report(folder, result),
-        place,
-        configuration,
-    )
-    for line in skipped(result):
-        print(f"skipped: {line}")
+    closing = [f"skipped: {line}" for line in skipped(result)]
+    _write_report(folder, lambda: task.report(folder, result), place, configuration, closing)
 
 
 def _write_report(
-    folder: Path, make: Callable[[], Any], place: str | None, configuration: str | None = None
+    folder: Path,
+    make: Callable[[], Any],
+    place: str | None,
+    configuration: str | None = None,
+    closing: Sequence[str] = (),
 ) -> None:
-    """Make a report, write it into a folder, and print what matters of it."""
+    """Make a report, write it into a folder, and print what matters of it, and closing lines."""
     from rich.console import Console
 
     from benchmarks.reporting.export import export
@@ -307,10 +305,9 @@ def _write_report(
     console = Console()
     if not console.is_terminal:
         console = Console(width=120)  # or the tables would be cut
-    print_report(console, report)
-    print(f"report: {folder / REPORT}, {folder / PAGE}")
-    if place is not None:
-        print(f"figures and tables: {place}")
+    exported = [] if place is None else [f"figures and tables: {place}"]
+    written = f"report: {folder / PAGE}, {folder / REPORT}"
+    print_report(console, report, [*closing, written, *exported])
 
 
 def _write_index(folder: Path) -> None:

@@ -13,7 +13,7 @@ from benchmarks.measure.verdicts import not_told_apart
 from benchmarks.record.results import TRAINED_BEFORE, Metric, Model, Result, read_result
 from benchmarks.record.selection_metric import quality_of
 from benchmarks.reporting.best_marks import MARKED, mark_best
-from benchmarks.reporting.page import Report, Section, bullets
+from benchmarks.reporting.report import Part, Report, Section, bullets
 from benchmarks.reporting.tables import (
     SUMMARY_HEADER,
     Table,
@@ -105,13 +105,14 @@ def compare_runs(folders: Sequence[Path], out: Path) -> Report:
     tables = [(place, _table(place, entries, warnings)) for place in places]
     title = TITLES[quality_of(runs[0].result).metric]
     said = [*dict.fromkeys(warnings), _READING.format(title, entries[0].name), MARKED]
+    (first_place, first_table), *others = tables
+    opening: list[Part] = [f"**{_capital(first_place)}**", first_table, bullets(said)]
     sections = [
-        Section("What to know", [bullets(said)]),
-        *(Section(_capital(place), [table]) for place, table in tables),
+        *(Section(_capital(place), [table]) for place, table in others),
         Section("Runs", [_runs(runs)]),
     ]
-    shown = [Section(_capital(place), [_brief(table)]) for place, table in tables[:2]]
-    return Report(f"Comparison of {len(runs)} runs", sections, [], shown, said)
+    brief = Section(_capital(first_place), [_brief(first_table)])
+    return Report(f"Comparison of {len(runs)} runs", opening, sections, brief)
 
 
 _READING = (

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from benchmarks.domains.labels import Items, Views
     from benchmarks.domains.samples import Samples
     from benchmarks.record.results import Result
-    from benchmarks.reporting.page import Report
+    from benchmarks.reporting.report import Report
     from benchmarks.reporting.tables import Table
     from worldmodel.predictor import Predictor
 

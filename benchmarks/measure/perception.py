@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
 from benchmarks.config import PerceptionConfig
 from benchmarks.measure.substitute import substituted
@@ -26,6 +25,8 @@ class LPIPS:
     """LPIPS (Zhang et al., 2018) of batches of images."""
 
     def __init__(self, backbone: str, weights: Path, device: str):
+        from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+
         self.backbone = backbone
         # torchvision loads its weights by pickle unless it is forced not to.
         os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"

@@ -14,6 +14,7 @@ import torch
 
 from benchmarks.config import JSON
 from benchmarks.record.costs import Cost
+from benchmarks.record.model_names import title_of
 from benchmarks.record.older import OLDER, of_older
 from data_prep.errors import InputError
 from data_prep.shards.plan import versions_of
@@ -127,6 +128,11 @@ class Model:
     traits: list[str]
     equal: list[str] = field(default_factory=list)
     parameters_in_blocks: int | None = None
+
+    @property
+    def title(self) -> str:
+        """What readers call it."""
+        return title_of(self.name)
 
 
 @dataclass(frozen=True)

@@ -1,98 +1,201 @@
-"""Charts of the page that answer to the reader, by Vega-Lite, whose JavaScript it holds."""
+"""Charts by Vega-Lite: on the page they answer to the reader, elsewhere they are still pictures."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 import altair
+import numpy as np
 import vl_convert
 
-from benchmarks.record.results import Result
-from benchmarks.record.selection_metric import Quality, quality_of
-from benchmarks.reporting.figures import SHOWN
-from benchmarks.reporting.tables import Condition, rows_under
+FOLDER = "figures"
+WIDTH, HEIGHT = 900, 380  # pixels; the page has its own width
+LABELS = 290  # pixels of the longest name of a curve
+# Readable on white and on black.
+COLORS = (
+    *("#3f6fd8", "#cc6116", "#c23b3b", "#25875a", "#8a5fd0"),
+    *("#13859b", "#b5478d", "#8a7024", "#6b7d2a", "#6e7a88"),
+)
+LETTERS = 14  # pixels from one name to the next
+AWAY = 26  # pixels from the curves to their names
+SCALE = 2  # pixels of a file for one of the chart
 
-COSTS = {
-    "forward_passes": "forward passes",
-    "forward_equivalents": "forward-equivalents",
-    "flops": "FLOPs",
-    "latency_ms": "latency in ms, batch 1",
-}
-
-Chart = dict[str, Any]
-
-
-def compute_chart(result: Result, condition: Condition) -> Chart | None:
-    """Quality of every setting against its cost, whose kind the reader chooses; None without."""
-    quality = quality_of(result)
-    points: list[dict[str, Any]] = []
-    for model in result.models:
-        for row in rows_under(model, condition):
-            found = row.metrics[quality.metric]
-            costs = {name: getattr(row.cost, name) for name in COSTS}
-            if model.training is None or any(cost is None for cost in costs.values()):
-                continue
-            points.append(
-                {
-                    "model": model.name,
-                    "setting": row.setting.label + (", selected" if row.selected else ""),
-                    "quality": found.mean,
-                    "low": found.ends[0],
-                    "high": found.ends[1],
-                    **costs,
-                }
-            )
-    if not points:
-        return None
-    names = list(COSTS)
-    kinds = altair.binding_select(options=names, labels=list(COSTS.values()), name="against ")
-    cost = altair.param(name="cost", value=names[1], bind=kinds)
-    legend = altair.selection_point(fields=["model"], bind="legend")
-    x = altair.X("cost:Q", title="cost").scale(type="log", padding=16)
-    models = list(dict.fromkeys(point["model"] for point in points))
-    scheme: Literal["tableau10", "tableau20"] = "tableau20" if len(models) > 10 else "tableau10"
-    color = altair.Color("model:N", sort=models, scale=altair.Scale(scheme=scheme))
-    shown = altair.condition(legend, altair.value(1), altair.value(0.1))
-    base = (
-        altair.Chart(altair.Data(values=points))
-        .transform_calculate(cost="datum[cost]")
-        .encode(x=x, color=color, opacity=shown)
-    )
-    scale = altair.Scale(**_shown(points, quality))
-    y = altair.Y("quality:Q", title=quality.title, scale=scale)
-    ends = [altair.Tooltip(f"{name}:Q", format=".4~f") for name in ("quality", "low", "high")]
-    cost_of = [altair.Tooltip(f"{n}:Q", format=".4~s", title=said) for n, said in COSTS.items()]
-    lines = base.mark_line(point=True, clip=True).encode(
-        y=y, tooltip=["model:N", "setting:N", *ends, *cost_of]
-    )
-    spread = base.mark_rule(clip=True).encode(y=altair.Y("low:Q", scale=scale), y2="high:Q")
-    drawn = altair.layer(spread, lines).add_params(cost, legend).interactive()
-    return finished(drawn)
+Spec = dict[str, Any]
 
 
-def finished(drawn: altair.LayerChart | altair.FacetChart) -> Chart:
-    """The chart as wide as the page, in the colours of its theme."""
-    drawn = drawn.properties(
-        width="container", height=420, autosize="fit-x", background="transparent"
-    )
-    drawn = drawn.configure_axis(gridOpacity=0.3)
-    found: Chart = drawn.configure_legend(orient="bottom", labelLimit=0).to_dict()
-    return found
+@dataclass(frozen=True)
+class Chart:
+    """A chart with its title, the name of its file, and what Vega-Lite draws."""
+
+    title: str
+    name: str
+    spec: Spec
+
+    @property
+    def path(self) -> str:
+        """Where its still picture stands, relative to the folder of the run."""
+        return f"{FOLDER}/{self.name}.png"
+
+    def save(self, file: Path) -> None:
+        """Write it as a still picture, PNG or SVG by the ending of the file."""
+        spec = self.spec | {"width": WIDTH, "background": "white"}
+        if file.suffix == ".svg":
+            file.write_text(vl_convert.vegalite_to_svg(spec), encoding="utf-8")
+        else:
+            file.write_bytes(vl_convert.vegalite_to_png(spec, scale=SCALE))
 
 
-def _shown(points: list[dict[str, Any]], quality: Quality) -> dict[str, Any]:
-    """The part of the axis that is seen at first: settings far below would hide the others.
+@dataclass(frozen=True)
+class Curves:
+    """Curves with their names beside them, over an axis that the reader chooses.
 
-    The best setting of every model is seen.
+    Args:
+        points: what is drawn: for each its `curve`, `line` (a curve may have several), `value`,
+            `low`, `high`, `order` along its line, `setting`, whether it is `single`, a number for
+            each axis, and an `anchor`: the name of a curve stands beside its point that has most.
+        axes: fields of the points that may be the axis, and what they are called; the first is
+            shown at first.
+        value: title of the axis of values.
+        domain: ends of the axis of values.
+        logarithmic: whether the values are.
+        laws: samples of fitted curves, which take the place of lines from point to point: for each
+            its `curve`, the axis that it is `of`, `at` and `value`.
     """
-    if not quality.higher:
-        return {"zero": False}
-    best = max(point["high"] for point in points)
-    lowest = min(point["low"] for point in points)
-    tops: dict[str, float] = {}
-    for point in sorted(points, key=lambda point: point["quality"]):
-        tops[point["model"]] = point["low"]
-    seen = min(best - SHOWN, *tops.values())
-    return {"domain": [max(lowest, seen) - 0.4, best + 0.4], "nice": False}
+
+    points: Sequence[Spec]
+    axes: dict[str, str]
+    value: str
+    domain: tuple[float, float]
+    logarithmic: bool = False
+    laws: Sequence[Spec] = ()
+
+    def spec(self) -> Spec:
+        """What Vega-Lite draws."""
+        names = list(self.axes)
+        kinds = altair.binding_select(
+            options=names, labels=list(self.axes.values()), name="against "
+        )
+        axis = altair.param(name="axis", value=names[0], bind=kinds)
+        curves = list(dict.fromkeys(point["curve"] for point in self.points))
+        colors = altair.Scale(domain=curves, range=list(COLORS))
+        color = altair.Color("curve:N", scale=colors, legend=None)
+        numbers = altair.Axis(title=None, format="~s", tickCount=6, labelOverlap=True)
+        x = altair.X("at:Q", scale=altair.Scale(type="log", padding=16, nice=False), axis=numbers)
+        base = (
+            altair.Chart(altair.Data(values=self._labelled()))
+            .transform_calculate(at="datum[axis]")
+            .transform_filter("isValid(datum.at) && datum.at > 0")
+            .encode(x=x, color=color)
+        )
+        lines = base.transform_filter("!datum.single").encode(detail="line:N", order="order:Q")
+        if self.laws:
+            lines = altair.Chart(altair.Data(values=[*self.laws])).encode(x=x, color=color)
+            lines = lines.transform_filter("datum.of == axis")
+        lines = lines.mark_line(clip=True).encode(y=self._y("value"))
+        dots = base.mark_point(filled=True, size=45, clip=True, opacity=1).encode(
+            y=self._y("value"),
+            shape=altair.condition("datum.single", altair.value("diamond"), altair.value("circle")),
+            tooltip=self._tooltip(),
+        )
+        drawn = altair.layer(lines, dots, *self._names(base), self._axis_title())
+        found: Spec = finished(drawn.add_params(axis)).to_dict()
+        return found
+
+    def _y(self, field: str) -> altair.Y:
+        kind: Literal["log", "linear"] = "log" if self.logarithmic else "linear"
+        scale = altair.Scale(type=kind, domain=list(self.domain), nice=False)
+        return altair.Y(f"{field}:Q", title=self.value, scale=scale)
+
+    def _tooltip(self) -> list[altair.Tooltip]:
+        numbers = [
+            altair.Tooltip(f"{name}:Q", format=".4~f", title=name)
+            for name in ("value", "low", "high")
+        ]
+        costs = [
+            altair.Tooltip(f"{name}:Q", format=".4~s", title=said)
+            for name, said in self.axes.items()
+        ]
+        named = [altair.Tooltip("curve:N", title="model"), altair.Tooltip("setting:N")]
+        return [*named, *numbers, *costs]
+
+    def _names(self, base: altair.Chart) -> list[altair.Chart]:
+        """The name of each curve to the right of all, and the way to it from its anchor."""
+        best = altair.AggregatedFieldDef(op="argmax", field="anchor", **{"as": "anchored"})
+        own = base.transform_filter("isValid(datum.label)")
+        own = own.transform_aggregate([best], groupby=["curve"])
+        own = own.transform_calculate(
+            at="datum.anchored[axis]", value="datum.anchored.value", label="datum.anchored.label"
+        )
+        edge, text = (altair.value(altair.ExprRef(e)) for e in ("width", f"width + {AWAY}"))
+        level = own.mark_rule(strokeDash=[1, 3], opacity=0.6).encode(x2=edge, y=self._y("value"))
+        way = own.mark_rule(opacity=0.6).encode(x=edge, x2=text, y=self._y("value"), y2="label:Q")
+        name = own.mark_text(align="left", dx=4, fontSize=12, limit=LABELS).encode(
+            x=text, y=self._y("label"), text="curve:N"
+        )
+        return [level, way, name]
+
+    def _labelled(self) -> list[Spec]:
+        """The points, those at which the name of their curve may stand with its place."""
+        lowest, highest = self._of_domain(self.domain)
+        named: dict[str, list[int]] = {}
+        for index, point in enumerate(self.points):
+            inside = lowest <= self._of_domain([point["value"]])[0] <= highest
+            if inside and not point["single"]:
+                named.setdefault(point["curve"], []).append(index)
+        best = [max(of, key=lambda i: self.points[i]["anchor"]) for of in named.values()]
+        places = self._of_domain([self.points[index]["value"] for index in best])
+        shown = spread_out(places, (highest - lowest) * LETTERS / HEIGHT, (lowest, highest))
+        labels = 10.0**shown if self.logarithmic else shown
+        points = [dict(point) for point in self.points]
+        for indices, label in zip(named.values(), labels, strict=True):
+            for index in indices:
+                points[index]["label"] = float(label)
+        return points
+
+    def _of_domain(self, values: Sequence[float]) -> np.ndarray:
+        """Values as they lie along the axis."""
+        found = np.asarray(values, float)
+        return np.log10(found) if self.logarithmic else found
+
+    def _axis_title(self) -> altair.Chart:
+        """What the axis that the reader chose is called."""
+        said = ", ".join(f"'{name}': '{title}'" for name, title in self.axes.items())
+        title = altair.Chart(altair.Data(values=[{}])).mark_text(
+            text=altair.ExprRef(f"({{{said}}})[axis]"), fontSize=11, fontWeight="bold"
+        )
+        middle, below = (altair.ExprRef(e) for e in ("width / 2", "height + 32"))
+        return title.encode(x=altair.value(middle), y=altair.value(below))
+
+
+def spread_out(
+    places: Sequence[float] | np.ndarray, apart: float, ends: tuple[float, float]
+) -> np.ndarray:
+    """Places near the wanted ones that lie `apart` from one another, within the ends if they fit.
+
+    Their order is kept.
+    """
+    order = np.argsort(places, kind="stable")
+    found = np.asarray(places, float)[order]
+    for index in range(1, len(found)):
+        found[index] = max(found[index], found[index - 1] + apart)
+    if len(found) and found[-1] > ends[1]:
+        found[-1] = ends[1]
+        for index in range(len(found) - 2, -1, -1):
+            found[index] = min(found[index], found[index + 1] - apart)
+    back = np.empty_like(found)
+    back[order] = found
+    return back
+
+
+def finished(drawn: altair.LayerChart | altair.FacetChart) -> Any:
+    """The chart with the looks that all share, in the colours of the page's theme."""
+    fit = altair.AutoSizeParams(type="fit-x", contains="padding")
+    drawn = drawn.properties(
+        width="container", height=HEIGHT, autosize=fit, background="transparent"
+    )
+    return drawn.configure_axis(gridOpacity=0.3).configure_view(stroke=None)
 
 
 @cache

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.reporting.best_marks import is_marked, unmarked
+from benchmarks.reporting.charts import Chart
 from benchmarks.reporting.figures import FORMATS
-from benchmarks.reporting.page import Report
+from benchmarks.reporting.grid import Grid
+from benchmarks.reporting.report import Picture, Report
 from benchmarks.reporting.tables import Table, markdown
 from data_prep.errors import InputError
 
@@ -41,17 +43,20 @@ def export(make_report: Callable[[], Report], run: Path, place: Path) -> Report:
     finally:
         FORMATS.reset(token)
     place.mkdir(parents=True, exist_ok=True)
-    for _, drawn in report.figures:
-        for file in (run / drawn).parent.glob(f"{Path(drawn).stem}.*"):
-            shutil.copy(file, place / file.name)
-    tables = [
-        (section.heading, part)
-        for section in report.sections
-        for part in section.content
-        if not isinstance(part, str)
-    ]
+    tables: list[tuple[str, Table]] = []
+    for heading, part in report.parts():
+        if isinstance(part, Chart):
+            for suffix in EXPORTED:
+                part.save(place / f"{part.name}.{suffix}")
+        elif isinstance(part, Picture):
+            for file in (run / part.path).parent.glob(f"{Path(part.path).stem}.*"):
+                shutil.copy(file, place / file.name)
+        elif isinstance(part, Grid):
+            tables.append((heading, part.table()))
+        elif isinstance(part, tuple):
+            tables.append((heading, part))
     for number, (heading, table) in enumerate(tables, start=1):
-        name = f"table-{number:02d}-{_plain(heading)}"
+        name = f"table-{number:02d}-{_plain(heading or report.title)}"
         with (place / f"{name}.csv").open("w", newline="", encoding="utf-8") as written:
             rows = [[unmarked(cell) for cell in row] for row in table[1]]
             csv.writer(written).writerows([table[0], *rows])

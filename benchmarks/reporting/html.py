@@ -2,151 +2,159 @@
 
 import base64
 import html
-import itertools
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from markdown_it import MarkdownIt
-from markdown_it.token import Token
 from PIL import Image
 
+from benchmarks.reporting.charts import Chart, chart_script
+from benchmarks.reporting.grid import Cell, Grid, Line
+from benchmarks.reporting.report import Part, Picture, Report, Section
+from benchmarks.reporting.tables import Table, markdown
 from benchmarks.reporting.viewer import Viewer, picture_source, viewers_html
 
 PAGE = "report.html"
 LOSSY = (90, 70, 40)  # qualities of figures where they would fill the page
-
 MOST = 7_900_000  # characters of a page
 HERE = Path(__file__).parent
+READER = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
-@dataclass(frozen=True)
-class Live:
-    """What the page shows beyond its text: charts and pictures that answer to the reader.
+def write_page(folder: Path, report: Report, configuration: str | None = None) -> None:
+    """Write `report.html`: the opening, then the sections, folded.
 
-    Charts are those of Vega-Lite, by title.
+    Figures are taken into the page, and `configuration` stands at the end. Nothing of the text is
+    taken for HTML.
     """
-
-    charts: Sequence[tuple[str, dict[str, Any]]] = ()
-    viewers: Sequence[Viewer] = ()
-
-
-def write_page(
-    folder: Path,
-    title: str,
-    text: str,
-    live: Live | None = None,
-    configuration: str | None = None,
-) -> None:
-    """Write `report.html` from the text of `report.md`, its figures inside the page.
-
-    What is live follows the first section, and `configuration` stands at the end. Nothing of the
-    text is taken for HTML.
-    """
-    live = live or Live()
-    reader = MarkdownIt("commonmark", {"html": False}).enable("table")
-    tokens = reader.parse(text)
-    headings = _number_headings(tokens)
-    _take_in_figures(tokens, folder)
-    first = _second_section(tokens)
-    halves = (tokens[:first], tokens[first:])
-    parts = [_scrolling(reader.renderer.render(half, reader.options, {})) for half in halves]
-    names = [name for name, _ in live.charts] + [viewer.title for viewer in live.viewers]
-    places = [(f"live-{number}", html.escape(name)) for number, name in enumerate(names)]
-    charts = _charts(live.charts)
-    head = (
+    made = _made_parts(folder, report)
+    opening = "".join(_part(part, made) for part in report.opening)
+    folded = "".join(_folded(section, made) for section in report.sections)
+    script = f"<script>{_file('page.js')}</script>\n"
+    if any(isinstance(part, Chart) for _, part in report.parts()):
+        script = f"<script>{chart_script()}</script>\n{script}"
+    title = html.escape(report.title)
+    (folder / PAGE).write_text(
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{_part('page.css')}</style>\n"
-        f"</head>\n<body>\n<main>\n"
+        f"<title>{title}</title>\n<style>{_file('page.css')}</style>\n</head>\n<body>\n<main>\n"
+        f"<h1>{title}</h1>\n{opening}{folded}{_configuration(configuration)}</main>\n{script}"
+        "</body>\n</html>\n",
+        encoding="utf-8",
     )
-    tail = (
-        _folded(configuration) + f"</main>\n<script>{_part('page.js')}</script>\n</body>\n</html>\n"
-    )
-    script = f'<script type="module">{_chart_script()}</script>\n' if charts else ""
-    used = sum(map(len, [head, tail, script, *parts, *charts]))
-    bodies = [*charts, *viewers_html(live.viewers, max(0, MOST - used))]
-    sections = "".join(
-        f'<h2 id="{place}">{name}</h2>\n{body}'
-        for (place, name), body in zip(places, bodies, strict=True)
-    )
-    body = f"{parts[0]}{script}{sections}{parts[1]}"
-    links = "".join(
-        f'<li><a href="#{place}">{name}</a></li>'
-        for place, name in [*headings[:1], *places, *headings[1:]]
-    )
-    sections = f'<nav aria-label="Sections"><ul>{links}</ul></nav>'
-    body = body.replace("</h1>", f"</h1>\n{sections}", 1)
-    (folder / PAGE).write_text(head + body + tail, encoding="utf-8")
 
 
-def _folded(configuration: str | None) -> str:
+Made = Mapping[int, str]  # what is made of all figures or viewers together, by the part's id
+
+
+def _made_parts(folder: Path, report: Report) -> Made:
+    """Figures and viewers as HTML: together they fit the page."""
+    parts = [part for _, part in report.parts()]
+    shown = [part for part in parts if isinstance(part, Picture) and part.on_page]
+    for quality in (None, *LOSSY):
+        sources = [_as_source(folder / figure.path, quality) for figure in shown]
+        if sum(map(len, sources)) <= MOST / 2:
+            break
+    made = {
+        id(figure): f'<figure><img src="{source}" alt="{html.escape(figure.title)}" loading="lazy">'
+        f"<figcaption>{html.escape(figure.title)}</figcaption></figure>\n"
+        for figure, source in zip(shown, sources, strict=True)
+    }
+    others = 1_500_000  # characters of the scripts and tables
+    viewers = [part for part in parts if isinstance(part, Viewer)]
+    bodies = viewers_html(viewers, MOST - sum(map(len, made.values())) - others)
+    return made | {id(one): body for one, body in zip(viewers, bodies, strict=True)}
+
+
+def _part(part: Part, made: Made) -> str:
+    if isinstance(part, str):
+        return str(READER.render(part))
+    if isinstance(part, Grid):
+        return _grid(part)
+    if isinstance(part, Picture):
+        return made.get(id(part), "")
+    if isinstance(part, Chart):
+        return _chart(part)
+    if isinstance(part, Viewer):
+        return f"<h2>{html.escape(part.title)}</h2>\n{made[id(part)]}"
+    return _table(part)
+
+
+def _folded(section: Section, made: Made) -> str:
+    """A section that the reader opens."""
+    body = "".join(_part(part, made) for part in section.content)
+    return (
+        f'<details id="{place_of(section.heading)}"><summary><h2>{html.escape(section.heading)}'
+        f"</h2></summary>\n{body}</details>\n"
+    )
+
+
+def place_of(heading: str) -> str:
+    """Where a section stands on the page."""
+    return re.sub(r"[^a-z0-9]+", "-", heading.lower()).strip("-")
+
+
+def _table(table: Table) -> str:
+    """A table that scrolls where it is wider than the page."""
+    return _scrolling(READER.render("\n".join(markdown(table))))
+
+
+def _scrolling(table: str) -> str:
+    return f'<div class="scroll" tabindex="0">{table}</div>\n'
+
+
+def _grid(grid: Grid) -> str:
+    header = "".join(f'<th scope="col">{html.escape(title)}</th>' for title in grid.header)
+    lines = "".join(_line(line) for line in grid.lines)
+    kind = "matrix" if grid.sortable else "grid"
+    return _scrolling(
+        f'<table class="{kind}"><thead><tr>{header}</tr></thead><tbody>{lines}</tbody></table>'
+    )
+
+
+def _line(line: Line) -> str:
+    about = html.escape(line.about) + _small(line.more)
+    return f'<tr><th scope="row">{about}</th>{"".join(map(_cell, line.cells))}</tr>\n'
+
+
+def _cell(cell: Cell) -> str:
+    said = html.escape(cell.text) + _small(cell.more)
+    if cell.details:
+        said = f'<a href="#{place_of(cell.details)}">{said}</a>'
+    if cell.answer is not None:
+        return f'<td class="{place_of(cell.answer)}">{said}</td>'
+    if cell.shade is not None:
+        return f'<td class="shaded" style="--shade-of:{cell.shade:.2f}">{said}</td>'
+    return f"<td>{said}</td>"
+
+
+def _small(text: str) -> str:
+    return f" <small>{html.escape(text)}</small>" if text else ""
+
+
+def _chart(chart: Chart) -> str:
+    """A place for a chart, and what draws it, in the reader's light or dark."""
+    title = html.escape(chart.title)
+    said = json.dumps(chart.spec).replace("<", "\\u003c")  # no name ends the script
+    return (
+        f'<h2>{title}</h2>\n<figure role="group" tabindex="0" class="scroll" '
+        f'aria-label="{title}: the tables hold the same numbers"><div class="chart"></div>'
+        f'<script type="application/json">{said}</script></figure>\n'
+    )
+
+
+def _configuration(configuration: str | None) -> str:
     """The configuration, which the reader opens."""
     if configuration is None:
         return ""
     said = f'<pre tabindex="0">{html.escape(configuration)}</pre>'
-    return f"<details><summary>The whole configuration</summary>{said}</details>\n"
+    return f"<details><summary><h2>The whole configuration</h2></summary>{said}</details>\n"
 
 
-def _scrolling(body: str) -> str:
-    """The same with tables that scroll when the page is narrow."""
-    body = body.replace("<table>", '<div class="scroll" tabindex="0"><table>')
-    return body.replace("</table>", "</table></div>")
-
-
-def _part(name: str) -> str:
+def _file(name: str) -> str:
     return (HERE / name).read_text(encoding="utf-8")
-
-
-def _chart_script() -> str:
-    from benchmarks.reporting.charts import chart_script
-
-    return chart_script()
-
-
-def _charts(charts: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
-    """A place for each chart, and what draws it, in the reader's light or dark."""
-    parts = []
-    for number, (name, chart) in enumerate(charts):
-        said = json.dumps(chart).replace("<", "\\u003c")  # no name ends the script
-        label = html.escape(f"{name}: the tables hold the same numbers")
-        parts.append(
-            f'<figure role="group" aria-label="{label}"><div class="chart" id="drawn-{number}">'
-            f'</div></figure>\n<script>addEventListener("load", () => '
-            f'drawChart("drawn-{number}", {said}));</script>\n'
-        )
-    return parts
-
-
-def _second_section(tokens: Sequence[Token]) -> int:
-    """Where the second section begins, or the end."""
-    starts = [i for i, t in enumerate(tokens) if t.type == "heading_open" and t.tag == "h2"]
-    return starts[1] if len(starts) > 1 else len(tokens)
-
-
-def _number_headings(tokens: Sequence[Token]) -> list[tuple[str, str]]:
-    """Give every section a place to go to; gives places and names."""
-    found: list[tuple[str, str]] = []
-    for token, inside in itertools.pairwise(tokens):
-        if token.type == "heading_open" and token.tag == "h2":
-            place = f"section-{len(found) + 1}"
-            token.attrSet("id", place)
-            found.append((place, html.escape(inside.content.replace("`", ""))))
-    return found
-
-
-def _take_in_figures(tokens: Sequence[Token], folder: Path) -> None:
-    """Put the files of images into the page itself; together they fill half of it at most."""
-    images = [c for token in tokens for c in token.children or [] if c.type == "image"]
-    files = [folder / str(image.attrGet("src")) for image in images]
-    for quality in (None, *LOSSY):
-        sources = [_as_source(file, quality) for file in files]
-        if sum(map(len, sources)) <= MOST / 2:
-            break
-    for image, source in zip(images, sources, strict=True):
-        image.attrSet("src", source)
 
 
 def _as_source(file: Path, quality: int | None) -> str:

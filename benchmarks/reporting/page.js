@@ -1,6 +1,6 @@
-// What answers to the reader: tables that sort, and pictures that move.
+// What answers to the reader: tables that sort, charts, folded sections, pictures that move.
 
-for (const table of document.querySelectorAll("table")) {
+for (const table of document.querySelectorAll("table:not(.grid)")) {
   const body = table.tBodies[0];
   [...table.tHead.rows[0].cells].forEach((cell, column) => {
     const button = document.createElement("button");
@@ -27,20 +27,42 @@ for (const table of document.querySelectorAll("table")) {
   });
 }
 
-const LEGEND_ENTRY = 190; // pixels
-
-// A chart in the reader's light or dark, its legend as wide as the page allows.
-function drawChart(place, chart) {
-  const columns = Math.max(1, Math.floor(document.getElementById(place).clientWidth / LEGEND_ENTRY));
-  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-  const config = { legend: { columns } };
-  vegaEmbed("#" + place, chart, { actions: false, theme: dark ? "dark" : undefined, config });
+// Charts in the reader's light or dark, as wide as the page; those of folded sections too, since
+// what is hidden has no width of its own.
+const LEAST_WIDTH = 640; // pixels; a narrower page scrolls
+for (const place of document.querySelectorAll(".chart")) {
+  const chart = JSON.parse(place.nextElementSibling.textContent);
+  const theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : undefined;
+  const width = () => Math.max(LEAST_WIDTH, document.querySelector("h1").clientWidth);
+  chart.width = width();
+  vegaEmbed(place, chart, { actions: false, theme }).then(({ view }) => {
+    addEventListener("resize", () => view.width(width()).runAsync());
+  });
 }
+
+// Folded sections open for links to them, and all of them for printing.
+function openTarget() {
+  const target = document.getElementById(location.hash.slice(1));
+  const folded = target?.closest("details");
+  if (!folded) return;
+  folded.open = true;
+  target.scrollIntoView();
+}
+addEventListener("hashchange", openTarget);
+openTarget();
+for (const link of document.querySelectorAll('a[href^="#"]'))
+  link.addEventListener("click", () => { if (link.hash === location.hash) openTarget(); });
+let opened = [];
+addEventListener("beforeprint", () => {
+  opened = [...document.querySelectorAll("details:not([open])")];
+  for (const folded of opened) folded.open = true;
+});
+addEventListener("afterprint", () => { for (const folded of opened) folded.open = false; });
 
 const MILLISECONDS = 300; // of a picture while it plays
 
 for (const viewer of document.querySelectorAll(".viewer")) {
-  const slider = viewer.querySelector("input");
+  const slider = viewer.querySelector("input[type=range]");
   const positions = JSON.parse(viewer.dataset.positions);
   const last = positions.length - 1;
   const show = () => {
@@ -57,6 +79,11 @@ for (const viewer of document.querySelectorAll(".viewer")) {
   const chooser = viewer.querySelector("select");
   chooser?.addEventListener("change", () =>
     scenes.forEach((scene, number) => { scene.hidden = number !== chooser.selectedIndex; }));
+
+  const maps = viewer.querySelector("input.maps");
+  const toggle = () => viewer.classList.toggle("mapped", maps.checked);
+  maps?.addEventListener("change", toggle);
+  if (maps) toggle();
 
   const play = viewer.querySelector("button");
   let timer = null;

@@ -1,95 +1,118 @@
-"""The report of a run: a page, and what of it stands in the terminal."""
+"""The report of a run as files, and what of it stands in the terminal."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import rich.box
 import rich.table
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.text import Text
 
+from benchmarks.record.contrasts import Answer
 from benchmarks.reporting.best_marks import is_marked, unmarked
-from benchmarks.reporting.html import Live, write_page
-from benchmarks.reporting.tables import Table, markdown
+from benchmarks.reporting.charts import Chart
+from benchmarks.reporting.grid import Grid
+from benchmarks.reporting.html import write_page
+from benchmarks.reporting.report import Part, Picture, Report, Section
+from benchmarks.reporting.tables import markdown
+from benchmarks.reporting.viewer import Viewer
 
 REPORT = "report.md"
-
-
-@dataclass(frozen=True)
-class Section:
-    """A heading, and paragraphs and tables below it."""
-
-    heading: str
-    content: list[str | Table]
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a result says.
-
-    Args:
-        title: title of the page.
-        sections: sections of the page.
-        figures: title and path of each figure, relative to the folder of the run.
-        shown: sections whose tables stand in the terminal.
-        sentences: what holds, in words.
-        live: what the page shows beyond text and figures.
-    """
-
-    title: str
-    sections: list[Section]
-    figures: list[tuple[str, str]]
-    shown: list[Section]
-    sentences: list[str]
-    live: Live = field(default_factory=Live)
+LINES = 40  # of the terminal
+LEAST = 3  # lines of the table, however long the rest is
+AROUND = 3  # title, header and rule of the table
+COLORS: dict[Answer | None, str] = {
+    Answer.BETTER: "green",
+    Answer.WORSE: "red",
+    Answer.SAME: "cyan",
+}
 
 
 def write_report(folder: Path, report: Report, configuration: str | None = None) -> None:
-    """Write `report.md`, sections of lines and then the figures, and the same as `report.html`.
+    """Write `report.md`, and the same as `report.html`.
 
     The page also holds the whole `configuration` of the run, as YAML.
     """
+    for _, part in report.parts():
+        if isinstance(part, Chart):
+            (folder / part.path).parent.mkdir(exist_ok=True)
+            part.save(folder / part.path)
+    seen = [part for part in report.opening if isinstance(part, Picture | Chart | Viewer)]
+    said = [part for part in report.opening if part not in seen]
+    table = [] if report.table is None else [report.table]
+    sections = [Section("", said), *table, Section("", seen), *report.sections]
     lines = [f"# {report.title}", ""]
-    for section in report.sections:
-        lines += [f"## {section.heading}", ""]
+    for section in sections:
+        lines += [f"## {section.heading}", ""] if section.heading else []
         for part in section.content:
-            lines += [*([part] if isinstance(part, str) else markdown(part)), ""]
-    text = "\n".join(lines + _figures(report.figures))
-    (folder / REPORT).write_text(text, encoding="utf-8")
-    still = [f for f in report.figures if not (report.live.viewers and f[1].endswith(".gif"))]
-    page = "\n".join(lines + _figures(still))  # what moves is there already
-    write_page(folder, report.title, page, report.live, configuration)
+            lines += _lines(part)
+    (folder / REPORT).write_text("\n".join(lines), encoding="utf-8")
+    write_page(folder, report, configuration)
 
 
-def _figures(figures: Sequence[tuple[str, str]]) -> list[str]:
-    lines = ["## Figures", ""] if figures else []
-    for caption, path in figures:
-        lines += [f"### {caption}", "", f"![{caption}]({path})", ""]
-    return lines
+def _lines(part: Part) -> list[str]:
+    """A part as Markdown; nothing of what only moves on the page."""
+    if isinstance(part, Viewer):
+        return []
+    if isinstance(part, str):
+        return [part, ""]
+    if isinstance(part, Picture | Chart):
+        return [f"### {part.title}", "", f"![{part.title}]({part.path})", ""]
+    return [*markdown(part.table() if isinstance(part, Grid) else part), ""]
 
 
-def print_report(console: Console, report: Report) -> None:
-    """The tables and sentences that matter, in the terminal."""
-    for section in report.shown:
-        for part in section.content:
-            if isinstance(part, str):
-                console.print(part, highlight=False, markup=False)
-                continue
-            header, rows = part
-            drawn = rich.table.Table(title=section.heading, title_justify="left")
-            for index, name in enumerate(header):
-                drawn.add_column(name, justify="right" if index else "left")
-            for row in rows:
-                drawn.add_row(*map(_terminal_cell, row))
-            console.print(drawn)
-    for sentence in report.sentences:
-        console.print(f"• {sentence}", highlight=False, markup=False)
+def print_report(
+    console: Console, report: Report, closing: Sequence[str], most: int | None = LINES
+) -> None:
+    """The answer, the one table, cut for `most` lines in all, and the closing lines."""
+    grids = [_drawn_grid(part) for part in report.opening if isinstance(part, Grid)]
+    said = [Text(part) for part in report.opening if isinstance(part, str)]
+    opening: Sequence[RenderableType] = grids or said
+    used = sum(_height(console, part) for part in (*opening, *map(Text, closing)))
+    room = None if most is None else max(LEAST, most - used)
+    table = [] if report.table is None else _drawn_table(report.table, room)
+    for part in (*opening, *table):
+        console.print(part, highlight=False)
+    for line in closing:
+        console.print(Text(line), highlight=False, soft_wrap=True)
+
+
+def _height(console: Console, part: RenderableType) -> int:
+    return len(console.render_lines(part))
+
+
+def _plain_table() -> rich.table.Table:
+    return rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+
+
+def _drawn_grid(grid: Grid) -> rich.table.Table:
+    drawn = _plain_table()
+    for title in grid.header:
+        drawn.add_column(title)
+    for line in grid.lines:
+        cells = []
+        for cell in line.cells:
+            style = f"bold {COLORS.get(cell.answer, '')}" if cell.answer else ""
+            cells.append(Text.assemble((cell.text, style), " ", cell.more))
+        drawn.add_row(line.about, *cells)
+    return drawn
+
+
+def _drawn_table(section: Section, room: int | None) -> Iterator[RenderableType]:
+    """The table of a section, or as many of its lines as there is room for."""
+    for header, rows in (part for part in section.content if isinstance(part, tuple)):
+        drawn = _plain_table()
+        drawn.title, drawn.title_justify = section.heading, "left"
+        for index, name in enumerate(header):
+            drawn.add_column(name, justify="right" if index else "left", no_wrap=True)
+        fits = room is None or len(rows) + AROUND <= room
+        shown = rows if room is None or fits else rows[: max(LEAST, room - AROUND - 1)]
+        for row in shown:
+            drawn.add_row(*map(_terminal_cell, row))
+        yield drawn
+        if len(shown) < len(rows):
+            yield Text(f"… and {len(rows) - len(shown)} more in the report")
 
 
 def _terminal_cell(cell: str) -> Text:
     return Text(unmarked(cell), style="bold" if is_marked(cell) else "")
-
-
-def bullets(sentences: list[str]) -> str:
-    """Sentences as a list of the page."""
-    return "\n".join(f"- {sentence}" for sentence in sentences)

@@ -5,6 +5,7 @@ from typing import Any
 
 from benchmarks.record.costs import Cost
 from benchmarks.record.metrics import ENERGIES, OVER_ERROR, RANK, declared, titles
+from benchmarks.record.model_names import title_of
 from benchmarks.record.results import Comparison, Metric, Model, Result, Row
 from benchmarks.record.selection_metric import quality_of
 from benchmarks.reporting.best_marks import mark_best
@@ -25,6 +26,7 @@ SUMMARY_HEADER = [
     "training TFLOPs",
     "parameters",
 ]
+IDENTIFIER = "identifier"  # what options and folders call a model
 BRIEF_COST_HEADER = ["passes", "equivalents", "latency ms"]
 
 # What an energy knows of the error.
@@ -76,8 +78,8 @@ def quality_table(
     A brief one fits a terminal: intervals of the quality alone, and few columns of cost.
     """
     header = ["model", "setting", *(title for title, _, _ in columns)]
-    header += [f"Δ {reference}" for reference in references]
-    header += BRIEF_COST_HEADER if brief else []
+    header += [f"Δ {title_of(reference)}" for reference in references]
+    header += BRIEF_COST_HEADER if brief else [IDENTIFIER]
     entries = ranked(result, condition)
     shown = []
     for _, metric, digits in columns:
@@ -90,8 +92,8 @@ def quality_table(
     rows = []
     for (model, row), *cells in zip(entries, *shown, strict=True):
         cells += [difference(result, model.name, r, condition, brief) for r in references]
-        cells += brief_cost_cells(row.cost) if brief else []
-        rows.append([model.name, row.setting.label, *cells])
+        cells += brief_cost_cells(row.cost) if brief else [f"`{model.name}`"]
+        rows.append([model.title, row.setting.label, *cells])
     return header, rows
 
 
@@ -102,7 +104,7 @@ def cost_table(result: Result, condition: Condition) -> Table:
     rows = []
     for model, row in ranked(result, condition):
         traits = [", ".join(model.traits) or "–"] if special else []
-        rows.append([model.name, row.setting.label, *traits, *cost_cells(row.cost)])
+        rows.append([model.title, row.setting.label, *traits, *cost_cells(row.cost)])
     return header, rows
 
 
@@ -131,7 +133,7 @@ def settings_table(
             others = [of_other.get(row.setting.label) for of_other in elsewhere]
             rows.append(
                 [
-                    model.name,
+                    model.title,
                     row.setting.label + _selection(row),
                     *(interval(row.metrics.get(metric), digits) for _, metric, digits in columns),
                     *(
@@ -163,7 +165,7 @@ def energy_table(result: Result, conditions: Sequence[tuple[str, Condition]]) ->
             if row is None or OVER_ERROR not in row.metrics:
                 continue
             means = [number(row.metrics[name].mean, 2) for name in ("energy", "error")]
-            rows.append([model.name, title, row.setting.label, *means, *known_cells(row.metrics)])
+            rows.append([model.title, title, row.setting.label, *means, *known_cells(row.metrics)])
     return header, rows
 
 
@@ -175,14 +177,16 @@ def known_cells(metrics: Mapping[str, Metric]) -> Cells:
 def training_table(result: Result) -> Table:
     """Parameters and training cost."""
     header = ["model", "parameters", "steps", "training TFLOPs", "seconds", "of them start-up"]
+    header.append(IDENTIFIER)
     rows = [
         [
-            model.name,
+            model.title,
             f"{model.parameters:,}",
             number(model.training.steps),
             number(model.training.flops / 1e12, 2),
             number(model.training.seconds, 1),
             number(model.training.start_up_seconds, 1),
+            f"`{model.name}`",
         ]
         for model in result.models
         if model.training
@@ -281,6 +285,15 @@ def environment_lines(environment: dict[str, Any], seeds: list[int] | None = Non
         f"{seeded}The whole configuration is in `config.yaml`; "
         "`python benchmarks/run.py --config config.yaml` repeats the run.",
         "Latency is the median of the timed calls whose number stands beside it.",
+    ]
+
+
+def named(table: Table) -> Table:
+    """A table of documents with names for readers in place of identifiers."""
+    header, rows = table
+    return header, [
+        [title_of(cell.strip("`")) if cell.startswith("`") else cell for cell in row]
+        for row in rows
     ]
 
 

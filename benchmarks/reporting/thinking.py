@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from benchmarks.record.model_names import title_of
 from benchmarks.reporting.viewer import Scene, Tile, Viewer, heat
 
 PLACE = "thinking/"
@@ -56,11 +57,21 @@ def thinking_viewer(
                 for e, h in zip(energy[number].sum(-1), error[number].sum(-1), strict=True)
             ]
             shown = _held(frames[number], longest)
-            tiles.append(Tile(name, shown, maps, said + said[-1:] * (longest - len(said))))
+            tiles.append(
+                Tile(title_of(name), shown, maps, said + said[-1:] * (longest - len(said)))
+            )
         tiles.append(Tile("truth", truth[number, None]))
         scenes.append(Scene(f"{sample} {number + 1}", tiles))
     positions = ["start", *(f"step {step}" for step in range(1, longest))]
-    return Viewer("Thinking, step by step", TEXT, positions, scenes, first=longest - 1)
+    return Viewer(
+        "Thinking, step by step",
+        TEXT,
+        positions,
+        scenes,
+        first=longest - 1,
+        maps="energies and errors",
+        on_demand=False,
+    )
 
 
 def _of_model(pictures: Arrays, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

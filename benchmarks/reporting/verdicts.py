@@ -1,18 +1,19 @@
-"""The questions that a run was declared to answer, answered in words from its result."""
+"""The questions that a run was declared to answer, as a grid, and what a reader has to know."""
+
+from collections.abc import Iterable, Mapping, Sequence
 
 from benchmarks.measure.intervals import FEW_SOURCES
 from benchmarks.record.contrasts import Answer
-from benchmarks.record.metrics import OVER_ERROR, RANK
-from benchmarks.record.results import TRAINED_BEFORE, Model, Result, Row, Verdict
+from benchmarks.record.model_names import title_of
+from benchmarks.record.results import TRAINED_BEFORE, Comparison, Result, Verdict
 from benchmarks.record.selection_metric import quality_of
+from benchmarks.reporting.grid import Cell, Grid, Line
 from benchmarks.reporting.tables import (
     Condition,
     Table,
     difference_text,
-    interval,
+    number,
     ranked,
-    scope,
-    selected_row,
 )
 
 READING = (
@@ -22,64 +23,55 @@ READING = (
     "interval lies within that margin; all else is undecided. Everything else is shown without a "
     "verdict, each difference with the 95 % interval of itself alone."
 )
+UNDECIDED = "Undecided does not mean equal, and nothing outside the grid is a verdict."
+NO_CONTRAST = "No contrast was declared before this run, so nothing here is a verdict."
+MOST_NAMED = 3  # models in a sentence
 
 
-def answers(result: Result, where: str, condition: Condition) -> list[str]:
-    """The answers to the declared questions under a condition, and what the energies know.
+def verdict_grid(
+    result: Result, conditions: Sequence[tuple[str, Condition]], details: Mapping[str, str]
+) -> list[str | Grid]:
+    """A line for each declared contrast, a column for each condition, or that there was none.
 
-    `where` names the condition in the sentences. With one training seed they speak of these trained
-    models only.
+    `details` names the section that says more of a condition, by its title.
     """
-    said = scope(result, where)
-    sentences = [
-        f"{said}: {verdict_sentence(result, verdict)}"
-        for verdict in result.verdicts
-        if verdict.compared.condition == condition
-    ]
-    before = [model.name for model in result.models if TRAINED_BEFORE in model.traits]
-    if before:
-        sentences.append(f"{said}: trained before, elsewhere: {', '.join(before)}.")
-    judged = [(model, selected_row(model, condition)) for model in result.models]
-    known = [_known(m, row) for m, row in judged if row and OVER_ERROR in row.metrics]
-    if known:
-        sentences.append(
-            f"{said}: does the energy know the error? Mean energy over mean error, and "
-            f"their rank correlation across samples: {'; '.join(known)}."
-        )
-    return sentences
-
-
-def verdict_sentence(result: Result, verdict: Verdict) -> str:
-    """The question of a declared contrast and its answer."""
-    quality, found = quality_of(result), verdict.compared
-    one_model = found.a == found.b
-    a = f"{found.a}, {found.a_setting.label}," if one_model else found.a
-    b = found.b_setting.label if one_model else found.b
-    answer = verdict.answer.capitalize()
-    if verdict.answer == Answer.SAME:
-        answer = f"The same {quality.within_margin()}"
-    return f"{verdict.question} {answer}: {a} against {b}, {difference_text(found)}{quality.unit}."
-
-
-def verdict_table(result: Result, conditions: list[tuple[str, Condition]]) -> Table:
-    """A row for each declared contrast, a column for each condition."""
-    questions = {(v.question, v.compared.a, v.compared.b): v.question for v in result.verdicts}
-    rows = []
-    for key, question in questions.items():
+    if not result.verdicts:
+        return [NO_CONTRAST]
+    lines = []
+    for verdicts in _by_contrast(result.verdicts):
         cells = []
-        for _, condition in conditions:
-            found = next(
-                (
-                    v
-                    for v in result.verdicts
-                    if v.compared.condition == condition
-                    and (v.question, v.compared.a, v.compared.b) == key
-                ),
-                None,
+        for title, condition in conditions:
+            found = next((v for v in verdicts if v.compared.condition == condition), None)
+            cells.append(_cell(result, found, details[title]) if found else Cell("–"))
+        first = verdicts[0]
+        lines.append(Line(first.question, " against ".join(_sides(first.compared)), cells))
+    return [Grid(["declared question", *(title for title, _ in conditions)], lines)]
+
+
+def contrasted_models(result: Result) -> set[str] | None:
+    """The names of the models that a run contrasts; None where it contrasts none."""
+    found = {name for v in result.verdicts for name in (v.compared.a, v.compared.b)}
+    return found or None
+
+
+def verdict_table(result: Result, conditions: Sequence[tuple[str, Condition]]) -> Table:
+    """Every verdict with its models, settings and p-value."""
+    titles = {tuple(condition.items()): title for title, condition in conditions}
+    rows = []
+    for verdicts in _by_contrast(result.verdicts):
+        for one in verdicts:
+            found = one.compared
+            rows.append(
+                [
+                    one.question,
+                    titles.get(tuple(found.condition.items()), "–"),
+                    f"{one.answer}: {difference_text(found)}",
+                    number(one.p, 3),
+                    f"`{found.a}`, {found.a_setting.label}",
+                    f"`{found.b}`, {found.b_setting.label}",
+                ]
             )
-            cells.append(f"{found.answer}: {difference_text(found.compared)}" if found else "–")
-        rows.append([question, f"`{key[1]}`", f"`{key[2]}`", *cells])
-    return ["question", "model", "against", *(title for title, _ in conditions)], rows
+    return ["question", "under", "answer", "p (Holm)", "model", "against"], rows
 
 
 def reading(result: Result) -> str:
@@ -87,7 +79,36 @@ def reading(result: Result) -> str:
     return READING.format(margin=quality_of(result).within_margin())
 
 
-def few_sources(counts: dict[str, int], what: str) -> list[str]:
+def what_to_know(
+    result: Result, where: Condition, trained_on: str, judged_on: Mapping[str, int], what: str
+) -> list[str]:
+    """One short sentence each: what was trained, on what, how many seeds, what not to conclude.
+
+    `judged_on` are numbers of test sources, `what` is what they are called; `where` is the
+    condition under which floors are named.
+    """
+    trained = [model for model in result.models if model.training]
+    steps = sorted({model.training.steps for model in trained if model.training})
+    most = f" to {steps[-1]:,}" if len(steps) > 1 else ""
+    counts = " and ".join(f"{count} {what} of {name}" for name, count in judged_on.items())
+    sentences = [f"Trained: {len(trained)} models, each for {steps[0]:,}{most} optimiser steps."]
+    before = [model.title for model in result.models if TRAINED_BEFORE in model.traits]
+    if before:
+        sentences.append(f"Trained before, elsewhere: {', '.join(before)}.")
+    sentences.append(f"On: {trained_on}; judged on {counts}.")
+    seeds = len(result.seeds)
+    if seeds > 1:
+        sentences.append(f"Seeds: {seeds}; intervals are over training seeds and {what}.")
+    else:
+        sentences.append(
+            "Seeds: one, so intervals are over "
+            f"{what} and speak of these trained models, not of the methods."
+        )
+    floor = _below_floors(result, where)
+    return [*sentences, *few_sources(judged_on, what), UNDECIDED, *([floor] if floor else [])]
+
+
+def few_sources(counts: Mapping[str, int], what: str) -> list[str]:
     """A warning for each set of very few videos or images, by name, on which models are judged."""
     return [
         f"Only {count} {what if count > 1 else what.removesuffix('s')} in {name}: "
@@ -97,22 +118,38 @@ def few_sources(counts: dict[str, int], what: str) -> list[str]:
     ]
 
 
-def best_floor(result: Result, condition: Condition) -> str | None:
-    """Which trained models have a mean above that of every floor; None without floors."""
+def _below_floors(result: Result, condition: Condition) -> str | None:
+    """Which trained models have no mean above that of every floor; None where all have."""
     quality, best = quality_of(result), ranked(result, condition)
-    floors = [(model.name, quality.of(row)) for model, row in best if model.training is None]
-    trained: list[tuple[Model, Row]] = [(m, row) for m, row in best if m.training]
-    if not floors or not trained:
+    floors = [(model, quality.of(row)) for model, row in best if model.training is None]
+    if not floors:
         return None
-    name, floor = floors[0]
-    failing = [m.name for m, row in trained if quality.best([quality.of(row), floor]) == floor]
-    said = f"the best floor is {name} with {quality.text(floor)}; "
-    if failing:
-        return said + f"not above it in the mean: {', '.join(failing)}"
-    return said + "the mean of every trained model is better"
+    model, floor = floors[0]
+    failing = [
+        m.title for m, row in best if m.training and quality.best([quality.of(row), floor]) == floor
+    ]
+    if not failing:
+        return None
+    named = ", ".join(failing) if len(failing) <= MOST_NAMED else f"{len(failing)} trained models"
+    return f"Not above the best floor, {model.title} with {quality.text(floor)}: {named}."
 
 
-def _known(model: Model, row: Row) -> str:
-    said = f"{model.name} {interval(row.metrics[OVER_ERROR], 2)}"
-    rank = row.metrics.get(RANK)
-    return said if rank is None else f"{said} and {interval(rank, 2)}"
+def _by_contrast(verdicts: Iterable[Verdict]) -> list[list[Verdict]]:
+    """The verdicts of each contrast, in the order of the contrasts."""
+    found: dict[tuple[str, str, str], list[Verdict]] = {}
+    for one in verdicts:
+        found.setdefault((one.question, one.compared.a, one.compared.b), []).append(one)
+    return list(found.values())
+
+
+def _cell(result: Result, verdict: Verdict, details: str) -> Cell:
+    quality, answer = quality_of(result), Answer(verdict.answer)
+    said = f"the same {quality.within_margin()}" if answer == Answer.SAME else str(answer)
+    return Cell(said, difference_text(verdict.compared) + quality.unit, answer, details=details)
+
+
+def _sides(found: Comparison) -> tuple[str, str]:
+    """What is compared with what, for readers."""
+    if found.a == found.b:  # with its own cheapest setting
+        return f"{title_of(found.a)}, {found.a_setting.label}", found.b_setting.label
+    return title_of(found.a), title_of(found.b)

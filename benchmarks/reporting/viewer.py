@@ -49,7 +49,14 @@ class Scene:
 class Viewer:
     """Scenes, of which the reader chooses one, and the positions of their slider.
 
-    `text` says in words what is seen, `first` is the position that is seen at first.
+    Args:
+        title: its name.
+        text: what is seen, in words.
+        positions: names of the positions.
+        scenes: what is seen.
+        first: position that is seen at first.
+        maps: what the maps are called; on a button that shows them, where `on_demand`.
+        on_demand: whether maps are hidden until the reader asks for them.
     """
 
     title: str
@@ -57,6 +64,8 @@ class Viewer:
     positions: list[str]
     scenes: list[Scene]
     first: int = 0
+    maps: str = "errors"
+    on_demand: bool = True
 
 
 def heat(values: np.ndarray, largest: float) -> np.ndarray:
@@ -98,6 +107,13 @@ def _viewer(viewer: Viewer, quality: int | None, most: int | None) -> str:
         text += f" {len(viewer.scenes) - len(scenes)} more are left out, for the page's size."
     names = "".join(f"<option>{html.escape(scene.name)}</option>" for scene in scenes)
     chooser = f"<label>show <select>{names}</select></label>" if len(scenes) > 1 else ""
+    mapped = any(tile.maps for scene in scenes for tile in scene.tiles)
+    asked = "" if viewer.on_demand else " checked"
+    maps = (
+        f'<label><input type="checkbox" class="maps"{asked}> {viewer.maps}</label>'
+        if mapped
+        else ""
+    )
     shown = "".join(
         f'<div class="tiles"{" hidden" if number else ""}>'
         + "".join(_tile(tile, scene.name, quality) for tile in scene.tiles)
@@ -107,13 +123,12 @@ def _viewer(viewer: Viewer, quality: int | None, most: int | None) -> str:
     title = html.escape(viewer.title)
     at = viewer.first / max(1, len(viewer.positions) - 1)
     return (
-        f"<p>{html.escape(text)}</p>\n"
         f'<div class="viewer" role="group" aria-label="{title}" '
         f'data-positions="{_json(viewer.positions)}" style="--at:{at:.6f}">\n<div class="controls">'
-        f'<button type="button">Play</button>{chooser}<input type="range" min="0" '
+        f'<button type="button">Play</button>{chooser}{maps}<input type="range" min="0" '
         f'max="{len(viewer.positions) - 1}" value="{viewer.first}" aria-label="{title}">'
         f'<output aria-live="off">{html.escape(viewer.positions[viewer.first])}</output></div>\n'
-        f"{shown}\n</div>\n"
+        f"{shown}\n<p>{html.escape(text)}</p></div>\n"
     )
 
 
@@ -122,7 +137,7 @@ def _tile(tile: Tile, scene: str, quality: int | None) -> str:
     said = f'<small data-said="{_json(tile.said)}"></small>' if tile.said else ""
     label = html.escape(f"{tile.name}, {scene}")
     maps = "".join(
-        _pictures(frames, html.escape(f"{kind} of {tile.name}, {scene}"), quality)
+        _pictures(frames, html.escape(f"{kind} of {tile.name}, {scene}"), quality, "map ")
         for kind, frames in tile.maps.items()
     )
     return (
@@ -131,7 +146,7 @@ def _tile(tile: Tile, scene: str, quality: int | None) -> str:
     )
 
 
-def _pictures(frames: np.ndarray, label: str, quality: int | None) -> str:
+def _pictures(frames: np.ndarray, label: str, quality: int | None, kind: str = "") -> str:
     """All pictures of a place, one below the other in one image of which one is seen."""
     count, height, width = frames.shape[:3]
     sprite = Image.fromarray(np.ascontiguousarray(frames).reshape(count * height, width, 3))
@@ -140,7 +155,7 @@ def _pictures(frames: np.ndarray, label: str, quality: int | None) -> str:
         size = (max(1, int(width * shrink)), count * max(1, int(height * shrink)))
         sprite = sprite.resize(size, Image.Resampling.BOX)
     return (
-        f'<div class="pictures" role="img" aria-label="{label}" '
+        f'<div class="{kind}pictures" role="img" aria-label="{label}" '
         f'style="aspect-ratio:{width}/{height};background-size:100% {count * 100}%;'
         f'background-image:url({picture_source(sprite, quality)})"></div>'
     )

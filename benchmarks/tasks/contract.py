@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from benchmarks.record.results import Metric, Result
-    from benchmarks.reporting.page import Report
+    from benchmarks.reporting.report import Report
     from benchmarks.reporting.tables import Table
     from benchmarks.training.plan import PlannedModel
 

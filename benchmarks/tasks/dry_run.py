@@ -17,7 +17,8 @@ from benchmarks.domains.contract import Domain
 from benchmarks.domains.fake import FakeData, repeated
 from benchmarks.measure.costs import count_flops
 from benchmarks.measure.memory import fake_tensors, held_bytes
-from benchmarks.reporting.page import Report, Section, print_report
+from benchmarks.reporting.page import print_report
+from benchmarks.reporting.report import Report, Section
 from benchmarks.reporting.tables import number
 from benchmarks.tasks.contract import ModelTask
 from benchmarks.training.plan import PlannedModel, training_flops
@@ -81,7 +82,7 @@ def dry_run(
         _days(outlines, config),
     ]
     section = Section("What would be trained", [_table(outlines, len(config.seeds))])
-    print_report(console, Report("Dry run", [], [], [section], sentences))
+    print_report(console, Report("Dry run", [], table=section), sentences, most=None)
 
 
 def _outlines(

@@ -1,5 +1,6 @@
 """The figures of denoising, from `results.json` and the files that it names."""
 
+import textwrap
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -7,9 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.domains.image.verdicts import swept_corruptions, test_sets, under
+from benchmarks.record.model_names import title_of
 from benchmarks.record.results import Result
 from benchmarks.reporting.figures import (
-    compute_figure,
     energy_figure,
     model_style,
     risk_figure,
@@ -17,38 +18,33 @@ from benchmarks.reporting.figures import (
     thinking_figure,
     training_curves,
 )
+from benchmarks.reporting.report import Picture
 from benchmarks.reporting.tables import ranked
 from benchmarks.reporting.values import load_arrays
+from benchmarks.reporting.viewer import psnr
+
+LETTERS = 14  # in a line of a title
 
 
-def draw_figures(folder: Path, result: Result) -> list[tuple[str, str]]:
-    """Draw all figures into `folder/figures`; gives their titles and relative paths."""
+def draw_figures(folder: Path, result: Result) -> dict[str, Picture]:
+    """Draw all figures into `folder/figures`; gives them by name."""
     first = test_sets(result)[0]
     noisy = next((model for model in result.models if model.name == "identity"), None)
-    figures: dict[str, tuple[str, Figure | None]] = {}
-    for corruption in swept_corruptions(result):
-        place = f"{first}, {corruption}"
-        name = corruption.replace(" ", "_")
-        figures[f"Quality against compute: {place}"] = (
-            f"compute_{name}",
-            compute_figure(result, under(first, corruption)),
-        )
-        figures[f"Energy and quality along the steps: {place}"] = (
-            f"thinking_{name}",
-            thinking_figure(result, under(first, corruption), "psnr", "PSNR (dB)", noisy),
-        )
-    figures["Quality against noise level"] = ("levels", _levels(result))
+    figures: dict[str, tuple[str, Figure | None]] = {
+        "levels": ("Quality against noise level", _levels(result)),
+        "energy": ("Energy against error", energy_figure(folder, result)),
+        "risk": ("Risk against coverage", risk_figure(folder, result)),
+        "training": ("Training curves", training_curves(folder, result)),
+    }
     pictures = load_arrays(folder, result, "pictures")
-    for name in test_sets(result):
-        for corruption in swept_corruptions(result):
+    for corruption in swept_corruptions(result):
+        along = thinking_figure(result, under(first, corruption), "psnr", "PSNR (dB)", noisy)
+        title = f"Energy and quality along the steps: {first}, {corruption}"
+        figures[f"thinking_{corruption}".replace(" ", "_")] = title, along
+        for name in test_sets(result):
+            panels = _panels(result, pictures, f"{name}/{corruption}")
             file = f"pictures_{name}_{corruption}".replace(" ", "_")
-            figures[f"Images: {name}, {corruption}"] = (
-                file,
-                _panels(result, pictures, f"{name}/{corruption}"),
-            )
-    figures["Energy against error"] = ("energy", energy_figure(folder, result))
-    figures["Risk against coverage"] = ("risk", risk_figure(folder, result))
-    figures["Training curves"] = ("training", training_curves(folder, result))
+            figures[file] = f"Images: {name}, {corruption}", panels
     return save_figures(folder, figures)
 
 
@@ -69,7 +65,7 @@ def _levels(result: Result) -> Figure:
             if model.name in lines:
                 places, quality = zip(*lines[model.name], strict=True)
                 color, line = model_style(model, index)
-                axis.plot(places, quality, "o", ms=4, lw=1, label=model.name, color=color, ls=line)
+                axis.plot(places, quality, "o", ms=4, lw=1, label=model.title, color=color, ls=line)
         axis.set(xlabel="noise level (fraction of 1000 steps)", title=name)
         axis.grid(alpha=0.3)
     axes[0, 0].set_ylabel("PSNR (dB)")
@@ -78,8 +74,10 @@ def _levels(result: Result) -> Figure:
     return figure
 
 
-def _panels(result: Result, pictures: dict[str, np.ndarray], place: str) -> Figure:
+def _panels(result: Result, pictures: dict[str, np.ndarray], place: str) -> Figure | None:
     """Clean, noisy and every model's output, each with its PSNR against the clean image."""
+    if f"{place}/clean" not in pictures:
+        return None
     names = ["clean", "noisy", *(m.name for m in result.models if f"{place}/{m.name}" in pictures)]
     count = len(pictures[f"{place}/clean"])
     figure, axes = plt.subplots(
@@ -92,13 +90,8 @@ def _panels(result: Result, pictures: dict[str, np.ndarray], place: str) -> Figu
             axis.imshow(image, interpolation="nearest")
             axis.set(xticks=[], yticks=[])
             if line == 0:
-                axis.set_title(name.replace("_", "\n"), fontsize=7)
+                axis.set_title(textwrap.fill(title_of(name), LETTERS), fontsize=7)
             if name != "clean":
-                axis.set_xlabel(f"{_psnr(image, clean):.1f} dB", fontsize=7)
+                axis.set_xlabel(f"{psnr(image, clean):.1f} dB", fontsize=7)
     figure.tight_layout(pad=0.4)
     return figure
-
-
-def _psnr(image: np.ndarray, clean: np.ndarray) -> float:
-    mse = np.mean((image.astype(np.float64) - clean) ** 2) / 255**2
-    return float(-10 * np.log10(max(mse, 1e-10)))

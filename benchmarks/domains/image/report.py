@@ -1,24 +1,28 @@
-"""The report of denoising: a page with its figures, and tables and sentences in the terminal."""
+"""The report of denoising."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.domains.image.figures import draw_figures
 from benchmarks.domains.image.verdicts import (
+    TRAINED,
     contrasted,
     corruption_names,
     swept_corruptions,
     test_sets,
+    to_know,
+    told_of,
     under,
-    verdicts,
 )
 from benchmarks.domains.image.viewers import make_viewers
 from benchmarks.measure.perception import perception_columns
 from benchmarks.record.results import Result
 from benchmarks.reporting.best_marks import MARKED
-from benchmarks.reporting.charts import compute_chart
-from benchmarks.reporting.html import Live
-from benchmarks.reporting.page import Report, Section, bullets
+from benchmarks.reporting.charts import Chart
+from benchmarks.reporting.compute import compute_chart
+from benchmarks.reporting.figures import chosen
+from benchmarks.reporting.grid import Cell, Grid, Line, shades
+from benchmarks.reporting.report import Part, Report, Section, bullets
 from benchmarks.reporting.tables import (
     ENERGY_AND_ERROR,
     SUMMARY_HEADER,
@@ -39,9 +43,18 @@ from benchmarks.reporting.tables import (
     summary_cells,
     training_table,
 )
-from benchmarks.reporting.verdicts import verdict_table
+from benchmarks.reporting.verdicts import (
+    contrasted_models,
+    reading,
+    verdict_grid,
+    verdict_table,
+)
 
 REFERENCES = ("dit", "direct")
+MATRIX = "Every test set and corruption: PSNR dB"
+AT_SWEPT = "Every metric and cost, in distribution and out of it"
+SHADED = "Darkest is the best model of a column; {faintest:g} dB below it a cell is not shaded."
+FAINTEST = 3.0  # dB below the best of a column
 PUBLISHED = (
     "As in arXiv 2507.02092: pooled PSNR and pixel MSE on 0 to 255. `ebt_linear` is the published "
     "energy on this suite's backbone, shown at 1 and 3 steps. Published sampling of a DiT takes a "
@@ -52,44 +65,86 @@ PUBLISHED = (
 
 def make_report(folder: Path, result: Result) -> Report:
     """The report of a result, its figures drawn into `folder`."""
-    sentences, first = verdicts(result), test_sets(result)[0]
+    first, swept = test_sets(result)[0], swept_corruptions(result)
     columns, references = _columns(result), _references(result)
-    sections = [
-        Section("What holds", [bullets(sentences)]),
-        Section("Declared contrasts", [verdict_table(result, contrasted(result))]),
-        Section("Data", [_description(result), corruption_table(result)]),
+    figures = draw_figures(folder, result)
+    images, thinking = make_viewers(folder, result)
+    compared = contrasted(result)
+    chart = _chart(result, first, TRAINED, "compute", contrasted_models(result))
+    opening = [
+        *verdict_grid(result, compared, dict.fromkeys(dict(compared), AT_SWEPT)),
+        bullets(to_know(result)),
+        *chart,
+        *images,
     ]
-    for name in test_sets(result):
-        for corruption in swept_corruptions(result):
-            condition = under(name, corruption)
-            quality = quality_table(result, condition, columns, references)
-            tables: list[str | Table] = [quality, cost_table(result, condition)]
-            sections.append(Section(f"{name}, {corruption}", tables))
-    for name in test_sets(result):
-        sections.append(Section(f"{name}, every corruption: PSNR dB", [psnr_table(result, name)]))
-        for reference in references:
-            title = f"{name}, every corruption: PSNR difference to `{reference}`, dB"
-            sections.append(Section(title, [difference_table(result, name, reference)]))
-    for corruption in swept_corruptions(result):
-        table = settings_table(result, under(first, corruption), columns[:3])
-        sections.append(Section(f"{first}, {corruption}: every setting", [table]))
-    corruptions = [(name, under(first, name)) for name in corruption_names(result)]
-    sections += [
+    sections = [
+        Section(MATRIX, [SHADED.format(faintest=FAINTEST), matrix(result)]),
+        Section(AT_SWEPT, list(_at_swept(result, columns, references))),
+        Section("Declared contrasts", [reading(result), verdict_table(result, compared)]),
         Section(
-            f"{first}: energy and error", [ENERGY_AND_ERROR, energy_table(result, corruptions)]
+            "Every setting, and what it costs",
+            list(_at_every_setting(result, columns[:3])),
         ),
+        Section(
+            "Thinking", [*thinking, *chosen(figures, *(f"thinking_{_file(c)}" for c in swept))]
+        ),
+        Section(
+            "Energy and error",
+            [
+                ENERGY_AND_ERROR,
+                energy_table(
+                    result, [(name, under(first, name)) for name in corruption_names(result)]
+                ),
+                *chosen(figures, "energy", "risk"),
+            ],
+        ),
+        Section("Images", chosen(figures, *(n for n in figures if n.startswith("pictures")))),
         Section("Published protocol", [PUBLISHED, published_table(result)]),
-        Section("Training", [training_table(result)]),
+        Section("Data", [_description(result), corruption_table(result), told_of(result)]),
+        Section("Training", [training_table(result), *chosen(figures, "training")]),
         Section("How this was made", [bullets(_provenance(result))]),
     ]
-    figures = draw_figures(folder, result)
-    charts = [
-        (f"{first}, {corruption}: quality against cost", chart)
-        for corruption in swept_corruptions(result)
-        if (chart := compute_chart(result, under(first, corruption))) is not None
-    ]
-    live = Live(charts, make_viewers(folder, result))
-    return Report("Image denoising", sections, figures, _shown(result), sentences, live)
+    brief = quality_table(result, under(first, TRAINED), columns[:1], references[-1:], brief=True)
+    table = Section(f"{first}, {TRAINED}", [brief])
+    return Report("Image denoising", opening, [s for s in sections if s.content], table)
+
+
+def _at_swept(
+    result: Result, columns: Sequence[Column], references: Sequence[str]
+) -> Iterator[str | Table]:
+    """Every metric at the levels where all settings were judged, and on the first set the costs."""
+    for name in test_sets(result):
+        for corruption in swept_corruptions(result):
+            yield f"### {name}, {corruption}"
+            yield quality_table(result, under(name, corruption), columns, references)
+            if name == test_sets(result)[0]:
+                yield cost_table(result, under(name, corruption))
+
+
+def _at_every_setting(result: Result, columns: Sequence[Column]) -> Iterator[Part]:
+    """Quality and cost of every setting on the first set, at the levels where all were judged."""
+    first = test_sets(result)[0]
+    for corruption in swept_corruptions(result):
+        yield from _chart(result, first, corruption, f"compute_{_file(corruption)}")
+        yield settings_table(result, under(first, corruption), columns)
+
+
+def _chart(
+    result: Result,
+    images: str,
+    corruption: str,
+    name: str,
+    models: Collection[str] | None = None,
+) -> list[Chart]:
+    title = f"{images}, {corruption}: quality against compute"
+    title += "" if models else ", all trained models"
+    chart = compute_chart(result, under(images, corruption), title, name, models)
+    return [] if chart is None else [chart]
+
+
+def _file(corruption: str) -> str:
+    """A corruption as part of a file's name."""
+    return corruption.replace(" ", "_")
 
 
 def headline(result: Result, corruption: str) -> Table:
@@ -106,19 +161,6 @@ def headline(result: Result, corruption: str) -> Table:
     return header, rows
 
 
-def _shown(result: Result) -> list[Section]:
-    """What stands in the terminal."""
-    shown = [Section("Corruptions", [corruption_table(result)])]
-    for name in test_sets(result):
-        for corruption in swept_corruptions(result)[:2]:
-            table = quality_table(
-                result, under(name, corruption), _columns(result), _references(result), brief=True
-            )
-            shown.append(Section(f"{name}, {corruption}", [table]))
-        shown.append(Section(f"{name}, every corruption: PSNR dB", [psnr_table(result, name)]))
-    return shown
-
-
 def corruption_table(result: Result) -> Table:
     """Every corruption: its level, diffusion step and noise."""
     rows = [
@@ -133,29 +175,19 @@ def corruption_table(result: Result) -> Table:
     return ["corruption", "level", "step t (told)", "noise std on [-1, 1]"], rows
 
 
-def psnr_table(result: Result, name: str) -> Table:
-    """PSNR of each model, at its selected setting, under every corruption."""
-    corruptions = corruption_names(result)
-    rows = []
-    for model in result.models:
-        here = [selected_row(model, under(name, corruption)) for corruption in corruptions]
-        psnr = [row.metrics["psnr"].mean if row else None for row in here]
-        rows.append([model.name, *(number(value, 2) for value in psnr)])
-    return ["model", *corruptions], rows
-
-
-def difference_table(result: Result, name: str, reference: str) -> Table:
-    """Paired PSNR difference of each model to the reference under every corruption."""
-    corruptions = corruption_names(result)
-    rows = [
-        [
-            model.name,
-            *(difference(result, model.name, reference, under(name, c)) for c in corruptions),
-        ]
-        for model in result.models
-        if model.name != reference
+def matrix(result: Result) -> Grid:
+    """PSNR of each model, at its selected setting, on every test set under every corruption."""
+    places = [(name, c) for name in test_sets(result) for c in corruption_names(result)]
+    columns = []
+    for place in places:
+        rows = [selected_row(model, under(*place)) for model in result.models]
+        values = [row.metrics["psnr"].mean if row else None for row in rows]
+        faint = shades(values, higher=True, faintest=FAINTEST)
+        columns.append([Cell(number(v, 2), shade=s) for v, s in zip(values, faint, strict=True)])
+    lines = [
+        Line(model.title, "", cells) for model, *cells in zip(result.models, *columns, strict=True)
     ]
-    return ["model", *corruptions], rows
+    return Grid(["model", *map(", ".join, places)], lines, sortable=True)
 
 
 def published_table(result: Result) -> Table:
@@ -171,7 +203,7 @@ def published_table(result: Result) -> Table:
                 pooled = interval(row.metrics["psnr_pooled"], 2)
                 mse = number(row.metrics["mse"].mean * 255**2, 1)
                 passes = brief_cost_cells(row.cost)[0]
-                rows.append([model.name, corruption, row.setting.label, pooled, mse, passes])
+                rows.append([model.title, corruption, row.setting.label, pooled, mse, passes])
     return ["model", "corruption", "setting", "pooled PSNR dB", "pixel MSE", "passes"], rows
 
 

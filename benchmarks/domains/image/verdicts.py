@@ -2,8 +2,8 @@
 
 from benchmarks.domains.image.conditions import TOLD
 from benchmarks.record.results import Result
-from benchmarks.reporting.tables import Condition, seeds_text
-from benchmarks.reporting.verdicts import answers, best_floor, few_sources, reading
+from benchmarks.reporting.tables import Condition
+from benchmarks.reporting.verdicts import what_to_know
 
 TRAINED = "level 0.1"
 
@@ -32,31 +32,22 @@ def swept_corruptions(result: Result) -> list[str]:
 def contrasted(result: Result) -> list[tuple[str, Condition]]:
     """Where the declared contrasts were judged: name and condition."""
     found = {v.compared.condition["corruption"]: v.compared.condition for v in result.verdicts}
-    return [
-        (f"{condition['images']}, {name} ({_noise(result, name)})", condition)
-        for name, condition in found.items()
-    ]
+    return [(f"{_distribution(name)}: {name}", condition) for name, condition in found.items()]
 
 
-def verdicts(result: Result) -> list[str]:
-    """Answers to the declared questions, and what a reader has to know, in plain words."""
-    name = test_sets(result)[0]
-    sentences = []
-    for where, condition in contrasted(result):
-        sentences += answers(result, where, condition)
-    floor = best_floor(result, under(name, TRAINED))
-    if floor is not None:
-        sentences.append(f"{name}, {TRAINED}: {floor}.")
-    told = [model.name for model in result.models if TOLD in model.traits]
-    if told:
-        sentences.append(f"Told how strong the noise is: {', '.join(told)}; the others are not.")
-    counts = {n: s["sources"] for n, s in result.data["test_sets"].items()}
-    sizes = ", ".join(f"{count} ({n})" for n, count in counts.items())
-    sentences.append(f"Intervals are over images, {sizes}, and rest on {seeds_text(result)}.")
-    return [*sentences, reading(result), *few_sources(counts, "images")]
+def to_know(result: Result) -> list[str]:
+    """What a reader has to know to read the grid."""
+    data, first = result.data, test_sets(result)[0]
+    trained_on = f"{data['clips']['train']} images of {data['corpus']}"
+    judged_on = {name: size["sources"] for name, size in data["test_sets"].items()}
+    return what_to_know(result, under(first, TRAINED), trained_on, judged_on, "images")
 
 
-def _noise(result: Result, corruption: str) -> str:
-    entry = next(e for e in result.data["corruptions"] if e["name"] == corruption)
-    trained = "the trained level" if corruption == TRAINED else "out of distribution"
-    return f"noise std {entry['noise_std']:.2f}, {trained}"
+def told_of(result: Result) -> str:
+    """Which models are told how strong the noise is."""
+    told = [model.title for model in result.models if TOLD in model.traits]
+    return f"Told how strong the noise is: {', '.join(told)}; the others are not." if told else ""
+
+
+def _distribution(corruption: str) -> str:
+    return "In distribution" if corruption == TRAINED else "Out of distribution"

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.domains.image.verdicts import TRAINED, swept_corruptions, test_sets
+from benchmarks.record.model_names import title_of
 from benchmarks.record.results import Result
 from benchmarks.reporting.thinking import thinking_viewer
 from benchmarks.reporting.values import load_arrays
@@ -12,14 +13,16 @@ from benchmarks.reporting.viewer import Scene, Tile, Viewer, absolute_error, hea
 
 TEXT = (
     "From the noisy image over the output of every model to the clean image, each in the same "
-    "place. Below: the absolute error, the mean of the channels, brightest at {largest} of the "
+    "place. Errors are absolute ones, the mean of the channels, brightest at {largest} of the "
     "range."
 )
 
 
-def make_viewers(folder: Path, result: Result) -> list[Viewer]:
+def make_viewers(folder: Path, result: Result) -> tuple[list[Viewer], list[Viewer]]:
     """Noisy, denoised and clean images on one slider, and how the denoised ones came to be."""
     pictures = load_arrays(folder, result, "pictures")
+    if not pictures:
+        return [], []
     names = [model.name for model in result.models]
     places = [(s, c) for s in test_sets(result) for c in swept_corruptions(result)]
     shown = [name for name in names if any(f"{s}/{c}/{name}" in pictures for s, c in places)]
@@ -35,14 +38,16 @@ def make_viewers(folder: Path, result: Result) -> list[Viewer]:
         Scene(f"{s}, {c}", _tiles(pictures, f"{s}/{c}", positions, largest)) for s, c in places
     ]
     text = TEXT.format(largest=f"{largest:.2f}")
-    viewers = [Viewer("Images: noisy, denoised, clean", text, positions, scenes)]
+    said = [title_of(name) for name in positions]
+    images = [Viewer("Noisy, denoised, clean", text, said, scenes, first=1)]
+    steps = []
     trained = f"{test_sets(result)[0]}/{TRAINED}"
     if f"{trained}/clean" in pictures:
         noisy, clean = pictures[f"{trained}/noisy"], pictures[f"{trained}/clean"]
         grid = result.data["encoder"]["grid"]
         thinking = thinking_viewer(pictures, names, noisy, clean, grid, "image")
-        viewers += [thinking] if thinking is not None else []
-    return viewers
+        steps = [] if thinking is None else [thinking]
+    return images, steps
 
 
 def _tiles(

@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from benchmarks.record.model_names import title_of
 from benchmarks.record.results import Result
-from benchmarks.reporting.figures import FOLDER
+from benchmarks.reporting.charts import FOLDER
+from benchmarks.reporting.report import Picture
 from benchmarks.reporting.values import load_arrays
 
 NAME = "rollouts.gif"
@@ -17,8 +19,8 @@ MILLISECONDS = 250  # of a frame
 BACKGROUND, INK, WAITING = (255, 255, 255), (20, 20, 20), (215, 215, 215)
 
 
-def write_animation(folder: Path, result: Result) -> list[tuple[str, str]]:
-    """Write a GIF of all clips and models into `folder/figures`; gives its title and path.
+def write_animation(folder: Path, result: Result) -> list[Picture]:
+    """Write a GIF of all clips and models into `folder/figures`, for where no page is.
 
     A model's tile is grey while it observes. Nothing is written where there are no pixels.
     """
@@ -32,7 +34,7 @@ def write_animation(folder: Path, result: Result) -> list[tuple[str, str]]:
     frames[0].save(
         folder / path, save_all=True, append_images=frames[1:], duration=MILLISECONDS, loop=0
     )
-    return [("Rollouts", path)]
+    return [Picture("Rollouts", path, on_page=False)]
 
 
 def _frame(
@@ -45,7 +47,7 @@ def _frame(
     draw = ImageDraw.Draw(canvas)
     for column, name in enumerate(names):
         left = GAP + column * (TILE + GAP)
-        draw.text((left, 0), textwrap.fill(name.replace("_", " "), LETTERS), fill=INK)
+        draw.text((left, 0), textwrap.fill(title_of(name), LETTERS), fill=INK)
         shown = time if name == "truth" else time - context
         for clip in range(clips):
             place = (left, GAP + LABEL + clip * (TILE + GAP))

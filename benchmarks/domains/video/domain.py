@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from benchmarks.domains.video.data import VideoData
     from benchmarks.domains.video.judge import FrameJudge
     from benchmarks.record.results import Result
-    from benchmarks.reporting.page import Report
+    from benchmarks.reporting.report import Report
     from benchmarks.reporting.tables import Table
 
 

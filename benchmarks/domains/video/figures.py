@@ -8,10 +8,10 @@ from matplotlib.figure import Figure
 
 from benchmarks.domains.video.conditions import ROLLOUT, TEACHER_FORCED
 from benchmarks.record.metrics import AHEAD
+from benchmarks.record.model_names import title_of
 from benchmarks.record.results import Result
 from benchmarks.record.selection_metric import quality_of
 from benchmarks.reporting.figures import (
-    compute_figure,
     energy_figure,
     finish,
     model_style,
@@ -20,40 +20,36 @@ from benchmarks.reporting.figures import (
     thinking_figure,
     training_curves,
 )
+from benchmarks.reporting.report import Picture
 from benchmarks.reporting.tables import selected_row
 from benchmarks.reporting.values import load_arrays
 
 
-def draw_figures(folder: Path, result: Result) -> list[tuple[str, str]]:
-    """Draw all figures into `folder/figures`; gives their titles and relative paths."""
+def draw_figures(folder: Path, result: Result) -> dict[str, Picture]:
+    """Draw all figures into `folder/figures`; gives them by name."""
     quality = quality_of(result)
+    losses = "Smooth-L1 (scaled embeddings)"
     return save_figures(
         folder,
         {
-            "Predictions against truth": ("predictions", _predictions(folder, result)),
-            f"{quality.title} against horizon": ("horizon", _horizon(result)),
-            "Quality against compute": (
-                "compute",
-                compute_figure(result, TEACHER_FORCED, f"teacher-forced {quality.title}"),
+            "predictions": ("Predictions against truth", _predictions(folder, result)),
+            "horizon": (f"{quality.title} against horizon", _horizon(result)),
+            "thinking": (
+                "Error and energy against thinking steps",
+                thinking_figure(result, TEACHER_FORCED, "smooth_l1", losses),
             ),
-            "Error and energy against thinking steps": (
-                "thinking",
-                thinking_figure(
-                    result, TEACHER_FORCED, "smooth_l1", "Smooth-L1 (scaled embeddings)"
-                ),
-            ),
-            "Energy against error": ("energy", energy_figure(folder, result)),
-            "Risk against coverage": ("risk", risk_figure(folder, result)),
-            "Training curves": ("training", training_curves(folder, result)),
+            "energy": ("Energy against error", energy_figure(folder, result)),
+            "risk": ("Risk against coverage", risk_figure(folder, result)),
+            "training": ("Training curves", training_curves(folder, result)),
         },
     )
 
 
 def _predictions(folder: Path, result: Result) -> Figure | None:
     """Film strips: each clip's truth and every model's rollout below it; None without pixels."""
-    if result.files["pictures"] is None:
-        return None
     pictures = load_arrays(folder, result, "pictures")
+    if not pictures:
+        return None
     names = ["truth", *[model.name for model in result.models]]
     context = result.config["evaluation"]["context_frames"]
     clips, frames = pictures["truth"].shape[:2]
@@ -73,7 +69,7 @@ def _predictions(folder: Path, result: Result) -> Figure | None:
                     axis.imshow(pictures[name][clip, shown], interpolation="nearest")
             row[0].set_axis_on()
             row[0].set(xticks=[], yticks=[])
-            row[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
+            row[0].set_ylabel(title_of(name), rotation=0, ha="right", va="center", fontsize=8)
             for spine in row[0].spines.values():
                 spine.set_visible(False)
     for frame, axis in enumerate(axes[0]):
@@ -94,7 +90,7 @@ def _horizon(result: Result) -> Figure:
         ahead = np.arange(1, len(points) + 1)
         color, line = model_style(model, index)
         means = [p.mean for p in points]
-        axis.plot(ahead, means, "o", ms=4, label=model.name, color=color, ls=line)
+        axis.plot(ahead, means, "o", ms=4, label=model.title, color=color, ls=line)
         low, high = zip(*(p.ends for p in points), strict=True)
         axis.fill_between(ahead, low, high, color=color, alpha=0.1)
     axis.set(xlabel="frames ahead", ylabel=quality.title)

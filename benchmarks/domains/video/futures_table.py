@@ -61,7 +61,7 @@ def futures_table(result: Result, brief: bool = False) -> Table:
     header = ["model", "setting", *map(_title, names), "energy score in rollouts", "passes"]
     rows = [
         [
-            *(model.name, _setting(row), *cells, _in_rollouts(model, row, brief)),
+            *(model.title, _setting(row), *cells, _in_rollouts(model, row, brief)),
             number(row.cost.forward_passes),
         ]
         for (model, row), *cells in zip(entries, *columns, strict=True)

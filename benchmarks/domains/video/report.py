@@ -1,5 +1,6 @@
-"""The report of next-frame prediction: a page with its figures, and tables in the terminal."""
+"""The report of next-frame prediction."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from benchmarks.domains.video.animation import write_animation
@@ -11,9 +12,10 @@ from benchmarks.measure.perception import perception_columns
 from benchmarks.record.results import Result
 from benchmarks.record.selection_metric import PIXELS, quality_of
 from benchmarks.reporting.best_marks import MARKED, mark_best
-from benchmarks.reporting.charts import compute_chart
-from benchmarks.reporting.html import Live
-from benchmarks.reporting.page import Report, Section, bullets
+from benchmarks.reporting.charts import Chart
+from benchmarks.reporting.compute import compute_chart
+from benchmarks.reporting.figures import chosen
+from benchmarks.reporting.report import Report, Section, bullets
 from benchmarks.reporting.tables import (
     ENERGY_AND_ERROR,
     SUMMARY_HEADER,
@@ -26,22 +28,21 @@ from benchmarks.reporting.tables import (
     interval,
     quality_table,
     ranked,
-    seeds_text,
     selected_row,
     settings_table,
     summary_cells,
     training_table,
 )
 from benchmarks.reporting.verdicts import (
-    answers,
-    best_floor,
-    few_sources,
+    contrasted_models,
     reading,
+    verdict_grid,
     verdict_table,
+    what_to_know,
 )
 
 PROTOCOLS: list[tuple[str, Condition]] = [
-    ("Next frame, teacher-forced", TEACHER_FORCED),
+    ("Next frame", TEACHER_FORCED),
     ("Rollout", ROLLOUT),
 ]
 FUTURES = "Futures as samples, test split"
@@ -61,49 +62,90 @@ IN_EMBEDDINGS: list[Column] = [
 
 def make_report(folder: Path, result: Result) -> Report:
     """The report of a result, its figures drawn into `folder`."""
-    sentences = verdicts(result)
     quality = quality_of(result)
     columns = IN_PIXELS if quality == PIXELS else IN_EMBEDDINGS
-    sections = [
-        Section("What holds", [bullets(sentences)]),
-        Section("Declared contrasts", [verdict_table(result, PROTOCOLS)]),
-        Section("Data", [_description(result)]),
+    figures = draw_figures(folder, result)
+    rollouts, thinking = make_viewers(folder, result)
+    opening = [
+        *verdict_grid(result, PROTOCOLS, {title: title for title, _ in PROTOCOLS}),
+        bullets(_to_know(result)),
+        *_chart(result, *PROTOCOLS[0], "compute", contrasted_models(result)),
+        *rollouts,
+        *write_animation(folder, result),
     ]
-    for title, condition in PROTOCOLS:
-        more = _rollout_columns(result) if condition == ROLLOUT else []
-        tables = [quality_table(result, condition, columns + more), cost_table(result, condition)]
-        sections.append(Section(f"{title}, test split", [*tables]))
-    if sampled(result):
-        sections.append(Section(FUTURES, [READING_FUTURES, futures_table(result)]))
     beside = [(f"rollout {quality.title}", ROLLOUT)]
-    thinking = settings_table(result, TEACHER_FORCED, columns[:1], beside)
-    sections += [
-        Section("Every setting, test split", [thinking]),
+    sections = [
+        *(
+            Section(
+                title,
+                [
+                    quality_table(result, condition, columns + _more_columns(result, condition)),
+                    cost_table(result, condition),
+                    *chosen(figures, *(("horizon", "predictions") if condition == ROLLOUT else ())),
+                ],
+            )
+            for title, condition in PROTOCOLS
+        ),
+        *_futures(result),
+        Section("Declared contrasts", [reading(result), verdict_table(result, PROTOCOLS)]),
+        Section(
+            "Every setting, and what it costs",
+            [
+                *_chart(result, *PROTOCOLS[0], "compute_all"),
+                *_chart(result, *PROTOCOLS[1], "compute_rollout"),
+                settings_table(result, TEACHER_FORCED, columns[:1], beside),
+            ],
+        ),
+        Section("Thinking", [*thinking, *chosen(figures, "thinking")]),
         Section(
             "Energy and error",
-            [ENERGY_AND_ERROR, energy_table(result, [(PROTOCOLS[0][0], TEACHER_FORCED)])],
+            [
+                ENERGY_AND_ERROR,
+                energy_table(result, PROTOCOLS[:1]),
+                *chosen(figures, "energy", "risk"),
+            ],
         ),
-        Section("Training", [training_table(result)]),
+        Section("Data", [_description(result)]),
+        Section("Training", [training_table(result), *chosen(figures, "training")]),
         Section("How this was made", [bullets(_provenance(result))]),
     ]
-    shown = [
-        Section(f"{title}, test split", [quality_table(result, condition, columns[:2], brief=True)])
-        for title, condition in PROTOCOLS
-    ]
-    if sampled(result):
-        shown.append(Section(FUTURES, [futures_table(result, brief=True)]))
-    figures = [*draw_figures(folder, result), *write_animation(folder, result)]
-    charts = [
-        (f"{title}: quality against cost", chart)
-        for title, condition in PROTOCOLS
-        if (chart := compute_chart(result, condition)) is not None
-    ]
-    live = Live(charts, make_viewers(folder, result))
-    return Report("Next-frame prediction", sections, figures, shown, sentences, live)
+    brief = Section(
+        f"{PROTOCOLS[0][0]}, test split",
+        [quality_table(result, TEACHER_FORCED, columns[:2], brief=True)],
+    )
+    return Report("Next-frame prediction", opening, [s for s in sections if s.content], brief)
 
 
-def _rollout_columns(result: Result) -> list[Column]:
+def _to_know(result: Result) -> list[str]:
+    """What a reader has to know to read the grid."""
+    data = result.data
+    trained_on = f"{data['clips']['train']} clips of {data['corpus']}"
+    judged_on = {"the test split": data["videos"]["test"]}
+    return what_to_know(result, TEACHER_FORCED, trained_on, judged_on, "videos")
+
+
+def _chart(
+    result: Result,
+    protocol: str,
+    condition: Condition,
+    name: str,
+    models: Collection[str] | None = None,
+) -> list[Chart]:
+    title = f"{protocol}: quality against compute" + ("" if models else ", all trained models")
+    chart = compute_chart(result, condition, title, name, models)
+    return [] if chart is None else [chart]
+
+
+def _futures(result: Result) -> list[Section]:
+    if not sampled(result):
+        return []
+    return [Section(FUTURES, [READING_FUTURES, futures_table(result)])]
+
+
+def _more_columns(result: Result, condition: Condition) -> list[Column]:
     """The metrics of perception of rollouts that were computed."""
+    if condition != ROLLOUT:
+        return []
     columns = perception_columns(result.data.get("perception") or {})
     if any(FRECHET in row.metrics for model in result.models for row in model.rows):
         columns.append(("Frechet, embeddings", FRECHET, 3))
@@ -123,18 +165,6 @@ def headline(result: Result) -> Table:
     for (model, row), *cells in zip(entries, *columns, strict=True):
         rows.append([f"`{model.name}`", *cells, row.setting.label, *summary_cells(model, row)])
     return header, rows
-
-
-def verdicts(result: Result) -> list[str]:
-    """Answers to the declared questions, and what a reader has to know, in plain words."""
-    sentences = [said for title, where in PROTOCOLS for said in answers(result, title, where)]
-    for title, condition in PROTOCOLS:
-        floor = best_floor(result, condition)
-        if floor is not None:
-            sentences.append(f"{title}: {floor}.")
-    count = result.data["videos"]["test"]
-    sentences.append(f"Intervals are over {count} test videos and rest on {seeds_text(result)}.")
-    return [*sentences, reading(result), *few_sources({"the test split": count}, "videos")]
 
 
 def _description(result: Result) -> str:

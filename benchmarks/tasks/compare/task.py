@@ -11,7 +11,7 @@ from benchmarks.tasks.contract import ModelTask
 
 if TYPE_CHECKING:
     from benchmarks.record.results import Result
-    from benchmarks.reporting.page import Report
+    from benchmarks.reporting.report import Report
     from benchmarks.reporting.tables import Table
 
 

@@ -2,11 +2,21 @@
 
 from pathlib import Path
 
+from benchmarks.record.model_names import title_of
 from benchmarks.record.results import Metric, Result
 from benchmarks.reporting.best_marks import mark_best
-from benchmarks.reporting.page import Report, Section, bullets
-from benchmarks.reporting.tables import Table, environment_lines, interval, number, seeds_text
-from benchmarks.tasks.probe.result import ATTENTIVE, LINEAR, Difference, Found, ProbedPlace
+from benchmarks.reporting.grid import Cell, Grid, Line, shades
+from benchmarks.reporting.report import Part, Report, Section, bullets
+from benchmarks.reporting.tables import (
+    Table,
+    environment_lines,
+    interval,
+    named,
+    number,
+    seeds_text,
+)
+from benchmarks.tasks.probe.chart import scores_chart
+from benchmarks.tasks.probe.result import ATTENTIVE, LINEAR, Found
 
 WAYS = (
     "A linear probe is logistic regression for classes and ridge regression for numbers, on the "
@@ -17,19 +27,55 @@ WAYS = (
     "with fresh weights, `constant` says the commonest class or the mean."
 )
 
+SCORES = (
+    "Scores are those of a linear probe on the network's frozen features: accuracy on test for "
+    "classes, R² for numbers. Darkest is the best."
+)
+NO_VERDICTS = "No contrast was declared for probes, so nothing here is a verdict."
+SELECTED = "Every model at its selected place"
+
 
 def make_report(folder: Path, result: Result) -> Report:
     """The report of a result."""
     found = result.found(Found)
-    sentences = verdicts(result, found)
-    summary = headline(result)
+    chart = scores_chart(found)
+    opening: list[Part] = [
+        scores_grid(found),
+        bullets([SCORES, f"They rest on {seeds_text(result)}.", NO_VERDICTS]),
+        *([] if chart is None else [chart]),
+    ]
     sections = [
-        Section("What holds", [bullets(sentences)]),
-        Section("Probes", [WAYS, summary]),
+        Section(SELECTED, [WAYS, named(headline(result))]),
+        Section("Differences", [_differences(found)]),
         Section("Every place", [_places(found)]),
         Section("How this was made", [bullets(_provenance(result, found))]),
     ]
-    return Report("Probes", sections, [], [Section("Probes", [summary])], sentences)
+    return Report("Probes", opening, sections)
+
+
+def scores_grid(found: Found) -> Grid:
+    """The linear probe of each model, a column for each label, shaded from worst to best."""
+    labels = _labels(found)
+    own = {
+        (p.model, p.corpus, p.label): p for p in found.places if p.probe == LINEAR and p.selected
+    }
+    models = list(dict.fromkeys(model for model, _, _ in own))
+    columns, header = [], ["linear probe"]
+    for corpus, label in labels:
+        places = [own.get((model, corpus, label)) for model in models]
+        values = [place.score.mean if place else None for place in places]
+        known = [value for value in values if value is not None]
+        shade = shades(values, higher=True, faintest=max(known) - max(0.0, min(known)) or 1.0)
+        columns.append(
+            [
+                Cell(number(value, 3), shade=faint, details=SELECTED)
+                for value, faint in zip(values, shade, strict=True)
+            ]
+        )
+        header.append(next(place.title for place in places if place))
+    order = sorted(range(len(models)), key=lambda i: -sum(c[i].shade or 0 for c in columns))
+    lines = [Line(title_of(models[i]), "", [column[i] for column in columns]) for i in order]
+    return Grid(header, lines, sortable=True)
 
 
 def headline(result: Result) -> Table:
@@ -52,7 +98,7 @@ def headline(result: Result) -> Table:
         for place, *cells in zip(linear, *columns, strict=True):
             rows.append(
                 [
-                    _title(place),
+                    place.title,
                     f"`{place.model}`",
                     *cells,
                     place.place,
@@ -62,41 +108,19 @@ def headline(result: Result) -> Table:
     return header, rows
 
 
-def verdicts(result: Result, found: Found) -> list[str]:
+def _differences(found: Found) -> Table:
     """The first model beside every other, label by label."""
-    sentences = []
-    for corpus, label in _labels(found):
-        for probe in (LINEAR, ATTENTIVE):
-            own = [
-                d
-                for d in found.differences
-                if (d.corpus, d.label, d.probe) == (corpus, label, probe)
-            ]
-            if own:
-                sentences.append(_sentence(found, own))
-    sentences.append(
-        "Scores are top-1 accuracy for classes and R² for numbers, with 95 % intervals over test "
-        f"sources; they rest on {seeds_text(result)}. No contrast was declared for probes, so "
-        "there are no verdicts: each interval is that of its difference alone."
-    )
-    return sentences
-
-
-def _sentence(found: Found, own: list[Difference]) -> str:
-    first = own[0]
-    said = "; ".join(f"{one.b} {_signed(one.score)}" for one in own)
-    place = next(
-        p
-        for p in found.places
-        if (p.corpus, p.label, p.probe, p.model)
-        == (first.corpus, first.label, first.probe, first.a)
-        and p.selected
-    )
-    kind = "R²" if place.classes is None else "accuracy"
-    return (
-        f"{_title(place)}, {first.probe} probe: {first.a} has {kind} {place.score.mean:.3f}. Its "
-        f"difference to each other: {said}."
-    )
+    rows = [
+        [
+            f"{one.corpus}: {one.label}",
+            one.probe,
+            title_of(one.a),
+            title_of(one.b),
+            _signed(one.score),
+        ]
+        for one in found.differences
+    ]
+    return ["label", "probe", "model", "against", "difference"], rows
 
 
 def _signed(score: Metric) -> str:
@@ -110,7 +134,7 @@ def _places(found: Found) -> Table:
     header = ["label", "model", "place", "probe", "width", "validation", "test", "selected"]
     rows = [
         [
-            _title(place),
+            place.title,
             f"`{place.model}`",
             place.place,
             place.probe,
@@ -135,8 +159,3 @@ def _provenance(result: Result, found: Found) -> list[str]:
 
 def _labels(found: Found) -> list[tuple[str, str]]:
     return list(dict.fromkeys((place.corpus, place.label) for place in found.places))
-
-
-def _title(place: ProbedPlace) -> str:
-    classes = f" ({place.classes} classes)" if place.classes else ""
-    return f"{place.corpus}: {place.label}{classes}"

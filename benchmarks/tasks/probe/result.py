@@ -43,6 +43,12 @@ class ProbedPlace:
     equal: list[str]
 
     @property
+    def title(self) -> str:
+        """What is found, for readers."""
+        classes = f" ({self.classes} classes)" if self.classes else ""
+        return f"{self.corpus}: {self.label}{classes}"
+
+    @property
     def name(self) -> str:
         """The name of its values among those of the run."""
         return f"{self.corpus}/{self.label}/{self.probe}/{self.model}/{self.place}"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from benchmarks.domains.labels import Items
     from benchmarks.record.results import Metric, Result
-    from benchmarks.reporting.page import Report
+    from benchmarks.reporting.report import Report
     from benchmarks.reporting.tables import Table
     from benchmarks.training.fit import TrainedModel
 

@@ -1,49 +1,65 @@
-"""The loss of every point against an x that the reader chooses."""
+"""The loss of every point, and the fitted laws, against an x that the reader chooses."""
 
-import altair
+from typing import Any
 
-from benchmarks.reporting.charts import Chart, finished
-from benchmarks.tasks.scaling.result import Found
+import numpy as np
 
-LEAST = 0.1  # of the mean: an interval that reaches 0 has no end on a logarithmic axis
+from benchmarks.measure.power_law import PowerLaw
+from benchmarks.record.model_names import title_of
+from benchmarks.reporting.charts import Chart, Curves
+from benchmarks.tasks.scaling.result import PURE, Found, Point
+
+MARGIN = 1.1  # by which the axis of losses goes beyond them
+SAMPLES = 30  # of a law
 
 
 def loss_chart(found: Found) -> Chart:
-    """Losses with their intervals, and those of single seeds, on logarithmic axes, by Vega-Lite."""
+    """Losses and power laws on logarithmic axes, a curve for each model and variant."""
     names = list(found.points[0].x)
-    fields = [f"x{number}" for number in range(len(names))]  # names have spaces
-    points = [
-        {
-            "model": f"{point.model}, {point.variant}" if point.variant else point.model,
-            "loss": point.loss.mean,
-            "low": max(point.loss.ends[0], LEAST * point.loss.mean),
-            "high": point.loss.ends[1],
-            "seeds": point.seed_losses,
-            **{field: point.x[name] for field, name in zip(fields, names, strict=True)},
-        }
-        for point in found.points
-    ]
-    kinds = altair.binding_select(options=fields, labels=names, name="against ")
-    chosen = altair.param(name="x", value=fields[0], bind=kinds)
-    base = altair.Chart(altair.Data(values=points)).transform_calculate(at="datum[x]")
-    log = altair.Scale(type="log", nice=False, padding=16)
-    numbers = altair.Axis(format="~s")
-    x, color = altair.X("at:Q", title="x", scale=log, axis=numbers), altair.Color("model:N")
-    ends = [altair.Tooltip(f"{name}:Q", format=".4~f") for name in ("loss", "low", "high")]
-    amounts = [
-        altair.Tooltip(f"{field}:Q", format=".4~s", title=name)
-        for field, name in zip(fields, names, strict=True)
-    ]
-    lines = base.mark_line(point=True).encode(
-        x=x,
-        y=altair.Y("loss:Q", title="test Smooth-L1", scale=log),
-        color=color,
-        tooltip=["model:N", *ends, *amounts],
+    fields = {name: f"x{number}" for number, name in enumerate(names)}  # names have spaces
+    losses = [point.loss.mean for point in found.points]
+    curves = Curves(
+        [_point(point, fields) for point in found.points],
+        {field: name for name, field in fields.items()},
+        "test Smooth-L1",
+        (min(losses) / MARGIN, max(losses) * MARGIN),
+        logarithmic=True,
+        laws=_laws(found, fields),
     )
-    spread = base.mark_rule().encode(x=x, y=altair.Y("low:Q", scale=log), y2="high:Q", color=color)
-    seeds = (
-        base.transform_flatten(["seeds"])
-        .mark_point(size=14, filled=True, opacity=0.6)
-        .encode(x=x, y=altair.Y("seeds:Q", scale=log), color=color)
-    )
-    return finished(altair.layer(spread, seeds, lines).add_params(chosen).interactive())
+    return Chart("Loss against size and cost", "loss", curves.spec())
+
+
+def _curve(variant: str, model: str) -> str:
+    return f"{title_of(model)}, {variant.replace('_', ' ')}" if variant else title_of(model)
+
+
+def _point(point: Point, fields: dict[str, str]) -> dict[str, Any]:
+    curve, (low, high) = _curve(point.variant, point.model), point.loss.ends
+    seeds = ", ".join(f"{loss:.4f}" for loss in point.seed_losses)
+    return {
+        "curve": curve,
+        "line": curve,
+        "setting": f"{point.setting}; seeds {seeds}",
+        "value": point.loss.mean,
+        "low": low,
+        "high": high,
+        "order": point.x[next(iter(fields))],
+        "anchor": point.x[next(iter(fields))],
+        "single": False,
+        **{field: point.x[name] for name, field in fields.items()},
+    }
+
+
+def _laws(found: Found, fields: dict[str, str]) -> list[dict[str, Any]]:
+    """Samples of every pure law that was not refused, over the range of its points."""
+    laws = []
+    for fit in found.fits:
+        own = [p for p in found.points if (p.variant, p.model) == (fit.variant, fit.model)]
+        if fit.form != PURE or fit.refused or not own:
+            continue
+        ends = [point.x[fit.axis] for point in own]
+        law = PowerLaw(fit.scale.mean, fit.exponent.mean, fit.floor.mean)
+        for x in np.geomspace(min(ends), max(ends), SAMPLES):
+            of_curve = {"curve": _curve(fit.variant, fit.model), "of": fields[fit.axis]}
+            laws.append(of_curve | {"at": float(x), "value": float(law(x))})
+    return laws

@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.measure.intervals import mean
 from benchmarks.measure.scores import metric
 from benchmarks.record.results import Result, read_result
-from benchmarks.reporting.page import Report, Section, bullets
+from benchmarks.reporting.report import Report, Section, bullets
 from benchmarks.reporting.tables import Table
 from benchmarks.tasks.scaling.fitting import fit_points
 from benchmarks.tasks.scaling.points import LOSS, MeasuredPoint, losses_of
@@ -76,12 +76,11 @@ def compare_sweeps(runs: Sequence[tuple[str, Path, Result]], folder: Path) -> Re
     found = fit_points(points, first.found(Found).axis, _rule(sweeps), failed)
     seeds = min((sweep.seeds for sweep in sweeps), key=len)  # what all intervals rest on at least
     report = make_report(folder, replace(first, details=found, seeds=seeds))
-    known = [*report.sections[:1], Section("Runs", [*_said(warnings), _table(sweeps)])]
     return replace(
         report,
         title=f"Comparison of {len(runs)} sweeps along {found.axis}",
-        sections=[*known, *report.sections[1:-1]],
-        sentences=[*report.sentences, *warnings],
+        opening=[*report.opening, *([bullets(warnings)] if warnings else [])],
+        sections=[Section("Runs", [_table(sweeps)]), *report.sections[:-1]],
     )
 
 
@@ -147,10 +146,6 @@ def _renamed(point: Point, sweep: Swept) -> Point:
 
 def _rule(sweeps: Sequence[Swept]) -> str:
     return "; ".join(dict.fromkeys(sweep.result.found(Found).rule for sweep in sweeps))
-
-
-def _said(warnings: list[str]) -> list[str | Table]:
-    return [bullets(warnings)] if warnings else []
 
 
 def _table(sweeps: Sequence[Swept]) -> Table:

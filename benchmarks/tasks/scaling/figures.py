@@ -8,25 +8,26 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.measure.power_law import PowerLaw
+from benchmarks.record.model_names import title_of
 from benchmarks.reporting.figures import (
     curve_of_logs,
     finish,
     plain_numbers,
     save_figures,
 )
+from benchmarks.reporting.report import Picture
 from benchmarks.tasks.scaling.result import PURE, WITH_FLOOR, Fit, Found, Point
 
 LINES = {PURE: "-", WITH_FLOOR: "--"}
 
 
-def draw_figures(folder: Path, found: Found) -> list[tuple[str, str]]:
-    """Draw all figures into `folder/figures`; gives their titles and relative paths."""
+def draw_figures(folder: Path, found: Found) -> dict[str, Picture]:
+    """Draw all figures into `folder/figures`; gives them by name."""
     return save_figures(
         folder,
         {
-            f"Loss along {found.axis}": ("axis", _along_axis(found)),
-            "Loss against every x": ("scaling", _scaling(found)),
-            "Loss curves of all points": ("training", _training(folder, found)),
+            "axis": (f"Loss along {found.axis}", _along_axis(found)),
+            "training": ("Loss curves of all points", _training(folder, found)),
         },
     )
 
@@ -44,25 +45,6 @@ def _along_axis(found: Found) -> Figure | None:
     return finish(figure)
 
 
-def _scaling(found: Found) -> Figure:
-    """A row for each variant, a column for each x: points, fits and what no loss is below."""
-    variants = list(dict.fromkeys(point.variant for point in found.points))
-    names = list(dict.fromkeys(fit.axis for fit in found.fits)) or [found.axis]
-    figure, axes = plt.subplots(
-        len(variants),
-        len(names),
-        figsize=(4.4 * len(names), 3.6 * len(variants)),
-        sharey="row",
-        squeeze=False,
-    )
-    for row, variant in zip(axes, variants, strict=True):
-        for axis, name in zip(row, names, strict=True):
-            _draw(axis, found, variant, name)
-            axis.set_title(variant, fontsize=9)
-        row[0].set_ylabel("test Smooth-L1")
-    return finish(figure)
-
-
 def _draw(axis: Axes, found: Found, variant: str, name: str) -> None:
     models = list(dict.fromkeys(point.model for point in found.points))
     for index, model in enumerate(models):
@@ -74,7 +56,7 @@ def _draw(axis: Axes, found: Found, variant: str, name: str) -> None:
         means = np.array([point.loss.mean for point in own])
         ends = np.array([point.loss.ends for point in own]).T
         spread = np.abs(ends - means)
-        axis.errorbar(x, means, spread, fmt="o", ms=4, lw=1, color=color, label=model)
+        axis.errorbar(x, means, spread, fmt="o", ms=4, lw=1, color=color, label=title_of(model))
         for fit in found.fits:
             if (fit.variant, fit.model, fit.axis) == (variant, model, name):
                 _draw_fit(axis, fit, own, name, color)
@@ -84,7 +66,7 @@ def _draw(axis: Axes, found: Found, variant: str, name: str) -> None:
                 *zip(*reached, strict=True),
                 ":",
                 color=color,
-                label=f"no loss of {model} is below",
+                label=f"no loss of {title_of(model)} is below",
             )
     axis.set(xscale="log", yscale="log", xlabel=name)
     for one in (axis.xaxis, axis.yaxis):
@@ -116,7 +98,7 @@ def _training(folder: Path, found: Found) -> Figure:
                 steps, losses = curve_of_logs(seed / "logs", "validation_loss")
                 label = f"{found.axis} {point.value}" if number == 0 else None
                 axis.plot(steps, losses, lw=1, color=color, label=label)
-        title = f"{model}, {variant}" if variant else model
+        title = f"{title_of(model)}, {variant}" if variant else title_of(model)
         axis.set(xlabel="optimiser step", yscale="log", title=title)
     axes[0, 0].set_ylabel("validation Smooth-L1")
     return finish(figure)

@@ -3,34 +3,49 @@
 from pathlib import Path
 
 from benchmarks.measure.power_law import HUBER, STARTS
+from benchmarks.record.model_names import title_of
 from benchmarks.record.results import Result
-from benchmarks.reporting.html import Live
-from benchmarks.reporting.page import Report, Section, bullets
-from benchmarks.reporting.tables import Table, environment_lines, interval, number
+from benchmarks.reporting.figures import chosen
+from benchmarks.reporting.report import Part, Report, Section, bullets
+from benchmarks.reporting.tables import Table, environment_lines, interval, named, number
 from benchmarks.tasks.scaling.chart import loss_chart
 from benchmarks.tasks.scaling.figures import draw_figures
 from benchmarks.tasks.scaling.points import FLOPS
 from benchmarks.tasks.scaling.result import PURE, WITH_FLOOR, Found
-from benchmarks.tasks.scaling.verdicts import verdicts
+from benchmarks.tasks.scaling.verdicts import answers, doubts, to_know
+
+RATIOS = "Ratios of exponents"
 
 
 def make_report(folder: Path, result: Result) -> Report:
     """The report of a result, its figures drawn into `folder`."""
     found = result.found(Found)
-    sentences = verdicts(result, found)
-    ratios = headline(result)
+    figures = draw_figures(folder, found)
+    opening: list[Part] = [bullets([*answers(found), *to_know(result, found)]), loss_chart(found)]
     sections = [
-        Section("What holds", [bullets(sentences)]),
-        Section("Ratios of exponents", [ratios]),
+        Section(
+            RATIOS, [bullets(doubts(found)), named(headline(result)), *chosen(figures, "axis")]
+        ),
         Section("Fits", [_FITS, _fits(found)]),
         Section("Points", [f"{found.rule}.", _points(found)]),
         Section("For the reader who doubts", [bullets(_checklist(result, found))]),
+        Section("Loss curves", chosen(figures, "training")),
         Section("How this was made", [bullets(environment_lines(result.environment))]),
     ]
-    shown = [Section("Ratios of exponents", [ratios])]
-    figures = draw_figures(folder, found)
-    live = Live([("Loss against size and cost", loss_chart(found))])
-    return Report(f"Scaling along {found.axis}", sections, figures, shown, sentences, live)
+    title = f"Scaling along {found.axis}"
+    return Report(title, opening, sections, Section(RATIOS, [_brief(found)]))
+
+
+def _brief(found: Found) -> Table:
+    """Exponents of pure laws, and their ratios, for a terminal."""
+    rows = []
+    for ratio in found.ratios:
+        if ratio.form == PURE:
+            fits = [found.fit_of(ratio, model) for model in (ratio.a, ratio.b)]
+            exponents = [f"{title_of(fit.model)} {interval(fit.exponent, 3)}" for fit in fits]
+            said = interval(ratio.ratio, 2) if ratio.ratio else "none"
+            rows.append([f"{ratio.axis} {ratio.variant}".strip(), *exponents, said])
+    return ["against", "exponent", "exponent", "ratio"], rows
 
 
 def headline(result: Result) -> Table:

@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from benchmarks.domains.samples import IN_DISTRIBUTION
 from benchmarks.models import Role
 from benchmarks.record.metrics import OVER_ERROR
+from benchmarks.record.model_names import title_of
 from benchmarks.record.results import Model, Result, Row, SettingRecord
 from benchmarks.reporting.figures import (
-    compute_figure,
     energy_figure,
     finish,
     model_style,
@@ -23,6 +23,7 @@ from benchmarks.reporting.figures import (
     thinking_figure,
     training_curves,
 )
+from benchmarks.reporting.report import Picture
 from benchmarks.reporting.tables import selected_row
 from benchmarks.reporting.thinking import thinkers_shown
 from benchmarks.reporting.values import load_arrays
@@ -34,36 +35,25 @@ Arrays = dict[str, np.ndarray]
 BINS = 10
 
 
-def draw_figures(folder: Path, result: Result) -> list[tuple[str, str]]:
-    """Draw all figures into `folder/figures`; gives their titles and relative paths."""
-    condition = under(IN_DISTRIBUTION)
+def draw_figures(folder: Path, result: Result) -> dict[str, Picture]:
+    """Draw all figures into `folder/figures`; gives them by name."""
     shown = load_pictures(folder, result)
+    along = thinking_figure(result, under(IN_DISTRIBUTION), "psnr", "PSNR (dB)")
+    patches = "Energy against error, patches of the first model"
+    landscape = "A slice of the energy, with the way that thinking takes"
     return save_figures(
         folder,
         {
-            "Quality and energy along the steps": (
-                "steps",
-                thinking_figure(result, condition, "psnr", "PSNR (dB)"),
-            ),
-            "Quality against compute, with predictions that stop": (
-                "compute",
-                compute_figure(with_stopping(result), condition),
-            ),
-            "Gain, and energy over error, away from training": (
-                "distance",
-                _distance(result),
-            ),
-            "Energy against error": ("energy", energy_figure(folder, result)),
-            "Energy against error, patches of the first model": ("patches", _patches(shown)),
-            "Risk against coverage": ("risk", risk_figure(folder, result)),
-            "Choice among candidates": ("choice", _choice(result)),
-            "Thinking, step by step": ("strip", _strip(shown)),
-            "Energy and true error over the frame": ("map", _maps(shown, result)),
-            "A slice of the energy, with the way that thinking takes": (
-                "landscape",
-                _landscape(shown),
-            ),
-            "Training curves": ("training", training_curves(folder, result)),
+            "steps": ("Quality and energy along the steps", along),
+            "distance": ("Gain, and energy over error, away from training", _distance(result)),
+            "energy": ("Energy against error", energy_figure(folder, result)),
+            "patches": (patches, _patches(shown)),
+            "risk": ("Risk against coverage", risk_figure(folder, result)),
+            "choice": ("Choice among candidates", _choice(result)),
+            "strip": ("Thinking, step by step", _strip(shown)),
+            "map": ("Energy and true error over the frame", _maps(shown, result)),
+            "landscape": (landscape, _landscape(shown)),
+            "training": ("Training curves", training_curves(folder, result)),
         },
     )
 
@@ -124,7 +114,7 @@ def _draw_shift(
     for axis, metrics in zip(axes, (gains, over), strict=True):
         known = [metric for metric in metrics if metric is not None]
         if len(known) == len(degrees_away):
-            axis.plot(degrees, [m.mean for m in known], "-o", ms=4, color=color, label=model.name)
+            axis.plot(degrees, [m.mean for m in known], "-o", ms=4, color=color, label=model.title)
             lows, highs = zip(*(m.ends for m in known), strict=True)
             axis.fill_between(degrees, lows, highs, alpha=0.12, color=color)
 
@@ -156,7 +146,7 @@ def _draw_choices(axis: Axes, model: str, choices: list[Choice]) -> None:
         points = [(one.candidates, one.error.mean) for one in choices if one.rule == rule]
         if points:
             axis.plot(*zip(*sorted(points), strict=True), "-o", ms=4, label=rule)
-    axis.set(xscale="log", xlabel="candidates", title=model)
+    axis.set(xscale="log", xlabel="candidates", title=title_of(model))
     plain_numbers(axis.xaxis)
 
 

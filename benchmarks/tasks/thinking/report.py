@@ -1,15 +1,17 @@
-"""The report of thinking: what it buys, in words, tables and figures."""
+"""The report of thinking: what it buys."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.domains.samples import IN_DISTRIBUTION
-from benchmarks.record.metrics import OVER_ERROR
+from benchmarks.record.model_names import title_of
 from benchmarks.record.results import Result
 from benchmarks.reporting.best_marks import MARKED
-from benchmarks.reporting.charts import compute_chart
-from benchmarks.reporting.html import Live
-from benchmarks.reporting.page import Report, Section, bullets
+from benchmarks.reporting.charts import Chart
+from benchmarks.reporting.compute import compute_chart
+from benchmarks.reporting.figures import chosen
+from benchmarks.reporting.report import Picture, Report, Section, bullets
 from benchmarks.reporting.tables import (
     ENERGY_AND_ERROR,
     KNOWN_HEADER,
@@ -22,15 +24,20 @@ from benchmarks.reporting.tables import (
     interval,
     known_cells,
     quality_table,
-    rows_under,
     scope,
-    seeds_text,
     selected_row,
     settings_table,
     training_table,
 )
 from benchmarks.reporting.thinking import thinking_viewer
-from benchmarks.reporting.verdicts import answers, few_sources, reading, verdict_table
+from benchmarks.reporting.verdicts import (
+    contrasted_models,
+    reading,
+    verdict_grid,
+    verdict_table,
+    what_to_know,
+)
+from benchmarks.reporting.viewer import Viewer
 from benchmarks.tasks.thinking.figures import draw_figures, load_pictures, with_stopping
 from benchmarks.tasks.thinking.result import Found, OnSet, Stopping, Verification
 from benchmarks.tasks.thinking.tables import (
@@ -51,6 +58,8 @@ from benchmarks.tasks.thinking.tables import (
 )
 from worldmodel.surprise import DISTANCE, ENERGY
 
+PREDICTION = f"Prediction: {IN_DISTRIBUTION}"
+SHIFTED = "Away from training"
 QUALITY: list[Column] = [("PSNR dB", "psnr", 2), ("Smooth-L1", "smooth_l1", 3)]
 STOPPING = (
     "Each prediction stops after the first step that moves it by at most a threshold (`update`, "
@@ -98,64 +107,86 @@ RECIPES = (
 
 def make_report(folder: Path, result: Result) -> Report:
     """The report of a result, its figures drawn into `folder`."""
-    names, sentences = judged_sets(result), verdicts(result)
-    conditions = [(name, under(name)) for name in names]
+    conditions = [(name, under(name)) for name in judged_sets(result)]
+    figures, contrasted = draw_figures(folder, result), _contrasted(result)
+    titles = dict(contrasted)
+    opening = [
+        *_verifying(result),
+        *verdict_grid(result, contrasted, {name: _details(name) for name in titles}),
+        bullets(_to_know(result)),
+        *_chart(result, "compute", contrasted_models(result)),
+        *_viewers(folder, result),
+        *_still(figures, "strip"),
+    ]
     sections = [
-        Section("What thinking buys here", [bullets(sentences)]),
-        Section("Declared contrasts", [verdict_table(result, _contrasted(result))]),
-        Section("Data", [_description(result)]),
         Section(
-            f"Prediction: {IN_DISTRIBUTION}",
+            PREDICTION,
             [
                 quality_table(result, under(IN_DISTRIBUTION), QUALITY),
                 cost_table(result, under(IN_DISTRIBUTION)),
             ],
         ),
-        Section("Along the steps", [steps_table(result)]),
-        Section("Away from training", [SHIFTS, *_shifts(result)]),
-        Section("Energy and error", [ENERGY_AND_ERROR, energy_table(result, conditions)]),
+        Section(SHIFTED, [SHIFTS, *_shifts(result), *chosen(figures, "distance")]),
+        Section("Along the steps", [steps_table(result), *chosen(figures, "steps")]),
+        Section(
+            "Energy and error",
+            [
+                ENERGY_AND_ERROR,
+                energy_table(result, conditions),
+                *chosen(figures, "energy", "patches", "risk", "map", "landscape"),
+            ],
+        ),
         Section("What else knows the error", [DOUBTING, *_by_set(result, doubt_table)]),
-        Section("Stopping early", [STOPPING, stopping_table(result)]),
-        Section("Choosing among candidates", [CHOOSING, *_by_set(result, choice_table)]),
+        Section("Stopping early", [STOPPING, *_stopping_sentences(result), stopping_table(result)]),
+        Section(
+            "Choosing among candidates",
+            [
+                CHOOSING,
+                bullets(_choosing(result)),
+                *_by_set(result, choice_table),
+                *chosen(figures, "choice"),
+            ],
+        ),
         Section("Foreign candidates", [VERIFYING, foreign_table(result)]),
         *_impossible(result),
         Section("Ways of training", [RECIPES, recipe_table(result)]),
+        Section("Declared contrasts", [reading(result), verdict_table(result, contrasted)]),
         Section(
-            f"Every setting: {IN_DISTRIBUTION}",
-            [settings_table(result, under(IN_DISTRIBUTION), QUALITY[:1])],
+            "Every setting, and what it costs",
+            [
+                *_chart(result, "compute_all"),
+                settings_table(result, under(IN_DISTRIBUTION), QUALITY[:1]),
+            ],
         ),
-        Section("Training", [training_table(result)]),
+        Section("Data", [_description(result)]),
+        Section("Training", [training_table(result), *chosen(figures, "training")]),
         Section("How this was made", [bullets(_provenance(result))]),
     ]
-    shown = [
-        Section(
-            f"Prediction: {IN_DISTRIBUTION}",
-            [quality_table(result, under(IN_DISTRIBUTION), QUALITY, brief=True)],
-        ),
-        Section("What knows the error", [doubt_table(result, IN_DISTRIBUTION)]),
-        Section("Choosing among candidates", [choice_table(result, IN_DISTRIBUTION)]),
-    ]
-    figures = draw_figures(folder, result)
-    return Report("Thinking", sections, figures, shown, sentences, _live(folder, result))
+    brief = quality_table(result, under(IN_DISTRIBUTION), QUALITY, brief=True)
+    return Report("Thinking", opening, sections, Section(PREDICTION, [brief]))
 
 
-def _live(folder: Path, result: Result) -> Live:
-    """Quality against cost, and thinking step by step."""
-    chart = compute_chart(with_stopping(result), under(IN_DISTRIBUTION))
-    charts = [("Quality against cost", chart)] if chart is not None else []
+def _chart(result: Result, name: str, models: Collection[str] | None = None) -> list[Chart]:
+    title = f"Quality against compute, {IN_DISTRIBUTION}" + ("" if models else ", all models")
+    chart = compute_chart(with_stopping(result), under(IN_DISTRIBUTION), title, name, models)
+    return [] if chart is None else [chart]
+
+
+def _viewers(folder: Path, result: Result) -> list[Viewer]:
+    """Thinking, step by step."""
     pictures = load_pictures(folder, result)
     if "observed" not in pictures:
-        return Live(charts)
+        return []
     names = [model.name for model in result.models]
-    viewer = thinking_viewer(
-        pictures,
-        names,
-        pictures["observed"],
-        pictures["truth"],
-        result.data["encoder"]["grid"],
-        "sample",
-    )
-    return Live(charts, [viewer] if viewer is not None else [])
+    observed, truth = pictures["observed"], pictures["truth"]
+    grid = result.data["encoder"]["grid"]
+    viewer = thinking_viewer(pictures, names, observed, truth, grid, "sample")
+    return [] if viewer is None else [viewer]
+
+
+def _still(figures: Mapping[str, Picture], name: str) -> list[Picture]:
+    """A figure for where nothing moves."""
+    return [replace(picture, on_page=False) for picture in chosen(figures, name)]
 
 
 def headline(result: Result, part: str | None = None) -> Table:
@@ -173,21 +204,22 @@ def headline(result: Result, part: str | None = None) -> Table:
     return header, rows
 
 
-def verdicts(result: Result) -> list[str]:
-    """What thinking buys, made from the numbers."""
-    sentences = _verifying(result)
-    for where, condition in _contrasted(result):
-        sentences += answers(result, where, condition)
-    sentences += [_along(result, what) for what in result.data["shifts"]]
-    first = result.models[0]
-    found = result.found(Found).of(first.name, IN_DISTRIBUTION)
-    sentences += [_stopping(result, found, one) for one in found.stopping]
-    sentences += _choosing(result, found)
-    sizes = ", ".join(f"{count} ({name})" for name, count in result.data["sets"].items())
-    sentences.append(
-        f"Intervals are over videos or images, {sizes}, and rest on {seeds_text(result)}."
-    )
-    return [*sentences, reading(result), *few_sources(result.data["sets"], "samples")]
+def _to_know(result: Result) -> list[str]:
+    """What a reader has to know to read the grid."""
+    data = result.data
+    trained_on = f"{data['clips']['train']} samples of {data['corpus']}"
+    judged_on = {"the test split": data["sets"][IN_DISTRIBUTION]}
+    return what_to_know(result, under(IN_DISTRIBUTION), trained_on, judged_on, "samples")
+
+
+def _details(name: str) -> str:
+    """The heading of the section that says more of a set."""
+    return PREDICTION if name == IN_DISTRIBUTION else SHIFTED
+
+
+def _stopping_sentences(result: Result) -> list[str]:
+    found = result.found(Found).of(result.models[0].name, IN_DISTRIBUTION)
+    return [bullets([_stopping(result, found, one) for one in found.stopping])]
 
 
 def _contrasted(result: Result) -> list[tuple[str, Condition]]:
@@ -215,9 +247,9 @@ def _verifying(result: Result) -> list[str]:
         if one.measure == DISTANCE:
             distances.setdefault(one.model, one)
     own, area = distances.pop(energy.model), "impossible_auroc"
-    others = [f"{name} {interval(d.overall[area], 2)}" for name, d in distances.items()]
+    others = [f"{title_of(name)} {interval(d.overall[area], 2)}" for name, d in distances.items()]
     return [
-        f"Telling impossible from possible frames, {energy.model}: AUROC of its energy "
+        f"Telling impossible from possible frames, {title_of(energy.model)}: AUROC of its energy "
         f"{interval(energy.overall[area], 2)}; of the distance to its own prediction, which every "
         f"regressor has, {interval(own.overall[area], 2)} ({', '.join(others)})."
     ]
@@ -235,41 +267,23 @@ def _by_set(result: Result, table: Callable[[Result, str], Table]) -> list[str |
     return found
 
 
-def _along(result: Result, what: str) -> str:
-    """How the first model's gain from thinking and its energy over error change along a shift."""
-    first = result.models[0]
-    parts = []
-    for name, degree in result.data["shifts"][what]:
-        row = selected_row(first, under(name))
-        if row is None:
-            continue
-        counts = [r for r in rows_under(first, under(name)) if not r.setting.fixed]
-        best = max(counts, key=lambda r: r.metrics["psnr"].mean)
-        gain = best.metrics["psnr"].mean - counts[0].metrics["psnr"].mean
-        over = row.metrics.get(OVER_ERROR)
-        said = f"{degree:g}: best at {best.setting.label} ({gain:+.2f} dB over the fewest)"
-        if over is not None:
-            said += f", energy over error {over.mean:.2f}"
-        parts.append(said)
-    return f"Along {what}, {first.name}: {'; '.join(parts)}."
-
-
 def _stopping(result: Result, found: OnSet, one: Stopping) -> str:
     return (
-        f"{scope(result, found.samples)}: {found.model} that stops by its {one.rule} thinks "
-        f"{one.steps.mean:.2f} steps on average; the difference to a fixed number of steps of the "
-        f"same cost is {interval(one.gain, 2)} dB."
+        f"{scope(result, found.samples)}: {title_of(found.model)} that stops by its {one.rule} "
+        f"thinks {one.steps.mean:.2f} steps on average; the difference to a fixed number of steps "
+        f"of the same cost is {interval(one.gain, 2)} dB."
     )
 
 
-def _choosing(result: Result, found: OnSet) -> Sequence[str]:
-    """Each source's most candidates, chosen by energy, beside what else could be done."""
+def _choosing(result: Result) -> Sequence[str]:
+    """Each source's most candidates, chosen by the first model, beside what else could be done."""
+    found = result.found(Found).of(result.models[0].name, IN_DISTRIBUTION)
     sentences = []
     for source in dict.fromkeys(one.source for one in found.choices):
         of_source = [one for one in found.choices if one.source == source]
         count = max(one.candidates for one in of_source)
         errors = {one.rule: one.error.mean for one in of_source if one.candidates == count}
-        what = f"of {count} candidates from {source}, judged by {found.model},"
+        what = f"of {count} candidates from {source}, judged by {title_of(found.model)},"
         gap = errors["random"] - errors["oracle"]
         if gap <= 0.01 * errors["random"]:
             said = f"{what} all are nearly the same, so there is nothing to choose."

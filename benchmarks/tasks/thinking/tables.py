@@ -6,6 +6,7 @@ from benchmarks.domains.samples import IN_DISTRIBUTION, VALIDATION
 from benchmarks.models import Role
 from benchmarks.record.costs import Cost
 from benchmarks.record.metrics import OVER_ERROR, RANK, titles
+from benchmarks.record.model_names import title_of
 from benchmarks.record.results import Metric, Model, Result, Row
 from benchmarks.reporting.tables import (
     KNOWN_HEADER,
@@ -57,7 +58,7 @@ def steps_table(result: Result) -> Table:
         for row in fixed_counts(model, IN_DISTRIBUTION):
             others = [interval(row.metrics.get(n), 2) for n in ("error_rank_frames", *FUTURE)]
             psnr = interval(row.metrics["psnr"], 2)
-            rows.append([model.name, row.setting.label, psnr, *known_cells(row.metrics), *others])
+            rows.append([model.title, row.setting.label, psnr, *known_cells(row.metrics), *others])
     return [*header, *FUTURE_HEADER], rows
 
 
@@ -74,7 +75,7 @@ def shift_table(result: Result, what: str) -> Table:
                 continue
             quality = [interval(row.metrics["psnr"], 2), row.setting.label]
             gain = interval(gain_of_more(model, name), 2)
-            rows.append([model.name, f"{degree:g}", *quality, gain, *known_cells(row.metrics)])
+            rows.append([model.title, f"{degree:g}", *quality, gain, *known_cells(row.metrics)])
     return header, rows
 
 
@@ -92,7 +93,7 @@ def stopping_table(result: Result) -> Table:
         for one in found.stopping:
             metrics = [interval(metric, 2) for metric in (one.steps, one.psnr, one.gain)]
             costs = [number(one.saved, 2), number(_equivalents(one.cost), 2)]
-            named = [found.model, found.samples, one.rule, f"{one.threshold:.3g}"]
+            named = [title_of(found.model), found.samples, one.rule, f"{one.threshold:.3g}"]
             rows.append([*named, *metrics, *costs])
     return [*header, "steps saved", "equivalents"], rows
 
@@ -113,7 +114,7 @@ def choice_table(result: Result, name: str) -> Table:
                 interval(by_energy.rank, 2),
                 number(_equivalents(by_energy.cost), 1),
             ]
-            rows.append([model.name, source, str(count), *cells])
+            rows.append([model.title, source, str(count), *cells])
     header = ["model", "source", "candidates", *CHOICES, "one, thinking as long"]
     return [*header, "rank, between candidates", "equivalents"], rows
 
@@ -134,7 +135,7 @@ def longer_error(model: Model, name: str, choice: Choice) -> float | None:
 def doubt_table(result: Result, name: str) -> Table:
     """What knows the error of a prediction, on a set."""
     rows = [
-        [found.model, doubt.kind, *known_cells(doubt.metrics)]
+        [title_of(found.model), doubt.kind, *known_cells(doubt.metrics)]
         for found in result.found(Found).on(name)
         for doubt in found.doubts
     ]
@@ -148,7 +149,7 @@ def foreign_table(result: Result) -> Table:
         for one in found.foreign:
             means = [number(one.metrics[key].mean, 2) for key in ("energy", "error")]
             others = [interval(one.metrics.get(key), 2) for key in FOREIGN]
-            rows.append([found.model, one.kind, *means, *others])
+            rows.append([title_of(found.model), one.kind, *means, *others])
     return ["model", "candidate", "energy", "error", *titles(FOREIGN)], rows
 
 
@@ -158,7 +159,13 @@ def surprise_table(result: Result) -> Table:
     rows = []
     for one in result.found(Found).surprise:
         scores = [interval(one.overall.get(key), 2) for key in OVERALL]
-        cells = [one.model, one.measure, one.setting, *brief_cost_cells(one.cost)[:2], *scores]
+        cells = [
+            title_of(one.model),
+            one.measure,
+            one.setting,
+            *brief_cost_cells(one.cost)[:2],
+            *scores,
+        ]
         rows.append(cells)
     return header, rows
 
@@ -174,7 +181,11 @@ def kinds_table(result: Result) -> Table:
     rows: dict[tuple[str, str], list[str]] = {}
     for one in found:
         scores = {(of.kind, of.degree): of.metrics.get("paired_score") for of in one.by_kind}
-        cells = [one.model, one.measure, *(interval(scores.get(kind), 2) for kind in kinds)]
+        cells = [
+            title_of(one.model),
+            one.measure,
+            *(interval(scores.get(kind), 2) for kind in kinds),
+        ]
         rows.setdefault((one.model, one.measure), cells)
     return header, list(rows.values())
 
@@ -193,7 +204,7 @@ def recipe_table(result: Result) -> Table:
         longer = _fall(trained.metrics["error"], counts[-1].metrics["error"])
         row = trained
         cells = [interval(row.metrics["psnr"], 2), trained.setting.label, best.setting.label]
-        rows.append([model.name, *cells, longer, _gain_of_choice(result, model)])
+        rows.append([model.title, *cells, longer, _gain_of_choice(result, model)])
     return header, rows
 
 

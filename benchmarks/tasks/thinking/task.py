@@ -10,7 +10,7 @@ from benchmarks.tasks.thinking.config import ThinkingConfig
 if TYPE_CHECKING:
     from benchmarks.domains.samples import Samples
     from benchmarks.record.results import Result
-    from benchmarks.reporting.page import Report
+    from benchmarks.reporting.report import Report
     from benchmarks.reporting.tables import Table
 
 

@@ -10,7 +10,7 @@ from benchmarks.tasks.throughput.config import ThroughputConfig
 
 if TYPE_CHECKING:
     from benchmarks.record.results import Result
-    from benchmarks.reporting.page import Report
+    from benchmarks.reporting.report import Report
     from benchmarks.tasks.throughput.videos import ThroughputData
 
 
