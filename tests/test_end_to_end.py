@@ -47,7 +47,7 @@ MODELS = [
     "transformer_pp",
     "transformer_pp_equal_training",
     "transformer_pp_equal_inference",
-    "transformer_pp_looped_equal_training",
+    "flow",
     "copy_last",
 ]
 
@@ -113,6 +113,9 @@ def test_a_run_writes_everything_it_promises(finished: Path) -> None:
         assert not released["selected"]
     (plain,) = rows_of(models["transformer_pp"], "test", "teacher_forced")
     assert plain["cost"]["forward_equivalents"] == 1
+    selected = next(row for row in forced if row["selected"])
+    (equal,) = rows_of(models["transformer_pp_equal_inference"], "test", "teacher_forced")
+    assert equal["cost"]["flops"] == pytest.approx(selected["cost"]["flops"], rel=0.03)
     compared = {(c["a"], c["b"]) for c in result["comparisons"]}
     assert compared == {("ebt_published", other) for other in list(models)[1:]}
     for comparison in result["comparisons"]:
