@@ -202,7 +202,7 @@ def published_table(result: Result) -> Table:
                     continue
                 pooled = interval(row.metrics.get("psnr_pooled"), 2)
                 error = row.metrics.get("mse")
-                mse = number(error and error.mean * 255**2, 1)
+                mse = number(error.mean * 255**2 if error else None, 1)
                 passes = brief_cost_cells(row.cost)[0]
                 rows.append([model.title, corruption, row.setting.label, pooled, mse, passes])
     return ["model", "corruption", "setting", "pooled PSNR dB", "pixel MSE", "passes"], rows
