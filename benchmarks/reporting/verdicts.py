@@ -93,11 +93,8 @@ def what_to_know(
     `judged_on` are numbers of test sources, `what` is what they are called; `where` is the
     condition under which floors are named.
     """
-    trained = [model for model in result.models if model.training]
-    steps = sorted({model.training.steps for model in trained if model.training})
-    most = f" to {steps[-1]:,}" if len(steps) > 1 else ""
     counts = " and ".join(f"{count} {what} of {name}" for name, count in judged_on.items())
-    sentences = [f"Trained: {len(trained)} models, each for {steps[0]:,}{most} optimiser steps."]
+    sentences = [_trained(result)]
     before = [model.title for model in result.models if TRAINED_BEFORE in model.traits]
     if before:
         sentences.append(f"Trained before, elsewhere: {', '.join(before)}.")
@@ -112,6 +109,15 @@ def what_to_know(
         )
     floor = _below_floors(result, where)
     return [*sentences, *few_sources(judged_on, what), UNDECIDED, *([floor] if floor else [])]
+
+
+def _trained(result: Result) -> str:
+    steps = [model.training.steps for model in result.models if model.training]
+    if not steps:
+        return "Trained: nothing in this run."
+    most = f" to {max(steps):,}" if max(steps) > min(steps) else ""
+    models = "1 model" if len(steps) == 1 else f"{len(steps)} models, each"
+    return f"Trained: {models} for {min(steps):,}{most} optimiser steps."
 
 
 def few_sources(counts: Mapping[str, int], what: str) -> list[str]:
