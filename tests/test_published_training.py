@@ -235,8 +235,8 @@ def test_a_training_that_is_cut_off_goes_on_exactly(
 def test_training_lowers_the_loss(optimizer: str, checkpoint_blocks: bool, tmp_path: Path) -> None:
     config = replace(
         SMALL,
-        steps=60,
-        validate_every=60,
+        steps=100,
+        validate_every=100,
         optimizer=optimizer,
         checkpoint_blocks=checkpoint_blocks,
     )
