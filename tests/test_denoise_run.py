@@ -199,7 +199,7 @@ def test_the_report_says_in_words_what_holds_and_is_remade_from_the_result(
         "published, once",
         "photographs (9 crops of 9 images, chosen at random from 14 crops)",
         "`text.jpg` (no readable image",
-        "Told how strong the noise is: DiT, published, DiT,",
+        "Told how strong the noise is: DiT, published; DiT;",
         "8x8 pixels, smaller than a crop of 16x16",
     ):
         assert words in before

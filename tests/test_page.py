@@ -172,7 +172,7 @@ def test_every_declared_model_has_a_name_for_readers(domain: str) -> None:
 
 def test_labels_of_curves_do_not_cover_one_another() -> None:
     found = spread_out([3.0, 1.0, 1.0, 9.9, 10.0], 1.0, (0.0, 10.0))
-    assert sorted(found) == pytest.approx([1.0, 2.0, 3.0, 9.0, 10.0])
+    assert sorted(found) == pytest.approx([0.5, 1.5, 3.0, 9.0, 10.0])
     assert found[0] == 3.0
 
 

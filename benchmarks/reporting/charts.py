@@ -122,7 +122,10 @@ class Curves:
         return [*named, *numbers, *costs]
 
     def _names(self, base: altair.Chart) -> list[altair.Chart]:
-        """The name of each curve to the right of all, and the way to it from its anchor."""
+        """The name of each curve to the right of all, and the way to it from its anchor.
+
+        Where there is no room to the right, the page draws a legend for these layers.
+        """
         best = altair.AggregatedFieldDef(op="argmax", field="anchor", **{"as": "anchored"})
         own = base.transform_filter("isValid(datum.label)")
         own = own.transform_aggregate([best], groupby=["curve"])
@@ -135,7 +138,7 @@ class Curves:
         name = own.mark_text(align="left", dx=4, fontSize=12, limit=LABELS).encode(
             x=text, y=self._y("label"), text="curve:N"
         )
-        return [level, way, name]
+        return [layer.properties(name=f"names{n}") for n, layer in enumerate([level, way, name])]
 
     def _labelled(self) -> list[Spec]:
         """The points, those at which the name of their curve may stand with its place."""
@@ -163,7 +166,7 @@ class Curves:
     def _axis_title(self) -> altair.Chart:
         """What the axis that the reader chose is called."""
         title = altair.Chart(altair.Data(values=[{}])).mark_text(
-            text=altair.ExprRef(f"({json.dumps(self.axes)})[axis]"), fontSize=11, fontWeight="bold"
+            text=altair.ExprRef(f"({json.dumps(self.axes)})[axis]"), style="guide-title"
         )
         middle, below = (altair.ExprRef(e) for e in ("width / 2", "height + 32"))
         return title.encode(x=altair.value(middle), y=altair.value(below))
@@ -177,13 +180,13 @@ def spread_out(
     Their order is kept.
     """
     order = np.argsort(places, kind="stable")
-    found = np.asarray(places, float)[order]
-    for index in range(1, len(found)):
-        found[index] = max(found[index], found[index - 1] + apart)
-    if len(found) and found[-1] > ends[1]:
-        found[-1] = ends[1]
-        for index in range(len(found) - 2, -1, -1):
-            found[index] = min(found[index], found[index + 1] - apart)
+    wanted = np.asarray(places, float)[order]
+    steps = apart * np.arange(len(wanted))
+    up = np.maximum.accumulate(wanted - steps) + steps
+    down = np.minimum.accumulate((wanted - steps)[::-1])[::-1] + steps
+    low, high = ends
+    found = np.maximum((up + down) / 2, low + steps)
+    found = np.minimum(found, high - steps[::-1])
     back = np.empty_like(found)
     back[order] = found
     return back

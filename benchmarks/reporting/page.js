@@ -29,11 +29,21 @@ for (const table of document.querySelectorAll("table:not(.grid)")) {
 
 // Charts in the reader's light or dark, as wide as the page; those of folded sections too, since
 // what is hidden has no width of its own.
-const LEAST_WIDTH = 640; // pixels; a narrower page scrolls
+const LEAST_WIDTH = 640; // pixels; on a narrower page a legend stands for names, or it scrolls
+const isName = layer => layer.name?.startsWith("names");
+function withLegend(chart) {
+  chart.layer = chart.layer.filter(layer => !isName(layer));
+  for (const { encoding } of chart.layer)
+    if (encoding?.color) encoding.color.legend = { title: null, orient: "bottom", columns: 1, labelLimit: 0 };
+}
 for (const place of document.querySelectorAll(".chart")) {
   const chart = JSON.parse(place.nextElementSibling.textContent);
   const theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : undefined;
-  const width = () => Math.max(LEAST_WIDTH, document.querySelector("h1").clientWidth);
+  const room = document.querySelector("h1").clientWidth;
+  const named = chart.layer?.some(isName);
+  if (named && room < LEAST_WIDTH) withLegend(chart);
+  const least = named && room < LEAST_WIDTH ? 0 : LEAST_WIDTH;
+  const width = () => Math.max(least, document.querySelector("h1").clientWidth);
   chart.width = width();
   vegaEmbed(place, chart, { actions: false, theme }).then(({ view }) => {
     addEventListener("resize", () => view.width(width()).runAsync());

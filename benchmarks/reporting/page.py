@@ -82,7 +82,9 @@ def _height(console: Console, part: RenderableType) -> int:
 
 
 def _plain_table() -> rich.table.Table:
-    return rich.table.Table(box=rich.box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    return rich.table.Table(
+        box=rich.box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 0, 0, 1)
+    )
 
 
 def _drawn_grid(grid: Grid) -> rich.table.Table:

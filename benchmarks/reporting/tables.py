@@ -27,7 +27,7 @@ SUMMARY_HEADER = [
     "parameters",
 ]
 IDENTIFIER = "identifier"  # what options and folders call a model
-BRIEF_COST_HEADER = ["passes", "equivalents", "latency ms"]
+BRIEF_COST_HEADER = ["passes", "equivalents", "ms"]
 
 # What an energy knows of the error.
 KNOWN = (OVER_ERROR, RANK, "error_rank_patches", "sparsification_error")

@@ -8,6 +8,7 @@ from benchmarks.record.model_names import title_of
 from benchmarks.record.results import TRAINED_BEFORE, Comparison, Result, Verdict
 from benchmarks.record.selection_metric import quality_of
 from benchmarks.reporting.grid import Cell, Grid, Line
+from benchmarks.reporting.report import Section
 from benchmarks.reporting.tables import (
     Condition,
     Table,
@@ -60,8 +61,15 @@ def contrasted_models(result: Result, *others: str) -> set[str] | None:
     return found | {*others} if found else None
 
 
-def verdict_table(result: Result, conditions: Sequence[tuple[str, Condition]]) -> Table:
-    """Every verdict with its models, settings and p-value."""
+def verdict_sections(result: Result, conditions: Sequence[tuple[str, Condition]]) -> list[Section]:
+    """How to read verdicts, and each with its models, settings and p-value; nothing without."""
+    if not result.verdicts:
+        return []
+    reading = READING.format(margin=quality_of(result).within_margin())
+    return [Section("Declared contrasts", [reading, _table(result, conditions)])]
+
+
+def _table(result: Result, conditions: Sequence[tuple[str, Condition]]) -> Table:
     titles = {tuple(condition.items()): title for title, condition in conditions}
     rows = []
     for verdicts in _by_contrast(result.verdicts):
@@ -80,11 +88,6 @@ def verdict_table(result: Result, conditions: Sequence[tuple[str, Condition]]) -
     return ["question", "under", "answer", "p (Holm)", "model", "against"], rows
 
 
-def reading(result: Result) -> str:
-    """How to read verdicts and differences."""
-    return READING.format(margin=quality_of(result).within_margin())
-
-
 def what_to_know(
     result: Result, where: Condition, trained_on: str, judged_on: Mapping[str, int], what: str
 ) -> list[str]:
@@ -93,11 +96,19 @@ def what_to_know(
     `judged_on` are numbers of test sources, `what` is what they are called; `where` is the
     condition under which floors are named.
     """
-    counts = " and ".join(f"{count} {what} of {name}" for name, count in judged_on.items())
-    sentences = [_trained(result)]
     before = [model.title for model in result.models if TRAINED_BEFORE in model.traits]
+    steps = sorted(
+        model.training.steps
+        for model in result.models
+        if model.training and TRAINED_BEFORE not in model.traits
+    )
+    counts = " and ".join(f"{count} {what} of {name}" for name, count in judged_on.items())
+    sentences = []
+    if steps:
+        ends = " to ".join(f"{end:,}" for end in dict.fromkeys((steps[0], steps[-1])))
+        sentences.append(f"Trained: {len(steps)} models, each for {ends} optimiser steps.")
     if before:
-        sentences.append(f"Trained before, elsewhere: {', '.join(before)}.")
+        sentences.append(f"Trained before, elsewhere: {'; '.join(before)}.")
     sentences.append(f"On: {trained_on}; judged on {counts}.")
     seeds = len(result.seeds)
     if seeds > 1:
@@ -108,16 +119,8 @@ def what_to_know(
             f"{what} and speak of these trained models, not of the methods."
         )
     floor = _below_floors(result, where)
-    return [*sentences, *few_sources(judged_on, what), UNDECIDED, *([floor] if floor else [])]
-
-
-def _trained(result: Result) -> str:
-    steps = [model.training.steps for model in result.models if model.training]
-    if not steps:
-        return "Trained: nothing in this run."
-    most = f" to {max(steps):,}" if max(steps) > min(steps) else ""
-    models = "1 model" if len(steps) == 1 else f"{len(steps)} models, each"
-    return f"Trained: {models} for {min(steps):,}{most} optimiser steps."
+    sentences += [*few_sources(judged_on, what), *([UNDECIDED] if result.verdicts else [])]
+    return [*sentences, *([floor] if floor else [])]
 
 
 def few_sources(counts: Mapping[str, int], what: str) -> list[str]:
@@ -142,7 +145,7 @@ def _below_floors(result: Result, condition: Condition) -> str | None:
     ]
     if not failing:
         return None
-    named = ", ".join(failing) if len(failing) <= MOST_NAMED else f"{len(failing)} trained models"
+    named = "; ".join(failing) if len(failing) <= MOST_NAMED else f"{len(failing)} trained models"
     return f"Not above the best floor, {model.title} with {quality.text(floor)}: {named}."
 
 

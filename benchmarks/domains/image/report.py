@@ -1,5 +1,6 @@
 """The report of denoising."""
 
+import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -45,9 +46,8 @@ from benchmarks.reporting.tables import (
 )
 from benchmarks.reporting.verdicts import (
     contrasted_models,
-    reading,
     verdict_grid,
-    verdict_table,
+    verdict_sections,
 )
 
 REFERENCES = ("dit", "direct")
@@ -78,9 +78,11 @@ def make_report(folder: Path, result: Result) -> Report:
         *images,
     ]
     sections = [
-        Section(MATRIX, [SHADED.format(faintest=FAINTEST), matrix(result)]),
+        Section(
+            MATRIX, [SHADED.format(faintest=FAINTEST), matrix(result), *chosen(figures, "levels")]
+        ),
         Section(AT_SWEPT, list(_at_swept(result, columns, references))),
-        Section("Declared contrasts", [reading(result), verdict_table(result, compared)]),
+        *verdict_sections(result, compared),
         Section(
             "Every setting, and what it costs",
             list(_at_every_setting(result, columns[:3])),
@@ -104,7 +106,7 @@ def make_report(folder: Path, result: Result) -> Report:
         Section("Training", [training_table(result), *chosen(figures, "training")]),
         Section("How this was made", [bullets(_provenance(result))]),
     ]
-    brief = quality_table(result, under(first, TRAINED), columns[:1], references[-1:], brief=True)
+    brief = quality_table(result, under(first, TRAINED), columns[:1], brief=True)
     table = Section(f"{first}, {TRAINED}", [brief])
     return Report("Image denoising", opening, [s for s in sections if s.content], table)
 
@@ -177,17 +179,19 @@ def corruption_table(result: Result) -> Table:
 
 def matrix(result: Result) -> Grid:
     """PSNR of each model, at its selected setting, on every test set under every corruption."""
-    places = [(name, c) for name in test_sets(result) for c in corruption_names(result)]
-    columns = []
-    for place in places:
+    header, columns = ["model"], []
+    for place in itertools.product(test_sets(result), corruption_names(result)):
         rows = [selected_row(model, under(*place)) for model in result.models]
         values = [row.metrics["psnr"].mean if row else None for row in rows]
+        if not any(rows):
+            continue
+        header.append(", ".join(place))
         faint = shades(values, higher=True, faintest=FAINTEST)
         columns.append([Cell(number(v, 2), shade=s) for v, s in zip(values, faint, strict=True)])
     lines = [
         Line(model.title, "", cells) for model, *cells in zip(result.models, *columns, strict=True)
     ]
-    return Grid(["model", *map(", ".join, places)], lines, sortable=True)
+    return Grid(header, lines, sortable=True)
 
 
 def published_table(result: Result) -> Table:

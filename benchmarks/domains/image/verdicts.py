@@ -46,7 +46,7 @@ def to_know(result: Result) -> list[str]:
 def told_of(result: Result) -> str:
     """Which models are told how strong the noise is."""
     told = [model.title for model in result.models if TOLD in model.traits]
-    return f"Told how strong the noise is: {', '.join(told)}; the others are not." if told else ""
+    return f"Told how strong the noise is: {'; '.join(told)}. The others are not." if told else ""
 
 
 def _distribution(corruption: str) -> str:

@@ -35,9 +35,8 @@ from benchmarks.reporting.tables import (
 )
 from benchmarks.reporting.verdicts import (
     contrasted_models,
-    reading,
     verdict_grid,
-    verdict_table,
+    verdict_sections,
     what_to_know,
 )
 
@@ -87,7 +86,7 @@ def make_report(folder: Path, result: Result) -> Report:
             for title, condition in PROTOCOLS
         ),
         *_futures(result),
-        Section("Declared contrasts", [reading(result), verdict_table(result, PROTOCOLS)]),
+        *verdict_sections(result, PROTOCOLS),
         Section(
             "Every setting, and what it costs",
             [

@@ -32,9 +32,8 @@ from benchmarks.reporting.tables import (
 from benchmarks.reporting.thinking import thinking_viewer
 from benchmarks.reporting.verdicts import (
     contrasted_models,
-    reading,
     verdict_grid,
-    verdict_table,
+    verdict_sections,
     what_to_know,
 )
 from benchmarks.reporting.viewer import Viewer
@@ -150,7 +149,7 @@ def make_report(folder: Path, result: Result) -> Report:
         Section("Foreign candidates", [VERIFYING, foreign_table(result)]),
         *_impossible(result),
         Section("Ways of training", [RECIPES, recipe_table(result)]),
-        Section("Declared contrasts", [reading(result), verdict_table(result, contrasted)]),
+        *verdict_sections(result, contrasted),
         Section(
             "Every setting, and what it costs",
             [
