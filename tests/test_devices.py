@@ -4,10 +4,9 @@ import csv
 import json
 import multiprocessing
 import os
+import pkgutil
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,7 +26,7 @@ from benchmarks.training.plan import PlannedModel
 from data_prep.errors import InputError
 from worldmodel.config import BackboneConfig
 from worldmodel.processes import LostProcessError, Processes, joined
-from worldmodel.training import RECORD, WEIGHTS, PredictorTraining, TrainingData
+from worldmodel.training import RECORD, WEIGHTS, TrainingData
 
 BACKBONE = BackboneConfig(layers=1, heads=2, width=64)
 CLIPS = 7  # no multiple of any batch
@@ -110,6 +109,13 @@ MODELS = [
 DENOISERS = [("denoise", "direct"), ("denoise", "eqm"), ("denoise", "eqm_energy")]
 
 
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("unbroken")
+    train(folder, "ebt_residual")
+    return folder
+
+
 @pytest.mark.parametrize(("task", "model"), [*MODELS, *DENOISERS])
 def test_a_batch_in_parts_teaches_the_same(task: str, model: str, tmp_path: Path) -> None:
     train(tmp_path / "whole", model, task)
@@ -149,46 +155,19 @@ def test_a_process_that_dies_ends_the_others_with_a_clear_message(tmp_path: Path
     assert said.read_text().startswith("another process of this training has ended")
 
 
-def killed(folder: Path, after: float) -> int | None:
-    """Train until death comes, `after` seconds from the first step; gives the exit code."""
-    process = started(train, folder, "ebt_residual", "next_frame", 0.05)
-    while process.is_alive() and not (folder / "plan.json").is_file():
-        time.sleep(0.01)
-    time.sleep(after)
-    process.kill()
-    process.join(60)
-    code: int | None = process.exitcode
-    return code
+def train_until(function: str, number: int, folder: Path) -> None:
+    """Train until death comes at a call of a function: the one of this number."""
+    calls: list[None] = []
+    original = pkgutil.resolve_name(function)
 
-
-def test_a_training_survives_sudden_death_at_any_moment(tmp_path: Path) -> None:
-    train(tmp_path / "unbroken", "ebt_residual")
-    generator = torch.Generator().manual_seed(0)
-    ended = []
-    for number in range(20):
-        folder = tmp_path / f"killed-{number}"
-        after = float(torch.rand((), generator=generator))
-        ended.append(killed(folder, after))
-        train(folder, "ebt_residual")
-        first, second = outcome(tmp_path / "unbroken"), outcome(folder)
-        assert first[1] == second[1]
-        assert all(torch.equal(value, second[0][name]) for name, value in first[0].items())
-    assert ended.count(-signal.SIGKILL) >= 5
-
-
-def train_until_validation(number: int, folder: Path) -> None:
-    """Train until death comes at the end of a validation, before anything is made of it."""
-    validations: list[int] = []
-    original = PredictorTraining.on_validation_epoch_end
-
-    def die(module: PredictorTraining) -> None:
-        validations.append(module.global_step)
-        if len(validations) == number:
+    def die(*arguments: Any) -> Any:
+        calls.append(None)
+        if len(calls) == number:
             os.kill(os.getpid(), signal.SIGKILL)
-        original(module)
+        return original(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PredictorTraining, "on_validation_epoch_end", die)
+        patch.setattr(function, die)
         train(folder, "ebt_residual")
 
 
@@ -197,17 +176,30 @@ def validation_losses(folder: Path) -> set[str]:
     return {row["validation_loss"] for row in rows if row.get("validation_loss")}
 
 
-@pytest.mark.parametrize("number", [1, 3])
-def test_a_validation_that_death_cut_off_is_made_again(number: int, tmp_path: Path) -> None:
-    train(tmp_path / "unbroken", "ebt_residual")
-    process = started(train_until_validation, number, tmp_path / "killed")
+VALIDATED = "worldmodel.training.PredictorTraining.on_validation_epoch_end"
+
+
+# Whole files appear in this order: the plan, after each of three validations the best weights and
+# what a training goes on from, and the record.
+@pytest.mark.parametrize(
+    ("function", "number"),
+    [
+        *((VALIDATED, number) for number in (1, 3)),
+        *(("os.replace", number) for number in (1, 2, 3, 5, 7, 8)),
+    ],
+)
+def test_a_training_survives_sudden_death(
+    function: str, number: int, tmp_path: Path, unbroken: Path
+) -> None:
+    folder = tmp_path / "killed"
+    process = started(train_until, function, number, folder)
     process.join(60)
     assert process.exitcode == -signal.SIGKILL
-    train(tmp_path / "killed", "ebt_residual")
-    require_same(tmp_path / "unbroken", tmp_path / "killed", 0)
-    losses = validation_losses(tmp_path / "unbroken")
+    train(folder, "ebt_residual")
+    require_same(unbroken, folder, 0)
+    losses = validation_losses(unbroken)
     assert len(losses) == 3
-    assert validation_losses(tmp_path / "killed") == losses
+    assert validation_losses(folder) == losses
 
 
 def test_more_processes_than_asked_for_are_refused(
@@ -238,21 +230,3 @@ def test_a_replay_buffer_needs_whole_batches(capsys: pytest.CaptureFixture[str])
     options = ["--models", "ebt_residual_system2", "--training.accumulate", "2"]
     assert main(["--task", "thinking", "--preset", "smoke", *options]) == 2
     assert "ebt_residual_system2.replay: a replay buffer" in capsys.readouterr().err
-
-
-def test_a_command_that_is_told_to_end_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
-    script = Path(__file__).parent.parent / "benchmarks" / "run.py"
-    options = ["--task", "next_frame", "--preset", "smoke", "--models", "transformer_pp"]
-    run = ["--out", str(tmp_path / "run"), "--cache-dir", str(tmp_path / "cache")]
-    long = ["--training.processes", "1", "--training.steps", "100000"]
-    command = [sys.executable, str(script), *options, *run, *long]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
-    logs = tmp_path / "run" / "models" / "transformer_pp" / "seed0" / "logs"
-    until = time.monotonic() + 220
-    while not list(logs.glob("*/metrics.csv")) and time.monotonic() < until:
-        time.sleep(0.1)
-    process.terminate()
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 143, said.decode()
-    assert (logs.parent / "resume.ckpt").is_file()
-    assert b"interrupted; continue with: python benchmarks/run.py" in said

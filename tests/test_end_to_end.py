@@ -1,15 +1,12 @@
 import csv
 import dataclasses
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import pytest
 import torch
 from browsing import require_readable
@@ -30,8 +27,9 @@ from benchmarks.reporting.figures import thinking_figure
 from benchmarks.reporting.html import PAGE
 from benchmarks.reporting.tables import rows_under
 from benchmarks.tasks.registry import load_task
+from worldmodel.callbacks import StepReport
+from worldmodel.published.model import PublishedEBT
 
-RUN = Path(__file__).parent.parent / "benchmarks" / "run.py"
 TINY = ["--task", "next_frame", "--preset", "smoke", "--device", "cpu"]
 TINY += ["--training.steps", "6", "--training.validate_every", "3", "--backbone.width", "64"]
 TINY += [
@@ -41,6 +39,16 @@ TINY += [
     "1",
     "--evaluation.counts",
     "[1,2]",
+]
+MODELS = [
+    "ebt_published",
+    "transformer_published",
+    "ebt_residual",
+    "transformer_pp",
+    "transformer_pp_equal_training",
+    "transformer_pp_equal_inference",
+    "flow",
+    "copy_last",
 ]
 
 
@@ -53,7 +61,8 @@ def finished(balls: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (corpus / "videos/train/00000.mp4").write_text("not a video")
     out, cache = folder / "out", folder / "cache"
     arguments = ["--data", str(corpus), "--out", str(out), "--cache-dir", str(cache)]
-    assert main([*TINY, *released, *arguments, "--seeds", "0,1"]) == 0
+    arguments += ["--models", ",".join(MODELS), "--seeds", "0,1"]
+    assert main([*TINY, *released, *arguments]) == 0
     return out
 
 
@@ -64,18 +73,7 @@ def test_a_run_writes_everything_it_promises(finished: Path) -> None:
     assert result["data"]["rejected"][0]["source"] == "videos/train/00000.mp4"
     assert set(result["environment"]) >= {"commit", "packages", "threads", "processor"}
     models = {model["name"]: model for model in result["models"]}
-    assert list(models) == [
-        "ebt_published",
-        "transformer_published",
-        "ebt_residual",
-        "transformer_pp",
-        "transformer_pp_equal_training",
-        "flow",
-        "dit",
-        "copy_last",
-        "linear_extrapolation",
-        "mean_frame",
-    ]
+    assert list(models) == MODELS
     assert models["copy_last"]["training"] is None
     assert models["ebt_residual"]["training"]["steps"] == 6
     assert models["transformer_pp_equal_training"]["training"]["flops"] == pytest.approx(
@@ -115,6 +113,9 @@ def test_a_run_writes_everything_it_promises(finished: Path) -> None:
         assert not released["selected"]
     (plain,) = rows_of(models["transformer_pp"], "test", "teacher_forced")
     assert plain["cost"]["forward_equivalents"] == 1
+    selected = next(row for row in forced if row["selected"])
+    (equal,) = rows_of(models["transformer_pp_equal_inference"], "test", "teacher_forced")
+    assert equal["cost"]["flops"] == pytest.approx(selected["cost"]["flops"], rel=0.03)
     compared = {(c["a"], c["b"]) for c in result["comparisons"]}
     assert compared == {("ebt_published", other) for other in list(models)[1:]}
     for comparison in result["comparisons"]:
@@ -214,33 +215,27 @@ def rows_of(model: dict[str, Any], split: str, protocol: str) -> list[dict[str, 
     return [row for row in model["rows"] if row["condition"] == wanted]
 
 
-def test_a_report_is_remade_from_the_result_alone(
-    finished: Path, capsys: pytest.CaptureFixture[str]
+def test_a_report_is_remade_from_the_result_alone_and_exported(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = (finished / "report.md").read_text()
+    before, place = (finished / "report.md").read_text(), tmp_path / "paper"
     (finished / "report.md").unlink()
     shutil.rmtree(finished / "figures")
-    assert main(["--report", str(finished)]) == 0
+    assert main(["--report", str(finished), "--export", str(place)]) == 0
     assert (finished / "report.md").read_text() == before
     assert (finished / "figures" / "predictions.png").is_file()
     with Image.open(finished / "figures" / "rollouts.gif") as animation:
         config = read_result(finished).config["evaluation"]
         assert animation.n_frames == config["context_frames"] + config["horizon"]
     assert "Copy of the last frame" in capsys.readouterr().out
-
-
-def test_figures_and_tables_are_exported(finished: Path, tmp_path: Path) -> None:
-    place = tmp_path / "paper"
-    assert main(["--report", str(finished), "--export", str(place)]) == 0
     names = {file.name for file in place.iterdir()}
     for name in ("compute", "horizon", "predictions"):
         assert {f"{name}.png", f"{name}.svg"} <= names
     assert "rollouts.gif" in names
-    page = (finished / "report.md").read_text()
     tables = sorted(place.glob("table-*.md"))
     assert len(tables) > 5
     for table in tables:
-        assert table.read_text().strip() in page
+        assert table.read_text().strip() in before
         rows = list(csv.reader(table.with_suffix(".csv").open(encoding="utf-8")))
         lines = table.read_text().replace("**", "").splitlines()
         assert [f"| {' | '.join(row)} |" for row in rows] == [lines[0], *lines[2:]]
@@ -251,6 +246,15 @@ def test_figures_and_tables_are_exported(finished: Path, tmp_path: Path) -> None
     taken = tmp_path / "file"
     taken.touch()
     assert main(["--report", str(finished), "--export", str(taken)]) == 2
+
+
+def test_a_published_model_of_a_run_is_shared(finished: Path, tmp_path: Path) -> None:
+    push = ["--push", str(tmp_path / "pushed"), "--run", str(finished), "--model", "ebt_published"]
+    assert main([*push, "--cache-dir", str(finished.parent / "cache")]) == 0
+    found = PublishedEBT.from_pretrained(str(tmp_path / "pushed")).state_dict()
+    weights = load_file(finished / "models/ebt_published/seed0/weights.safetensors")
+    assert weights.keys() == found.keys()
+    assert all((value == found[name].numpy()).all() for name, value in weights.items())
 
 
 def test_resuming_a_finished_run_repeats_its_numbers(finished: Path) -> None:
@@ -301,46 +305,40 @@ def test_a_folder_without_a_readable_video_is_one_line(
     assert "3 of 3 files rejected" in error
 
 
-def test_ctrl_c_leaves_a_run_that_resumes(balls: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    command = [
-        sys.executable,
-        str(RUN),
-        *TINY,
-        "--training.steps",
-        "150",
-        "--training.validate_every",
-        "20",
-        "--models",
-        "ebt_residual,copy_last",
-    ]
-    command += ["--data", str(balls), "--out", str(out), "--cache-dir", str(tmp_path / "cache")]
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment
-    )
-    checkpoint = out / "models/ebt_residual/seed0/resume.ckpt"
-    deadline = time.monotonic() + 240
-    while not checkpoint.is_file() and time.monotonic() < deadline:
-        assert process.poll() is None
-        time.sleep(0.1)
-    time.sleep(1)  # for the log of a few steps more
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert f"continue with: python benchmarks/run.py --resume {out}" in error.decode()
-    assert "Traceback" not in error.decode()
-    done = torch.load(checkpoint, weights_only=True)["global_step"]
-    assert 20 <= done < 150
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_leaves_a_run_that_resumes(
+    number: int,
+    code: int,
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out, place = tmp_path / "out", finished.parent
+    steps = ["--training.steps", "9", "--models", "transformer_pp,copy_last"]
+    places = ["--data", str(place / "my clips"), "--cache-dir", str(place / "cache")]
+    report = StepReport.on_train_batch_end
+
+    def stop(callback: StepReport, trainer: L.Trainer, *others: Any) -> None:
+        report(callback, trainer, *others)
+        if trainer.global_step == 4:
+            signal.raise_signal(number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StepReport, "on_train_batch_end", stop)
+        assert main([*TINY, *steps, *places, "--out", str(out)]) == code
+    error = capsys.readouterr().err
+    assert f"continue with: python benchmarks/run.py --resume {out}" in error
+    assert "Traceback" not in error
+    checkpoint = out / "models/transformer_pp/seed0/resume.ckpt"
+    assert torch.load(checkpoint, weights_only=True)["global_step"] == 4
     assert main(["--resume", str(out)]) == 0
     command = read_result(out).environment["command"]
     assert command.startswith("python benchmarks/run.py --task next_frame")
     assert "--resume" not in command
     training = json.loads((out / "results.json").read_text())["models"][0]["training"]
-    assert training["steps"] == 150
-    logs = sorted(
-        path.parent.name for path in (out / "models/ebt_residual/seed0/logs").glob("*/metrics.csv")
-    )
+    assert training["steps"] == 9
+    logs = sorted(path.parent.name for path in checkpoint.parent.glob("logs/*/metrics.csv"))
     assert logs == ["version_0", "version_1"]
 
 
@@ -377,10 +375,10 @@ def test_a_run_of_an_earlier_version_is_refused_with_what_to_do(
 
 def test_a_search_gives_a_file_for_config(balls: Path, tmp_path: Path) -> None:
     arguments = ["--data", str(balls), "--out", str(tmp_path / "out"), "--cache-dir", str(tmp_path)]
-    arguments += ["--models", "ebt_residual,transformer_pp,transformer_pp_equal_training,copy_last"]
+    arguments += ["--models", "transformer_pp,transformer_pp_equal_training,copy_last"]
     assert main([*TINY, *arguments, "--search"]) == 0
     found = json.loads((tmp_path / "out" / "search.json").read_text())
-    assert list(found) == ["ebt_residual", "transformer_pp", "transformer_pp_equal_training"]
+    assert list(found) == ["transformer_pp", "transformer_pp_equal_training"]
     assert len({len(trials) for trials in found.values()}) == 1
     config = to_config(parse([*TINY, "--config", str(tmp_path / "out" / "search.yaml")]))
     for name, trials in found.items():

@@ -18,6 +18,7 @@ def test_energies_are_compared_with_half_the_squared_error() -> None:
     generator = torch.Generator().manual_seed(0)
     candidates = torch.randn(3, 2, 5, 4, 6, generator=generator)  # [M + 1, B, T, P, D]
     energies = torch.rand(3, 2, 5, 4, generator=generator)
+    energies[-1, 1, 3, 0] = energies[-1, 1, 3, 1]  # equal values share a rank
     target = torch.randn(2, 5, 4, 6, generator=generator)
     scores = energy_scores(Trajectory(candidates, energies), target)
     errors = (candidates[-1] - target).square().sum(3) / 2

@@ -35,7 +35,7 @@ SPREADS = {
 }
 
 
-@pytest.mark.parametrize("sources", [5, 16, 64])
+@pytest.mark.parametrize("sources", [5, 24])
 @pytest.mark.parametrize("seeds", [1, 3, 5])
 @pytest.mark.parametrize("dominant", SPREADS)
 def test_intervals_reach_their_nominal_coverage(dominant: str, seeds: int, sources: int) -> None:

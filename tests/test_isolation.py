@@ -85,9 +85,17 @@ def test_a_full_disk_is_not_blamed_on_the_source(tmp_path: Path) -> None:
         reader(tmp_path / "attempts", source("full"))
 
 
-def test_sources_are_read_in_one_process_that_ends_with_the_reader(tmp_path: Path) -> None:
+def test_sources_are_read_in_one_process_that_ends_with_the_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
     with IsolatedReader(read, time_limit=30, memory_limit=GIGABYTE) as reader:
+        assert not list(scratch.iterdir())  # or one that is killed before it reads would leave it
         clips = [list(reader(tmp_path / "a", source(name)))[1] for name in ("a", "b", "c")]
+        assert list(scratch.iterdir())
+    assert not list(scratch.iterdir())
     processes = {int(clip.frames.tobytes()) for clip in clips}
     assert len(processes) == 1
     assert os.getpid() not in processes

@@ -44,6 +44,8 @@ CHOSEN = {"counts": [1, 2], "candidates": [1, 2], "thresholds": 3}
 REDUCED: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     ("next_frame", "video"): VIDEOS | {"evaluation": JUDGED | AHEAD},
     ("denoise", "image"): IMAGES
+    | {"corruption": {"levels": [0.1], "swept_levels": [0.1]}}
+    | {"dit_published": {"recursions": [1]}}
     | {"evaluation": JUDGED | {"validation_images": 2, "max_images": 2}},
     ("thinking", "video"): VIDEOS
     | {"evaluation": JUDGED | CHOSEN}
@@ -63,7 +65,9 @@ REDUCED: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
 MODELS = {
     ("next_frame", "video"): "ebt_residual,transformer_pp,copy_last",
     ("denoise", "image"): "ebt_residual,dit,direct,identity",
-    ("thinking", "video"): "ebt_published,ebt_residual,transformer_pp,copy_last",
+    ("thinking", "video"): (
+        "ebt_published,transformer_published,ebt_residual,transformer_pp,copy_last"
+    ),
     ("thinking", "image"): "ebt_published,ebt_residual,direct,identity",
     ("scaling", "video"): "ebt_residual,transformer_pp",
     ("scaling", "image"): "ebt_residual,direct",

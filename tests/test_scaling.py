@@ -1,10 +1,11 @@
 """Sweeps: points as ordinary runs, resumed, shared between jobs, and what they become."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
-import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,7 +33,6 @@ from benchmarks.tasks.scaling.sweep import Place, Sweep
 from data_prep.errors import InputError
 
 SPECS = load_domain("video").declared
-RUN = Path(__file__).parent.parent / "benchmarks" / "run.py"
 TINY = ["--task", "scaling", "--preset", "smoke", "--device", "cpu"]
 TINY += ["--training.steps", "4", "--training.validate_every", "2", "--training.processes", "1"]
 TINY += ["--values.width", "[16,32]", "--models", "ebt_residual,transformer_pp", "--seeds", "0,1"]
@@ -57,15 +57,15 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def finished(tmp_path_factory: pytest.TempPathFactory, cache: list[str]) -> Path:
     """A sweep of two points, killed in the middle and resumed."""
     out = tmp_path_factory.mktemp("sweep")
-    command = [sys.executable, str(RUN), *TINY, *cache, "--out", str(out)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     first = out / "points/width-16/results.json"
-    for _ in range(1200):
-        if first.exists() or process.poll() is not None:
-            break
-        time.sleep(0.1)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait() == 128 + signal.SIGTERM
+
+    def stop() -> None:
+        while not first.exists():
+            time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop, daemon=True).start()
+    assert main([*TINY, *cache, "--out", str(out)]) == 128 + signal.SIGTERM
     assert first.exists()
     assert not (out / "results.json").exists()
     finished_at = first.stat().st_mtime_ns

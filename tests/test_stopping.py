@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,10 +49,10 @@ def train_slowly(*arguments: Any) -> None:
     train_model(*others, report_slowly)
 
 
-def train_two(folder: Path, workers: int) -> int:
-    """A command that trains two models at once."""
-    jobs = {model: job(model, folder, workers=workers) for model in MODELS}
-    run_in_processes(train_slowly, jobs, 2)
+def train_at_once(models: Sequence[str], folder: Path, workers: int) -> int:
+    """A command that trains models at once, each in a process with so many loaders of data."""
+    jobs = {model: job(model, folder, workers=workers) for model in models}
+    run_in_processes(train_slowly, jobs, len(models))
     return 0
 
 
@@ -82,28 +82,26 @@ COMMAND = """
 from data_prep.options import run_command
 from data_prep.stopping import leave
 from test_stopping import *
-leave(run_command(lambda: train_two(Path({folder!r}), {workers})))
+leave(run_command(lambda: train_at_once({models}, Path({folder!r}), {workers})))
 """
+# Signals, whether all processes get them, the exit code, the models, and loaders (told as well).
 STOPS = {
-    "told": ([signal.SIGTERM], False, 143),
-    "all interrupted twice": ([signal.SIGINT, signal.SIGINT], True, 130),
+    "told": ([signal.SIGTERM], False, 143, MODELS, 0),
+    "all interrupted twice": ([signal.SIGINT, signal.SIGINT], True, 130, MODELS[:1], 1),
 }
 
 
-@pytest.mark.slow  # three processes import torch
+@pytest.mark.slow  # each process imports torch
 @pytest.mark.parametrize("stop", STOPS)
-def test_two_trainings_end_in_time_and_are_resumed(
-    stop: str, tmp_path: Path, unbroken: Path
-) -> None:
-    numbers, group, code = STOPS[stop]
-    loaders = 1 if group else 0  # are told as well
-    command = COMMAND.format(folder=str(tmp_path), workers=loaders)
+def test_trainings_end_in_time_and_are_resumed(stop: str, tmp_path: Path, unbroken: Path) -> None:
+    numbers, group, code, models, loaders = STOPS[stop]
+    command = COMMAND.format(models=models, folder=str(tmp_path), workers=loaders)
     program = Program(["-c", command], tmp_path / "log")
-    program.wait_for(lambda: all(f"{m}: 10 %" in program.log.read_text() for m in MODELS))
+    program.wait_for(lambda: all(f"{m}: 10 %" in program.log.read_text() for m in models))
     program.signal(*numbers, group=group)
     assert program.ended() == code
     assert "Traceback" not in program.log.read_text()
-    for model in MODELS:
+    for model in models:
         assert not (tmp_path / model / RECORD).exists()
         assert (tmp_path / model / CHECKPOINT).exists()
         assert not list((tmp_path / model).glob(".*.partial"))

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, get_worker_info
+from torch.utils.data import DataLoader, Dataset
 
-from data_prep.shards.format import EMBEDDINGS, ShardSet, decode_embeddings
-from data_prep.shards.stream import stream_clips
+from data_prep.shards.format import ShardSet
 from worldmodel.config import Scaling
 from worldmodel.predictor import Clips
 
@@ -157,44 +156,6 @@ def _loader(clips: EmbeddingClips, batches: Any, workers: int) -> DataLoader[Any
 def _ignore_interrupts(_: int) -> None:
     """In a loader's process: Ctrl-C tells it too, but the training has a step to finish."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-class StreamedClips(IterableDataset[tuple[str, Tensor]]):
-    """One epoch of a split read from front to end, for sets too far away to be read at random.
-
-    The same share for each of `ranks` and each of the loader's workers; `seed` and `epoch`
-    decide the order (`data_prep.shards.stream.stream_clips`).
-    """
-
-    def __init__(
-        self,
-        embeddings: ShardSet,
-        split: str,
-        scaler: Scaler,
-        epoch: int,
-        seed: int = 0,
-        rank: int = 0,
-        ranks: int = 1,
-    ):
-        self.shards, self.split, self.scaler = embeddings, split, scaler
-        self.epoch, self.seed, self.rank, self.ranks = epoch, seed, rank, ranks
-
-    def __iter__(self) -> Iterator[tuple[str, Tensor]]:
-        worker = get_worker_info()
-        number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
-        clips = stream_clips(
-            self.shards,
-            self.split,
-            self.epoch,
-            self.seed,
-            self.rank * workers + number,
-            self.ranks * workers,
-        )
-        for reference, members in clips:
-            place = f"{self.shards.files}: clip {reference.key}"
-            embeddings = decode_embeddings(members[EMBEDDINGS], place)
-            scaled = self.scaler.scale_embeddings(torch.from_numpy(embeddings.astype(np.float32)))
-            yield reference.key, scaled
 
 
 def training_batches(

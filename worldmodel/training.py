@@ -152,13 +152,17 @@ class PredictorTraining(L.LightningModule):
         self.seconds += time.perf_counter() - self._started
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the seconds spent so far, and what the predictor goes on from."""
+        """Keep the seconds spent and the loss so far, and what the predictor goes on from."""
         checkpoint["training_state"] = self.predictor.training_state()
+        # Not only as Lightning keeps it, in float32: a training cut off after its last step is
+        # to end with the same loss as one that is not.
+        checkpoint["validation_loss"] = self.validation_loss
         checkpoint["seconds"] = self.seconds + time.perf_counter() - self._started
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Continue the clock and the predictor."""
+        """Continue the clock, the loss and the predictor."""
         self.predictor.load_training_state(checkpoint["training_state"])
+        self.validation_loss = checkpoint.get("validation_loss", math.nan)
         self.seconds = checkpoint["seconds"]
 
 

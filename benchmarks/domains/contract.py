@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from benchmarks.reporting.tables import Table
     from worldmodel.predictor import Predictor
 
+VERDICTS = "verdicts"  # the part of a comparison that a document shows as the grid of its answers
+
 
 class Described(Protocol):
     """Data that say what they are."""

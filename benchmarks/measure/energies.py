@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.measure import intervals
 from benchmarks.measure.intervals import rank_correlation, ratio, sparsification_error
 from benchmarks.measure.scores import Values, metric
 from benchmarks.record.metrics import OVER_ERROR, RANK
@@ -59,7 +60,6 @@ def doubt_metrics(over_error: str, doubt: np.ndarray, error: np.ndarray) -> dict
 
 
 def rank_correlations(a: Tensor, b: Tensor) -> Tensor:
-    """Spearman's rank correlation `[...]` over the last dimension; ties are rare and ignored."""
-    ranks = [x.argsort(-1).argsort(-1).double() for x in (a, b)]
-    a, b = (rank - rank.mean(-1, keepdim=True) for rank in ranks)
-    return (a * b).sum(-1) / torch.sqrt(a.square().sum(-1) * b.square().sum(-1))
+    """Spearman's rank correlation `[...]` over the last dimension; equal values share a rank."""
+    found = intervals.rank_correlations(a.numpy(force=True), b.numpy(force=True))
+    return torch.as_tensor(found, device=a.device)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from scipy.special import stdtrit
-from scipy.stats import rankdata
+from scipy.stats import mannwhitneyu, rankdata
 
 LEVEL = 0.95
 LARGEST_CORRELATION = 1 - 1e-9  # Fisher's transform of 1 is infinite
@@ -113,6 +113,18 @@ def ratio(a: np.ndarray, b: np.ndarray) -> Interval | None:
     return _interval(point, (a - point * b) / b.mean())
 
 
+def rank_correlations(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Spearman's rank correlation over the last dimension; equal values share a rank.
+
+    0 where all values of `a` or of `b` are the same.
+    """
+    ranks = (rankdata(of, axis=-1) for of in (a, b))
+    x, y = (of - of.mean(axis=-1, keepdims=True) for of in ranks)
+    spread = np.sqrt((x**2).sum(axis=-1) * (y**2).sum(axis=-1))
+    correlations: np.ndarray = (x * y).sum(axis=-1) / np.where(spread > 0, spread, 1)
+    return correlations
+
+
 def rank_correlation(a: np.ndarray, b: np.ndarray) -> Interval | None:
     """Spearman's rank correlation over sources, a mean over seeds; None for under four sources.
 
@@ -123,10 +135,7 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> Interval | None:
 
     def transformed(kept: np.ndarray) -> np.ndarray:
         """Fisher's transform of each seed's correlation `[seeds]`."""
-        ranks = [rankdata(of[:, kept], axis=1) for of in (a, b)]
-        x, y = (of - of.mean(axis=1, keepdims=True) for of in ranks)
-        spread = np.sqrt((x**2).sum(axis=1) * (y**2).sum(axis=1))
-        correlation = (x * y).sum(axis=1) / np.where(spread > 0, spread, 1)
+        correlation = rank_correlations(a[:, kept], b[:, kept])
         return np.arctanh(np.clip(correlation, -LARGEST_CORRELATION, LARGEST_CORRELATION))
 
     return _mapped(jackknife(transformed, a.shape[1]), np.tanh)
@@ -142,8 +151,9 @@ def auroc(low: np.ndarray, high: np.ndarray) -> Interval | None:
 
     def area(kept: np.ndarray) -> np.ndarray:
         """The share of each seed `[seeds]`."""
-        difference = high[:, None, kept] - low[:, kept, None]  # [seeds, sources, sources]
-        return ((difference > 0) + (difference == 0) / 2).mean(axis=(1, 2))
+        u = mannwhitneyu(high[:, kept], low[:, kept], axis=1, method="asymptotic")
+        shares: np.ndarray = u.statistic / len(kept) ** 2
+        return shares
 
     return share(jackknife(area, low.shape[1]))
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize
+from scipy.special import huber
 from scipy.stats import f as f_distribution
 
 HUBER = 1e-3  # the residual of log L from which on the loss is linear
@@ -102,17 +103,10 @@ def _objective(parameters: np.ndarray, u: np.ndarray, y: np.ndarray) -> tuple[fl
     power = np.exp(np.clip(height - exponent * u, -300, 300))
     fitted = floor + power
     residual = (y - np.log(fitted)) / HUBER
-    loss = _huber(residual).sum()
+    loss = huber(1, residual).sum()
     slope = -np.clip(residual, -1, 1) / HUBER / fitted  # of the loss on the fitted value
     gradient = np.array([(slope * power).sum(), -(slope * power * u).sum(), slope.sum()])
     return float(loss), gradient
-
-
-def _huber(residual: np.ndarray) -> np.ndarray:
-    """Huber losses of residuals in units of HUBER."""
-    size = np.abs(residual)
-    loss: np.ndarray = np.where(size <= 1, residual**2 / 2, size - 0.5)
-    return loss
 
 
 def _projected(u: np.ndarray, losses: np.ndarray) -> np.ndarray:
@@ -128,5 +122,5 @@ def _projected(u: np.ndarray, losses: np.ndarray) -> np.ndarray:
     scale = np.maximum((product - floor * first) / second, 1e-300)
     starts = np.stack([np.log(scale), EXPONENTS, floor], axis=1)
     fitted = floor[:, None] + scale[:, None] * basis
-    values = _huber((np.log(losses) - np.log(fitted)) / HUBER).sum(axis=1)
+    values = huber(HUBER, np.log(losses) - np.log(fitted)).sum(axis=1)
     return starts[np.argsort(values, kind="stable")[:POLISHED]]

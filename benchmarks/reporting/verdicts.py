@@ -49,6 +49,12 @@ def verdict_grid(
     return [Grid(["declared question", *(title for title, _ in conditions)], lines)]
 
 
+def document_grid(result: Result, conditions: Sequence[tuple[str, Condition]]) -> Table:
+    """The same for a document."""
+    (grid,) = verdict_grid(result, conditions, {title: "" for title, _ in conditions})
+    return ([grid], []) if isinstance(grid, str) else grid.table()
+
+
 def contrasted_models(result: Result, *others: str) -> set[str] | None:
     """The names of the models that a run contrasts, and others; None where it contrasts none."""
     found = {name for v in result.verdicts for name in (v.compared.a, v.compared.b)}

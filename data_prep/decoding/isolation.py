@@ -11,8 +11,10 @@ import errno
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -49,15 +51,15 @@ class IsolatedReader:
         self._process: Any = None
         self._pipe: Connection | None = None
         self._interrupted = False
-        self._scratch = tempfile.TemporaryDirectory(prefix="ebt-bench-")
-        self._spool = Path(self._scratch.name) / "frames"
+        # The process makes and removes it: a program that is killed before it starts leaves none.
+        self._scratch = Path(tempfile.gettempdir()) / f"ebt-bench-{uuid.uuid4().hex}"
+        self._spool = self._scratch / "frames"
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop()
-        self._scratch.cleanup()
 
     def __call__(self, path: Path, source: Source) -> Iterator[DecodedClip]:
         """The clips of one source, valid until the next call.
@@ -102,7 +104,7 @@ class IsolatedReader:
                     case "rejected":
                         raise DecodeError(answer["reason"])
                     case "disk full":
-                        raise StorageError(f"{self._scratch.name}: {answer['reason']}")
+                        raise StorageError(f"{self._scratch}: {answer['reason']}")
                     case "out of memory":
                         limit = self._memory_limit / 2**30
                         raise _ProcessFailed(f"needs more than {limit:g} GiB of memory")
@@ -140,6 +142,7 @@ class IsolatedReader:
         if self._pipe is not None:
             self._process.kill()
             self._process.join()
+            shutil.rmtree(self._scratch, ignore_errors=True)
             self._pipe.close()
             self._pipe = None
 
@@ -160,11 +163,10 @@ def _serve(pipe: Connection, read: Reader, spool: Path, memory_limit: int) -> No
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # the parent decides when to stop
     release_signals()
+    spool.parent.mkdir(0o700)
 
     def clear() -> None:
-        with contextlib.suppress(OSError):
-            spool.unlink(missing_ok=True)
-            spool.parent.rmdir()
+        shutil.rmtree(spool.parent, ignore_errors=True)
 
     end_with_parent(clear)  # where a decoder hangs, the pipe is not read
     _limit_memory(memory_limit)

@@ -1,11 +1,10 @@
-"""Read shards from front to end through webdataset: for remote sets, and for embedding."""
+"""Read shards from front to end through webdataset: to embed, check and inspect them."""
 
 import json
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, BinaryIO
 
-import numpy as np
 import webdataset.tariterators
 from webdataset.gopen import gopen
 
@@ -62,34 +61,6 @@ def read_tar(file: BinaryIO, place: str) -> Iterator[tuple[str, dict[str, bytes]
         yield sample["__key__"], members
 
 
-def stream_clips(
-    shards: ShardSet,
-    split: str,
-    epoch: int = 0,
-    seed: int = 0,
-    rank: int = 0,
-    ranks: int = 1,
-    start: int = 0,
-    buffer: int = 256,
-) -> Iterator[tuple[SampleReference, dict[str, bytes]]]:
-    """One rank's clips of one epoch, shuffled, read shard by shard.
-
-    Shards come in an order that `seed` and `epoch` decide, clips through a shuffling buffer. Each
-    rank takes an equal run of clips of that order, `len(clips) // ranks`, so all ranks do equal
-    work however uneven the shards are; the few left over change with the epoch. `start` skips
-    what a resumed epoch has had already.
-    """
-    names = shards.shards(split)
-    counts = {shard["name"]: int(shard["samples"]) for shard in shards.manifest["shards"]}
-    order = np.random.default_rng([seed, epoch]).permutation(len(names))
-    share = sum(counts[name] for name in names) // ranks
-    clips = _run_of_clips(shards, [names[i] for i in order], counts, rank * share, share)
-    shuffled = _shuffled(clips, buffer, np.random.default_rng([seed, epoch, rank]))
-    for position, clip in enumerate(shuffled):
-        if position >= start:
-            yield clip
-
-
 def open_shard(location: str, allow_pipe: bool = False) -> BinaryIO:
     """A shard to read from front to end: a path, a URL or, if allowed, a `pipe:` command.
 
@@ -118,33 +89,3 @@ def describe_clip(members: dict[str, bytes]) -> dict[str, Any]:
     except (KeyError, ValueError) as error:
         raise InputError(f"a clip without metadata ({error})") from None
     return described
-
-
-def _run_of_clips(
-    shards: ShardSet, names: list[str], counts: dict[str, int], first: int, length: int
-) -> Iterator[tuple[SampleReference, dict[str, bytes]]]:
-    """`length` clips from the `first` on, of the shards laid end to end."""
-    begin = 0
-    for name in names:
-        end = begin + counts[name]
-        if begin < first + length and end > first:
-            for position, clip in enumerate(stream_shard(shards, name), start=begin):
-                if first <= position < first + length:
-                    yield clip
-        begin = end
-
-
-def _shuffled(clips: Iterator, size: int, rng: np.random.Generator) -> Iterator:
-    held: list[Any] = []
-    for clip in clips:
-        held.append(clip)
-        if len(held) >= size:
-            yield _take(held, rng)
-    while held:
-        yield _take(held, rng)
-
-
-def _take(held: list[Any], rng: np.random.Generator) -> Any:
-    index = int(rng.integers(len(held)))
-    held[index], held[-1] = held[-1], held[index]
-    return held.pop()

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.config import Inputs, PerceptionConfig, RunConfig
-from benchmarks.domains.contract import Domain
+from benchmarks.domains.contract import VERDICTS, Domain
 from benchmarks.domains.image.config import (
     CorruptionShiftsConfig,
     ImageConfig,
@@ -94,10 +94,13 @@ class Image(Domain):
         return "canvases of dead leaves", config.dead_leaves
 
     def headline(self, result: "Result", part: str | None) -> "Table":
-        """Quality and cost of every model, at the trained level or under another corruption."""
+        """Quality and cost of every model, at the trained level or another, or the `verdicts`."""
         from benchmarks.domains.image.report import headline
-        from benchmarks.domains.image.verdicts import TRAINED
+        from benchmarks.domains.image.verdicts import TRAINED, contrasted
+        from benchmarks.reporting.verdicts import document_grid
 
+        if part == VERDICTS:
+            return document_grid(result, contrasted(result))
         return headline(result, part or TRAINED)
 
     def report(self, folder: Path, result: "Result") -> "Report":

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.config import Inputs, PerceptionConfig, RunConfig
-from benchmarks.domains.contract import Domain
+from benchmarks.domains.contract import VERDICTS, Domain
 from benchmarks.domains.video.conditions import FUTURES
 from benchmarks.domains.video.config import (
     BallsShiftsConfig,
@@ -97,10 +97,13 @@ class Video(Domain):
         return "videos of bouncing balls", config.balls
 
     def headline(self, result: "Result", part: str | None) -> "Table":
-        """Quality and cost of every model, or its `futures` judged as samples."""
+        """Quality and cost of every model, its `futures` as samples, or the `verdicts`."""
         from benchmarks.domains.video.futures_table import futures_table
-        from benchmarks.domains.video.report import headline
+        from benchmarks.domains.video.report import PROTOCOLS, headline
+        from benchmarks.reporting.verdicts import document_grid
 
+        if part == VERDICTS:
+            return document_grid(result, PROTOCOLS)
         return futures_table(result, brief=True) if part == FUTURES else headline(result)
 
     def report(self, folder: Path, result: "Result") -> "Report":
