@@ -36,7 +36,7 @@ function withLegend(chart) {
   for (const { encoding } of chart.layer)
     if (encoding?.color) encoding.color.legend = { title: null, orient: "bottom", columns: 1, labelLimit: 0 };
 }
-for (const place of document.querySelectorAll(".chart")) {
+function drawChart(place) {
   const chart = JSON.parse(place.nextElementSibling.textContent);
   const theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : undefined;
   const room = document.querySelector("h1").clientWidth;
@@ -49,6 +49,11 @@ for (const place of document.querySelectorAll(".chart")) {
     addEventListener("resize", () => view.width(width()).runAsync());
   });
 }
+addEventListener("load", () => {
+  for (const place of document.querySelectorAll(".chart"))
+    if (place.closest("details")) requestIdleCallback(() => drawChart(place));
+    else drawChart(place);
+});
 
 // Folded sections open for links to them, and all of them for printing.
 function openTarget() {
