@@ -35,6 +35,7 @@ class Stream(StrEnum):
     PROJECTED_LANGEVIN = "noise on the projected candidates of predictions"
     FLOW = "noise at which the samples of a flow start"
     VARIANCE = "noise of a predicted variance around predictions"
+    MEMBER = "choice of the member of an ensemble that gives a sample"
     CORRUPTION = "corruption of test images"
 
 

@@ -15,7 +15,8 @@ READING_FUTURES = (
     "draws from the list: no model can expect a better score. `true_mean` is its mean, the best "
     "single answer by squared error. Spread over error is 1 where the spread of the samples knows "
     "the error of their mean; sharpness is 1 where edges are as steep as in the true frames after "
-    "the encoder. In rollouts the energy score is that of as many rollouts from other noise."
+    "the encoder. In rollouts the energy score is that of as many rollouts from other noise, or of "
+    "one where a model feeds back its mean."
 )
 SCORES = (
     *(
@@ -70,11 +71,9 @@ def futures_table(result: Result, brief: bool = False) -> Table:
 
 
 def _distinct(rows: list[Row]) -> list[Row]:
-    """The rows without those whose samples are the same: `1 pass` and the mean of several such."""
-    found: dict[float, Row] = {}
-    for row in rows:
-        found.setdefault(row.metrics["energy_score"].mean, row)
-    return list(found.values())
+    """The rows without means of samples: what these are means of has a row of its own."""
+    single = [row for row in rows if row.setting.options.get("samples", 1) == 1]
+    return single or rows
 
 
 def _in_rollouts(model: Model, row: Row, brief: bool) -> str:
