@@ -296,7 +296,7 @@ class FrameJudge(ComparingJudge[FrameCondition]):
         distances: RolloutDistances,
         places: range,
     ) -> list[dict[str, Tensor]]:
-        """Scores of the clips at `places` of the split; `distances` gathers rollouts of all clips."""
+        """Scores of the clips at `places` of the split; `distances` gathers all rollouts."""
         start, end = self.config.context_frames, self.config.context_frames + self.config.horizon
         videos = None if truth is None else truth[:, :end]
         distances.add_truth(places, batch.embeddings[:, start:end], videos)

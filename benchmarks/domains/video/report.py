@@ -198,9 +198,9 @@ def _provenance(result: Result) -> list[str]:
         f"The number of thinking steps is the fewest within {near} on validation. "
         "Rollouts are run at that number and at the number used in training. "
         "Skill is 1 - MSE / MSE of `copy_last`, on scaled embeddings.",
-        "The Frechet distance is that between Gaussians of the patch embeddings of true and "
-        "predicted frames of all rollouts of a model, its bias at this count removed by a jackknife "
-        "over videos. FVD is the plain distance of I3D's features of whole clips, observed frames "
-        "and the first rollout: it has the bias of its count, so compare it at the same count only.",
+        "The Frechet distance is that between Gaussians of the patch embeddings of true frames and "
+        "of all rollouts of a model, its bias at this count removed by a jackknife over videos. "
+        "FVD is the plain distance of I3D's features of whole clips, observed frames and first "
+        "rollout: it has the bias of its count, so compare it at the same count only.",
         *(f"Skipped {line}." for line in (result.data.get("perception") or {}).get("skipped", [])),
     ]
