@@ -86,16 +86,16 @@ def test_models_of_two_runs_are_compared_in_pairs(tmp_path: Path) -> None:
     one = run(tmp_path / "one", [0, 1], {"ebt_residual": 30.0, "copy_last": 20.0})
     other = run(tmp_path / "other", [0, 1], {"transformer_pp": 30.5})
     rows = rows_of(compare_runs([one, other], one.parent / "drawn"))
-    assert list(rows) == ["transformer_pp", "ebt_residual", "copy_last"]  # best first
+    assert list(rows) == ["Transformer++", "EBT, residual", "Copy of the last frame"]  # best first
     values = [safetensors.numpy.load_file(f / "values.safetensors") for f in (one, other)]
     a = values[1]["next frame/transformer_pp/–/psnr"]
     b = values[0]["next frame/ebt_residual/1 step/psnr"]
     expected = difference(a, b)
-    cell = rows["transformer_pp"]["Δ"]
+    cell = rows["Transformer++"]["Δ"]
     assert cell == f"{expected.mean:+.2f} [{expected.low:+.2f}, {expected.high:+.2f}]"
-    assert rows["ebt_residual"]["Δ"] == "–"
-    assert rows["copy_last"]["seeds"] == "–"
-    assert rows["copy_last"]["Δ"].startswith("-")
+    assert rows["EBT, residual"]["Δ"] == "–"
+    assert rows["Copy of the last frame"]["seeds"] == "–"
+    assert rows["Copy of the last frame"]["Δ"].startswith("-")
 
 
 def test_seeds_of_the_same_model_are_pooled(tmp_path: Path) -> None:
@@ -117,8 +117,8 @@ def test_seeds_of_the_same_model_are_pooled(tmp_path: Path) -> None:
         },
     )
     assert list(rows_of(compare_runs([one, longer], one.parent / "drawn"))) == [
-        "longer: ebt_residual",
-        "one: ebt_residual",
+        "longer: EBT, residual",
+        "one: EBT, residual",
     ]
 
 
@@ -127,13 +127,13 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path) -> None:
     place = {"next frame": {"condition": CONDITION, "identity": "other"}}
     elsewhere = run(tmp_path / "a", [0, 1], {"transformer_pp": 31.0}, data={"places": place})
     report = compare_runs([one, elsewhere], one.parent / "drawn")
-    assert rows_of(report)["transformer_pp"]["Δ"] == "–"
+    assert rows_of(report)["Transformer++"]["Δ"] == "–"
     assert "judged on other data" in said(report)
     encoder = {"encoder": {"name": "vae", "dim": 4}}
     encoded = run(tmp_path / "b", [0, 1], {"transformer_pp": 31.0}, data=encoder)
     report = compare_runs([one, encoded], one.parent / "drawn")
-    assert rows_of(report)["transformer_pp"]["Smooth-L1"] == "–"  # never across encoders
-    assert rows_of(report)["transformer_pp"]["Δ"] != "–"
+    assert rows_of(report)["Transformer++"]["Smooth-L1"] == "–"  # never across encoders
+    assert rows_of(report)["Transformer++"]["Δ"] != "–"
     assert "another encoder" in said(report)
     seeds = run(tmp_path / "c", [7], {"transformer_pp": 31.0})
     assert "share no training seed" in said(compare_runs([one, seeds], one.parent / "drawn"))
@@ -163,8 +163,8 @@ def test_a_comparison_is_a_page_and_a_table(
     out, files = tmp_path / "out", tmp_path / "files"
     arguments = ["--compare", str(one), str(other), "--out", str(out), "--export", str(files)]
     assert main(arguments) == 0
-    assert "transformer_pp" in capsys.readouterr().out.replace("\n", "")
+    assert "Transformer++" in capsys.readouterr().out.replace("\n", "")
     page = (out / "report.md").read_text()
     assert page.startswith("# Comparison of 2 runs")
-    assert "| transformer_pp |" in page
+    assert "| Transformer++ |" in page
     assert any(path.suffix == ".tex" for path in files.iterdir())

@@ -15,6 +15,7 @@ from benchmarks.record.selection_metric import quality_of
 from benchmarks.reporting.best_marks import MARKED, mark_best
 from benchmarks.reporting.report import Part, Report, Section, bullets
 from benchmarks.reporting.tables import (
+    IDENTIFIER,
     SUMMARY_HEADER,
     Table,
     interval,
@@ -141,7 +142,7 @@ def _entries(runs: Sequence[Run]) -> tuple[list[Entry], list[str]]:
                 key = f"{run.name}: {model.name}"
             entry = found.get(key)
             if entry is None:
-                name = f"{run.name}: {model.name}"
+                name = f"{run.name}: {model.title}"
                 found[key] = Entry(name, [run], [run.result.seeds], model)
                 continue
             if model.training is None:
@@ -149,19 +150,19 @@ def _entries(runs: Sequence[Run]) -> tuple[list[Entry], list[str]]:
             again = sorted(set(entry.seeds) & set(run.result.seeds))
             if again:
                 warnings.append(
-                    f"{run.name}: {model.name} was trained with seed "
+                    f"{run.name}: {model.title} was trained with seed "
                     f"{', '.join(map(str, again))} in {entry.runs[0].name} already; these "
                     "trainings count once"
                 )
             fresh = [seed for seed in run.result.seeds if seed not in again]
             if fresh:
                 pooled = [*entry.runs, run]
-                name = f"{' + '.join(r.name for r in pooled)}: {model.name}"
+                name = f"{' + '.join(r.name for r in pooled)}: {model.title}"
                 found[key] = Entry(name, pooled, [*entry.of_runs, fresh], entry.model)
     entries = list(found.values())
     names = [entry.model.name for entry in entries]
     return [
-        replace(entry, name=entry.model.name) if names.count(entry.model.name) == 1 else entry
+        replace(entry, name=entry.model.title) if names.count(entry.model.name) == 1 else entry
         for entry in entries
     ], warnings
 
@@ -221,7 +222,8 @@ def _table(place: str, entries: Sequence[Entry], warnings: list[str]) -> Table:
         if pair is not None:
             paired[entry.name] = pair
     metrics = [metric for metric in TITLES if first.values(place, metric) is not None]
-    header = ["model", "seeds", *(TITLES[m] for m in metrics), "Δ", "setting", *SUMMARY_HEADER]
+    header = ["model", "seeds", *(TITLES[m] for m in metrics), "Δ", "setting"]
+    header += [*SUMMARY_HEADER, IDENTIFIER]
     order = sorted(judged, key=lambda e: _rank(e, place, quality))
     columns = []
     for name in metrics:
@@ -237,7 +239,8 @@ def _table(place: str, entries: Sequence[Entry], warnings: list[str]) -> Table:
         condition = entry.runs[0].result.data["places"][place]["condition"]
         row = selected_row(entry.model, condition)
         assert row is not None
-        rows.append([*cells, row.setting.label, *summary_cells(entry.model, row)])
+        costs = summary_cells(entry.model, row)
+        rows.append([*cells, row.setting.label, *costs, f"`{entry.model.name}`"])
     return header, rows
 
 

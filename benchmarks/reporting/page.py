@@ -90,13 +90,13 @@ def _plain_table() -> rich.table.Table:
 def _drawn_grid(grid: Grid) -> rich.table.Table:
     drawn = _plain_table()
     for title in grid.header:
-        drawn.add_column(title)
+        drawn.add_column(Text(title))
     for line in grid.lines:
         cells = []
         for cell in line.cells:
             style = f"bold {COLORS.get(cell.answer, '')}" if cell.answer else ""
             cells.append(Text.assemble((cell.text, style), " ", cell.more))
-        drawn.add_row(line.about, *cells)
+        drawn.add_row(Text(line.about), *cells)
     return drawn
 
 
@@ -104,9 +104,9 @@ def _drawn_table(section: Section, room: int | None) -> Iterator[RenderableType]
     """The table of a section, or as many of its lines as there is room for."""
     for header, rows in (part for part in section.content if isinstance(part, tuple)):
         drawn = _plain_table()
-        drawn.title, drawn.title_justify = section.heading, "left"
+        drawn.title, drawn.title_justify = Text(section.heading), "left"
         for index, name in enumerate(header):
-            drawn.add_column(name, justify="right" if index else "left", no_wrap=True)
+            drawn.add_column(Text(name), justify="right" if index else "left", no_wrap=True)
         fits = room is None or len(rows) + AROUND <= room
         shown = rows if room is None or fits else rows[: max(LEAST, room - AROUND - 1)]
         for row in shown:
