@@ -24,9 +24,13 @@ def compute_chart(
     title: str,
     name: str,
     models: Collection[str] | None = None,
+    quality: Quality | None = None,
 ) -> Chart | None:
-    """Every setting of the trained models, or of those named, against its cost; None without."""
-    quality = quality_of(result)
+    """Every setting of the trained models, or of those named, against its cost; None without.
+
+    `quality` is the metric that is drawn, without one that by which models are ranked.
+    """
+    quality = quality or quality_of(result)
     points = []
     for model in result.models:
         if model.training is not None and (models is None or model.name in models):

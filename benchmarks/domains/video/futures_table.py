@@ -39,6 +39,28 @@ def sampled(result: Result) -> bool:
     return any(rows_under(model, SAMPLED) for model in result.models)
 
 
+def deciding_score(result: Result) -> str:
+    """The energy score that decides: that on the span of the futures, where these are listed."""
+    rows = [row for model in result.models for row in rows_under(model, SAMPLED)]
+    listed = any("energy_score_span" in row.metrics for row in rows)
+    return "energy_score_span" if listed else "energy_score"
+
+
+def best_sampler(result: Result) -> str:
+    """Which model's samples are best, since PSNR rewards the mean of all that may come."""
+    score = deciding_score(result)
+    entries = [(model, row) for model in result.models for row in rows_under(model, SAMPLED)]
+    model, row = min(entries, key=lambda entry: entry[1].metrics[score].mean)
+    best = interval(row.metrics[score], declared(score).digits)
+    known = [row for model in result.references for row in rows_under(model, SAMPLED)]
+    least = min((row.metrics[score].mean for row in known), default=None)
+    beside = "" if least is None else f"; samples of the truth have {number(least, 2)}"
+    return (
+        "PSNR rewards the mean of all that may come. Judged as samples, the lowest "
+        f"{declared(score).title} is that of {model.title}, {row.setting.label}: {best}{beside}."
+    )
+
+
 def futures_table(result: Result, brief: bool = False) -> Table:
     """Every setting at which samples were drawn, the best score first.
 
