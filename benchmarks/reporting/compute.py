@@ -91,7 +91,8 @@ def _shown(points: Sequence[dict[str, Any]], quality: Quality) -> tuple[float, f
     tops: dict[str, float] = {}
     for point in points:
         tops[point["curve"]] = max(tops.get(point["curve"], -float("inf")), sign * point["value"])
-    best, least = max(tops.values()), min(tops.values())
+    least = min(tops.values())
+    best = max(sign * end for point in points for end in (point["low"], point["high"]))
     worst = min(sign * point["value"] for point in points)
     bottom = min(least, max(worst, least - BELOW * (best - least)))
     margin = MARGIN * (best - bottom) or 0.1 * abs(best) or 1.0
