@@ -12,7 +12,7 @@ from worldmodel.predictor import Clips
 
 BACKBONE, GRID, DIM = BackboneConfig(layers=1, heads=1, width=16), (1, 2), 4
 MODE = torch.tensor([1.0, -1.0, 1.0, 1.0]).repeat(2, 1)  # [P, D]
-STEPS, BATCH, FRAMES = 80, 16, 3
+STEPS, BATCH, FRAMES = 120, 16, 3
 
 
 def two_modes(seed: int) -> Clips:
