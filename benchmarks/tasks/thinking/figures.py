@@ -29,6 +29,10 @@ from benchmarks.reporting.values import load_arrays
 from benchmarks.tasks.thinking.candidates import MODELS
 from benchmarks.tasks.thinking.result import Choice, Found, OnSet, Stopping
 from benchmarks.tasks.thinking.tables import CHOICES, gain_of_more, thinkers, under
+from benchmarks.tasks.thinking.verifying_tables import (
+    sampled_choice_figure,
+    verification_figure,
+)
 
 Arrays = dict[str, np.ndarray]
 BINS = 10
@@ -57,6 +61,14 @@ def draw_figures(folder: Path, result: Result) -> list[tuple[str, str]]:
             "Energy against error, patches of the first model": ("patches", _patches(shown)),
             "Risk against coverage": ("risk", risk_figure(folder, result)),
             "Choice among candidates": ("choice", _choice(result)),
+            "What cannot happen: scores against forward passes": (
+                "verification",
+                verification_figure(result),
+            ),
+            "Best of the samples: share at a listed future": (
+                "sampled_choice",
+                sampled_choice_figure(result),
+            ),
             "Thinking, step by step": ("strip", _strip(shown)),
             "Energy and true error over the frame": ("map", _maps(shown, result)),
             "A slice of the energy, with the way that thinking takes": (
