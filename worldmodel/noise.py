@@ -29,6 +29,7 @@ class Stream(StrEnum):
     TRAINING_REPLAY = "choice of the candidates that training continues"
     TRAINING_FLOW = "noise at which the paths of a flow start in training"
     TRAINING_FLOW_TIME = "times on the paths of a flow in training"
+    TRAINING_NEGATIVES = "frames from which an energy learns to tell the true one"
     CALIBRATION = "corruption of the images that calibrate an energy"
     START = "start candidates of predictions"
     LANGEVIN = "noise on the candidates of predictions"

@@ -13,6 +13,7 @@ TITLES = {
     "ebt_residual_blind": "EBT, residual, blind",
     "ebt_residual_multi_level": "EBT, residual, many levels",
     "ebt_residual_unsupervised": "EBT, residual, energy not taught",
+    "ebt_contrastive": "EBT, contrastive",
     "ebt_residual_system2": "EBT, System 2",
     "ebt_residual_system2_without_replay": "EBT, System 2, no replay",
     "ebt_residual_system2_without_langevin": "EBT, System 2, no Langevin noise",
