@@ -5,7 +5,7 @@ from typing import Literal
 
 from data_prep.config import require
 from denoise.config import STEPS, TRAINED_LEVEL, require_levels
-from worldmodel.config import Anchor, ModelConfig, Optimizer
+from worldmodel.config import Anchor, EBTConfig, ModelConfig, Optimizer
 
 
 @dataclass
@@ -83,6 +83,30 @@ class FlowConfig(ModelConfig):
         super().__post_init__()
         require(self.draws >= 1, "draws must be at least 1")
         require(self.samples >= 2, "samples must be at least 2")
+
+
+@dataclass
+class ContrastiveConfig(EBTConfig):
+    """The EBT whose energy is trained to tell the true next frame from others.
+
+    Args:
+        contrast: what tells them apart: `info_nce` finds the true one among all candidates, `nce`
+            (noise contrastive estimation) asks of each candidate alone whether it is true.
+        descent_weight: weight of the loss after descent, by which every other EBT is trained; 0
+            trains the energy by the contrast alone.
+        samples: number of samples of a flow among the candidates of each next frame.
+    """
+
+    learning_rate: float = 2e-2
+    energy_loss_weight: float | None = 0.0
+    contrast: Literal["info_nce", "nce"] = "info_nce"
+    descent_weight: float = 1.0
+    samples: int = 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.descent_weight >= 0, "descent_weight must be at least 0")
+        require(self.samples >= 1, "samples must be at least 1")
 
 
 @dataclass

@@ -141,11 +141,12 @@ class FlowMatching(Predictor, ABC):
         """
         with torch.no_grad():
             encoded, count = self.encode(context.embeddings), candidates.shape[1]
-            visible = Visible.all_of(encoded.frames, candidates.device)
-            noise = self.noise(encoded, visible, context.keys, draws)[:, None]  # [B, 1, S, P, D]
-            clean = candidates[:, :, None].expand(-1, -1, draws, -1, -1)
-            time = (torch.arange(draws, device=candidates.device) + 0.5) / draws
-            noisy = torch.lerp(noise.expand_as(clean), clean, time[:, None, None])
+        visible = Visible.all_of(encoded.frames, candidates.device)
+        noise = self.noise(encoded, visible, context.keys, draws)[:, None]  # [B, 1, S, P, D]
+        clean = candidates[:, :, None].expand(-1, -1, draws, -1, -1)
+        time = (torch.arange(draws, device=candidates.device) + 0.5) / draws
+        noisy = torch.lerp(noise.expand_as(clean), clean, time[:, None, None])
+        with torch.set_grad_enabled(candidates.requires_grad):
             found = self.clean(
                 noisy.flatten(1, 2),
                 time.repeat(count)[None],

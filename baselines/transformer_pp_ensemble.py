@@ -10,6 +10,7 @@ from baselines.config import EnsembleConfig
 from baselines.transformer_pp_gaussian import TransformerPPGaussian
 from worldmodel.backbone import EncodedContext
 from worldmodel.config import BackboneConfig
+from worldmodel.noise import Stream, keyed_uniform
 from worldmodel.predictor import Clips, Predictor, Setting, Trajectory
 from worldmodel.rollout import cached_rollout
 from worldmodel.surprise import LIKELIHOOD, Surprise
@@ -29,6 +30,7 @@ class TransformerPPEnsemble(Predictor):
             TransformerPPGaussian(config, backbone, grid, dim) for _ in range(config.members)
         ]
         self.members: Sequence[TransformerPPGaussian] = nn.ModuleList(members)  # type: ignore[assignment]
+        self._start_seed = 0
 
     @property
     def backbone(self) -> nn.Module:
@@ -61,10 +63,12 @@ class TransformerPPEnsemble(Predictor):
         return Trajectory(mean, (expected + disagreement).mean(0, keepdim=True))
 
     def sample(self, context: Clips, setting: Setting, count: int) -> Tensor:
-        """Samples `[B, T, N, P, D]` of every next frame, from one member after the other."""
-        drawn = [member.sample(context, setting, count) for member in self.members]
-        own = [drawn[number % len(drawn)][:, :, number] for number in range(count)]
-        return torch.stack(own, dim=2)
+        """Samples `[B, T, N, P, D]` of every next frame, each from a member drawn at random."""
+        drawn = torch.stack([member.sample(context, setting, count) for member in self.members])
+        frames = torch.arange(1, drawn.shape[2] + 1, device=drawn.device)
+        chance = keyed_uniform(Stream.MEMBER, (self._start_seed,), context.keys, frames, count)
+        member = (chance * len(self.members)).long()  # [B, T, N]
+        return torch.take_along_dim(drawn, member[None, ..., None, None], dim=0)[0]
 
     def rollout(self, context: Clips, horizon: int, setting: Setting) -> Tensor:
         """Predict `horizon` frames, the mean of all members fed back to each of them."""
@@ -76,7 +80,8 @@ class TransformerPPEnsemble(Predictor):
         return [Surprise(LIKELIHOOD, "1 pass", self._surprise), *super().surprises(counts)]
 
     def seed_starts(self, seed: int) -> None:
-        """Draw the noise of samples from another seed."""
+        """Draw samples from another seed."""
+        self._start_seed = seed
         for member in self.members:
             member.seed_starts(seed)
 

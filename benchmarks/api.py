@@ -19,6 +19,9 @@ from benchmarks.reporting.tables import markdown
 from benchmarks.tasks.contract import ModelTask
 from benchmarks.tasks.registry import DEFAULT_PRESET, load_task
 
+FLAGS = ("quiet",)
+REPEATED = ("model", "checkpoint", "test")  # options that may be given again
+
 if TYPE_CHECKING:
     from worldmodel.predictor import Predictor
 
@@ -61,14 +64,17 @@ def run(
 
     Raises:
         InputError: an option is wrong, or data cannot be used.
+        KeyboardInterrupt: the run was stopped; the command line goes on with it by `--resume`.
     """
     folder = Path(out) if out is not None else Path(time.strftime(f"runs/%Y%m%d-%H%M%S-{task}"))
     given = {"task": task, "preset": preset, "out": str(folder)}
     given |= {"models": ",".join(models)} if models is not None else {}
     given |= {"data": str(data)} if data is not None else {}
     arguments = [f"--{name}={value}" for name, value in given.items()]
-    arguments += [f"--{name}={_text(value)}" for name, value in (options or {}).items()]
-    execute(arguments)
+    for name, value in (options or {}).items():
+        arguments += _arguments(name, value)
+    if execute(arguments) in (130, 143):
+        raise KeyboardInterrupt
     return load_result(folder)
 
 
@@ -113,6 +119,12 @@ def evaluate(
         withdraw(domain, name)
 
 
-def _text(value: Any) -> str:
-    """A value as the command line takes it."""
-    return value if isinstance(value, str) else json.dumps(value)
+def _arguments(name: str, value: Any) -> list[str]:
+    """An option as the command line takes it."""
+    if name in FLAGS:
+        return [f"--{name}"] * bool(value)
+    if name in REPEATED and not isinstance(value, str):
+        return [f"--{name}={one}" for one in value]
+    if name == "seeds" and not isinstance(value, str):
+        value = ",".join(map(str, value))
+    return [f"--{name}={value if isinstance(value, str) else json.dumps(value)}"]

@@ -38,7 +38,7 @@ class EvaluationConfig:
         counts: numbers of thinking steps and passes at which every model that has any is judged,
             each as a row of its own.
         latency_repeats: number of timed calls behind each median latency, after 3 warm-ups; long
-            calls are timed three times, and the report names their number.
+            calls are timed at least three times, and the report names their number.
         figure_samples: number of clips or images of a test set that the figures show.
         compile: whether networks run through torch.compile, so that latencies are those of
             compiled networks. Compiling for every shape takes minutes.

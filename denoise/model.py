@@ -12,6 +12,7 @@ from worldmodel.config import BackboneConfig
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.noise import Stream, keyed_uniform, noise_like
 from worldmodel.predictor import Clips, Predictor, Setting, Trajectory
+from worldmodel.surprise import Surprise
 
 
 class Denoiser(Predictor):
@@ -97,6 +98,10 @@ class EBTDenoiser(TrainedDenoiser):
     ) -> list[Trajectory]:
         """A trajectory for each setting: all are parts of the longest one."""
         return self.ebt.predict_all(context, settings, energies)
+
+    def surprises(self, counts: Sequence[int]) -> Sequence[Surprise]:
+        """Its energy, besides the distance to its own prediction."""
+        return self.ebt.surprises(counts)
 
     def features(self, context: Clips) -> dict[str, Tensor]:
         """Features of the noisy image, and of the candidate after thinking."""

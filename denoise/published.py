@@ -30,6 +30,7 @@ from worldmodel.predictor import (
     expect,
     predict_longest,
 )
+from worldmodel.surprise import Surprise, energy_of
 from worldmodel.thinking import require_finite
 
 LEAST_STEP_SIZE = 1e-4
@@ -236,12 +237,17 @@ class PublishedEBTDenoiser(TrainedDenoiser):
         """All candidates of every image, `[M + 1, B, N, P, D]`, with their energies."""
         return self._descend(context, expect(setting, Thinking), scored=True)
 
+    def surprises(self, counts: Sequence[int]) -> Sequence[Surprise]:
+        """Its energy, besides the distance to its own prediction."""
+        return [energy_of(self), *super().surprises(counts)]
+
     def verify(self, context: Clips, candidates: Tensor) -> Tensor:
         """Energies of patches `[B, 1, N, P]` of candidates `[B, 1, N, P, D]` of every image.
 
-        The candidates may come from anywhere; none of them is moved.
+        The candidates may come from anywhere; none of them is moved. Gradients reach those that
+        want them.
         """
-        with torch.no_grad():
+        with torch.set_grad_enabled(candidates.requires_grad):
             energies: Tensor = self.energy(candidates[:, 0])
         return energies[:, None]
 

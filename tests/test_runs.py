@@ -1,5 +1,6 @@
 """All runs on one page, the list of what there is, and the suite from Python."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,11 @@ def some_runs(folder: Path) -> Path:
     written(folder / "first", [0], {"copy_last": 20.0, "flow": 25.0}, data=dict(main_place))
     written(folder / "second", [0, 1], {"dit": 24.0}, data=dict(main_place))
     written(folder / "third", [0], {"dit": 24.0}, data=other)
+    for name, psnr in {"first": [20.0, 25.0], "second": [24.0]}.items():
+        found = json.loads((folder / name / "results.json").read_text())
+        for model, mean in zip(found["models"], psnr, strict=True):
+            model["rows"][0]["metrics"]["psnr"]["mean"] = mean
+        (folder / name / "results.json").write_text(json.dumps(found))
     (folder / "broken").mkdir()
     (folder / "broken" / "results.json").write_text("{")
     return folder
@@ -54,10 +60,23 @@ def test_the_index_filters_and_ranks(tmp_path: Path, browser: Browser) -> None:
         assert boards.count() == 2
         both = boards.filter(has_text="first")
         assert both.locator("tbody tr").count() == 3
+        assert both.locator("tbody tr td:first-child").all_text_contents() == [
+            *("Flow", "DiT", "Copy of the last frame"),
+        ]
         assert both.locator("th:visible", has_text="Smooth-L1").count() == 0
         both.get_by_role("combobox").select_option("Smooth-L1")
         assert both.locator("th:visible", has_text="Smooth-L1").count() == 1
         assert both.locator("th:visible", has_text="PSNR").count() == 0
+
+
+def test_another_page_is_not_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / INDEX
+    page.write_text("my own site")
+    assert main(["runs", str(some_runs(tmp_path))]) == 2
+    assert "is no index of runs" in capsys.readouterr().err
+    assert page.read_text() == "my own site"
 
 
 def test_the_runs_of_a_folder_are_printed(

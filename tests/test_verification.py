@@ -7,11 +7,16 @@ import pytest
 import torch
 from torch import Tensor
 
+from baselines.config import FlowConfig
+from baselines.flow import NextFrameFlow
 from baselines.trivial import CopyLast
 from benchmarks.domains.trials import TRUE, Kind, Standing, Trials
+from benchmarks.measure.outcomes import Outcomes
 from benchmarks.measure.verification import Surprises, paired_scores
 from benchmarks.record.costs import Cost
+from benchmarks.tasks.thinking.attack import attack, cheapest
 from benchmarks.tasks.thinking.result import Verification
+from benchmarks.tasks.thinking.sampled_choice import Drawn
 from benchmarks.tasks.thinking.surprise import judge_surprise
 from worldmodel.config import BackboneConfig, EBTConfig
 from worldmodel.next_frame import NextFrameEBT
@@ -67,6 +72,7 @@ def judged(says: str) -> Verification:
 def test_an_oracle_scores_1_and_a_constant_one_half(says: str, score: float) -> None:
     found = judged(says)
     assert found.overall["impossible_auroc"].mean == pytest.approx(score)
+    assert found.overall["impossible_paired"].mean == score
     assert {of.kind for of in found.by_kind} == {"moved", "gone", "blurred"}
     for of in found.by_kind:
         assert {metric.mean for metric in of.metrics.values()} == {score}
@@ -113,6 +119,60 @@ def test_the_interval_of_a_share_ends_at_0_and_1() -> None:
             assert each.low is not None
             assert 0 <= each.low <= each.mean <= each.high <= 1
     assert any(0 < each.mean < 1 for of in found[0].by_kind for each in of.metrics.values())
+
+
+def test_a_surprise_is_compared_with_another_at_the_same_continuations() -> None:
+    rng = np.random.default_rng(0)
+    impossible, sources = rng.random(40) < 0.5, [str(index // 2) for index in range(40)]
+    knowing = Surprises(impossible[None].astype(float), impossible, sources)
+    constant = Surprises(np.zeros((1, 40)), impossible, sources)
+    assert knowing.auroc_over(constant).mean == pytest.approx(0.5)
+    assert constant.auroc_over(knowing).mean == pytest.approx(-0.5)
+    assert knowing.auroc_over(knowing).low == pytest.approx(0)
+
+
+@pytest.mark.parametrize("bound", [2 / 255, 0.3])
+def test_an_attack_lowers_surprise_and_never_leaves_its_bound(bound: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    frames, wanted = torch.rand(2, 2, 3, 3, 8, 8, generator=generator)
+    frames[0, 0], wanted[1, 1] = 1.0, -2.0  # white already, and out of reach
+
+    def surprise(moved: Tensor) -> Tensor:
+        return (moved - wanted).square().sum((2, 3, 4))
+
+    found = attack(surprise, frames, bound)
+    assert (found - frames).abs().max() <= bound + 1e-6
+    assert (found - frames).abs().max() > 0.9 * bound
+    assert found.min() >= 0
+    assert found.max() <= 1
+    assert (surprise(found) < surprise(frames)).all()
+
+
+def test_an_energy_has_a_gradient_where_a_candidate_wants_one() -> None:
+    ebt = NextFrameEBT(EBTConfig(), BackboneConfig(width=32, heads=2, layers=1), (2, 2), 5)
+    flow = NextFrameFlow(FlowConfig(), BackboneConfig(width=32, heads=2, layers=1), (2, 2), 5)
+    context, candidates = Clips(torch.randn(2, 3, 4, 5), ["a", "b"]), torch.randn(2, 6, 4, 5)
+    for surprise in (*cheapest(ebt), *cheapest(flow)):
+        assert not surprise.measure(context, candidates).requires_grad
+        wanting = candidates.clone().requires_grad_()
+        surprise.measure(context, wanting).sum().backward()
+        assert wanting.grad is not None
+        assert (wanting.grad.abs().amax((2, 3)) > 0).all()
+
+
+def test_the_least_surprising_sample_is_chosen_and_the_half_kept() -> None:
+    futures = torch.tensor([[0.0, 0.0], [4.0, 0.0]])  # two outcomes of one patch
+    outcomes = Outcomes(futures.view(1, 1, 2, 1, 2), torch.tensor([[[0.25, 0.75]]]))
+    truth = torch.tensor([0.0, 0.1]).view(1, 1, 1, 2)
+    samples = torch.tensor([[4.0, 0.1], [2.0, 0.0], [0.1, 0.0], [4.0, 0.0]]).view(1, 1, 4, 1, 2)
+    drawn = Drawn.of(samples, truth, outcomes)
+    assert drawn.at_future.flatten().tolist() == [1, 0, 1, 1]
+    assert drawn.any_one()["at_future"].item() == pytest.approx(0.75)
+    chosen = drawn.chosen_by(torch.tensor([[[3.0, 2.0, 0.0, 1.0]]]))
+    assert chosen["at_future"].item() == 1
+    assert chosen["log_probability"].item() == pytest.approx(np.log(0.25))
+    assert chosen["energy_score_span"].item() == pytest.approx((0.1 + 4) / 2 - 3.9 / 2, abs=1e-5)
+    assert drawn.chosen_by(torch.tensor([[[1.0, 0.0, 2.0, 3.0]]]))["at_future"].item() == 0
 
 
 def test_pairs_count_ties_half() -> None:

@@ -398,3 +398,16 @@ def test_every_member_of_an_ensemble_is_a_pass() -> None:
     ]
     assert [cost.forward_passes for cost in costs] == [2, 1]
     assert costs[0].flops == 2 * (costs[1].flops or 0)
+
+
+def test_each_sample_of_an_ensemble_is_from_a_member_of_its_own_draw() -> None:
+    """Or few samples would be spread more evenly than independent ones, and score too well."""
+    mixture, batch = ensemble(), clips(200)
+    assert isinstance(mixture, TransformerPPEnsemble)
+    for member in mixture.members:
+        member.variance_head.bias.data.fill_(-100.0)  # samples are means of members
+    samples = mixture.sample(batch, Setting(), 2)[:, -1]  # [B, N, P, D]
+    mean = mixture.members[0].predict(batch, Setting()).prediction[:, -1, None]
+    first = (samples - mean).abs().mean((2, 3)) < 0.1  # [B, N]
+    assert 0.35 < float(first.float().mean()) < 0.65
+    assert 0.35 < float((first[:, 0] == first[:, 1]).float().mean()) < 0.65

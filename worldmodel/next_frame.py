@@ -140,12 +140,14 @@ class NextFrameEBT(Predictor):
     def verify(self, context: Clips, candidates: Tensor) -> Tensor:
         """Energies of patches `[B, T, N, P]` of candidates `[B, T, N, P, D]` of every next frame.
 
-        The candidates may come from anywhere; none of them is moved.
+        The candidates may come from anywhere; none of them is moved. Gradients reach those that
+        want them.
         """
         with torch.no_grad():
             encoded = self.energy.encode(context.embeddings)
-            count = candidates.shape[2]
-            visible = Visible.every(encoded.frames, candidates.device)
+        count = candidates.shape[2]
+        visible = Visible.every(encoded.frames, candidates.device)
+        with torch.set_grad_enabled(candidates.requires_grad):
             energies = self.energy.patch_energies(
                 candidates.flatten(1, 2), encoded, visible.repeated(count)
             )

@@ -29,12 +29,14 @@ class Stream(StrEnum):
     TRAINING_REPLAY = "choice of the candidates that training continues"
     TRAINING_FLOW = "noise at which the paths of a flow start in training"
     TRAINING_FLOW_TIME = "times on the paths of a flow in training"
+    TRAINING_NEGATIVES = "frames from which an energy learns to tell the true one"
     CALIBRATION = "corruption of the images that calibrate an energy"
     START = "start candidates of predictions"
     LANGEVIN = "noise on the candidates of predictions"
     PROJECTED_LANGEVIN = "noise on the projected candidates of predictions"
     FLOW = "noise at which the samples of a flow start"
     VARIANCE = "noise of a predicted variance around predictions"
+    MEMBER = "choice of the member of an ensemble that gives a sample"
     CORRUPTION = "corruption of test images"
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar, Self, TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from worldmodel.sharing import Shareable
@@ -266,6 +267,14 @@ class Predictor(nn.Module, Shareable):
         The last may be zero and yet carry gradients: those that the others have left behind.
         """
         raise NotImplementedError
+
+    def validation_loss(self, batch: Clips) -> Tensor:
+        """What training keeps the weights of lowest value of; a mean over the clips.
+
+        Smooth-L1 at the setting that the predictor is trained for.
+        """
+        found = self.predict(batch.frames(0, -1), self.trained_setting())
+        return F.smooth_l1_loss(found.prediction, batch.embeddings[:, 1:])
 
 
 Kind = TypeVar("Kind", bound=Setting)

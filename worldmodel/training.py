@@ -12,7 +12,6 @@ from typing import Any
 
 import lightning as L
 import torch
-import torch.nn.functional as F
 from lightning.pytorch.callbacks import ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from safetensors.torch import load_model, save_model
@@ -121,11 +120,9 @@ class PredictorTraining(L.LightningModule):
         )
 
     def validation_step(self, batch: Clips, batch_index: int) -> None:
-        """Smooth-L1 at the setting that the predictor is trained for."""
-        setting = self.predictor.trained_setting()
+        """The predictor's own loss on a batch, mostly Smooth-L1."""
         with torch.compiler.set_stance("force_eager"):  # few calls of other shapes: not worth it
-            prediction = self.predictor.predict(batch.frames(0, -1), setting).prediction
-        loss = F.smooth_l1_loss(prediction, batch.embeddings[:, 1:])
+            loss = self.predictor.validation_loss(batch)
         clips = len(batch.keys)
         self._validated += torch.stack([loss * clips, loss.new_tensor(clips)]).double().cpu()
 

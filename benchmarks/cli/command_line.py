@@ -312,9 +312,10 @@ def _write_report(
 
 def _write_index(folder: Path) -> None:
     """Write the index of runs where they are gathered: in `runs`, or where there is one already."""
-    from benchmarks.reporting.runs import INDEX, write_index
+    from benchmarks.reporting.runs import INDEX, has_index, write_index
 
-    if folder.name == "runs" or (folder / INDEX).is_file():
+    unwritten = folder.name == "runs" and not (folder / INDEX).exists()
+    if unwritten or has_index(folder):
         write_index(folder)
         print(f"all runs: {folder / INDEX}")
 

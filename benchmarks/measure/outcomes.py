@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -64,27 +65,45 @@ class Outcomes:
         return apart.masked_fill((self.probabilities == 0)[:, :, None], torch.inf)
 
 
+class Nearest(NamedTuple):
+    """The outcome nearest to each sample `[B, T, N]`: its number and distance.
+
+    `at` says whether the sample is so near that it shows the outcome.
+    """
+
+    nearest: Tensor
+    distance: Tensor
+    at: Tensor
+
+
+def at_outcomes(samples: Tensor, truth: Tensor, outcomes: Outcomes) -> Nearest:
+    """Which outcome each of the samples `[B, T, N, P, D]` shows.
+
+    It is there within twice the distance of the true frame `truth [B, T, P, D]`, as it was decoded,
+    to the outcome that it shows.
+    """
+    allowed = AT * outcomes.distances(truth[:, :, None]).amin((2, 3))
+    distance, nearest = outcomes.distances(samples).min(-1)
+    return Nearest(nearest, distance, distance <= allowed[..., None])
+
+
 def outcome_scores(samples: Tensor, truth: Tensor, outcomes: Outcomes) -> dict[str, Tensor]:
     """Samples `[B, T, N, P, D]` beside all that could have followed, one value `[B, T]` each.
 
     `energy_score_span` is the energy score on the span of the outcomes alone: noise across it,
-    which no future shows, neither helps nor hurts. It is 0 where one future only is possible. A
-    sample is `at_future` within twice the distance of the true frame `truth [B, T, P, D]`, as it
-    was decoded, to the outcome that it shows. `coverage` is the probability of the outcomes at
-    which there is a sample. `odds_error` is the squared distance between the shares of samples that
-    are nearest to each outcome and the probabilities, unbiased in N: 0 is expected of samples of
-    the true odds.
+    which no future shows, neither helps nor hurts. It is 0 where one future only is possible.
+    `at_future` is the share of samples that show an outcome, beside the true frame `truth
+    [B, T, P, D]`, and `coverage` the probability of the outcomes at which there is a sample.
+    `odds_error` is the squared distance between the shares of samples that are nearest to each
+    outcome and the probabilities, unbiased in N: 0 is expected of samples of the true odds.
     """
-    distances = outcomes.distances(samples)  # [B, T, N, K]
-    allowed = AT * outcomes.distances(truth[:, :, None]).amin((2, 3))
-    near, nearest = distances.min(-1)
-    at = near <= allowed[..., None]  # [B, T, N]
-    chosen = torch.nn.functional.one_hot(nearest, distances.shape[-1])  # [B, T, N, K]
-    reached = (chosen * at[..., None]).amax(2)
+    found = at_outcomes(samples, truth, outcomes)
+    chosen = torch.nn.functional.one_hot(found.nearest, outcomes.probabilities.shape[2])
+    reached = (chosen * found.at[..., None]).amax(2)  # [B, T, K]
     span = [outcomes.projected(frames) for frames in (samples, truth[:, :, None])]
     return {
         "energy_score_span": energy_score(span[0], span[1][:, :, 0]),
-        "at_future": at.float().mean(-1),
+        "at_future": found.at.float().mean(-1),
         "coverage": (reached * outcomes.probabilities).sum(-1),
         "odds_error": _odds_error(chosen.float(), outcomes.probabilities),
     }

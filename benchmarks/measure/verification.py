@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -9,6 +10,9 @@ from torch import Tensor
 from torchmetrics.functional.classification import binary_auroc, binary_roc
 
 from benchmarks.measure.intervals import Interval, jackknife, share
+
+# Of surprise and of whether each continuation is impossible, both `[continuations]`.
+Statistic = Callable[[Tensor, Tensor], float]
 
 FALSE_POSITIVES = 0.05  # share of possible continuations that may be called impossible
 
@@ -31,23 +35,30 @@ class Surprises:
 
     def auroc(self) -> Interval:
         """Area under the ROC curve, a mean over seeds; its interval is by the jackknife."""
-        return self._over_sources(_area)
+        return share(self._over_sources(_area))
 
     def true_positives(self) -> Interval:
         """The share of impossible ones that are found at 5 % false alarms."""
-        return self._over_sources(_found_at_few_alarms)
+        return share(self._over_sources(_found_at_few_alarms))
 
-    def _over_sources(self, statistic: Callable[[Tensor, Tensor], float]) -> Interval:
-        names, number = np.unique(self.source, return_inverse=True)
+    def auroc_over(self, other: "Surprises") -> Interval:
+        """The area less that of another surprise at the same continuations."""
 
-        def of(kept: np.ndarray) -> np.ndarray:
-            chosen = np.isin(number, kept)
-            labels = torch.from_numpy(self.impossible[chosen]).long()
-            return np.array(
-                [statistic(torch.from_numpy(seed[chosen]), labels) for seed in self.values]
-            )
+        def difference(kept: np.ndarray) -> np.ndarray:
+            own: np.ndarray = self._of_seeds(_area, kept) - other._of_seeds(_area, kept)
+            return own
 
-        return share(jackknife(of, len(names)))
+        return jackknife(difference, len(set(self.source)))
+
+    def _over_sources(self, statistic: Statistic) -> Interval:
+        return jackknife(partial(self._of_seeds, statistic), len(set(self.source)))
+
+    def _of_seeds(self, statistic: Statistic, kept: np.ndarray) -> np.ndarray:
+        """The statistic of each seed `[seeds]`, over the sources whose numbers are `kept`."""
+        _, number = np.unique(self.source, return_inverse=True)
+        chosen = np.isin(number, kept)
+        labels = torch.from_numpy(self.impossible[chosen]).long()
+        return np.array([statistic(torch.from_numpy(seed[chosen]), labels) for seed in self.values])
 
 
 def _area(surprise: Tensor, impossible: Tensor) -> float:

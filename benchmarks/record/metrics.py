@@ -61,6 +61,8 @@ DECLARED = (
     # Of surprise at possible and impossible continuations.
     Declared("impossible_auroc", "AUROC", True),
     Declared("impossible_found", "found at 5 % false alarms", True),
+    Declared("auroc_over_regressor", "AUROC over the regressor's distance", True),
+    Declared("impossible_paired", "above the truth, all kinds", True),
     Declared("paired_score", "above the truth", True),
     Declared("paired_score_alternative", "above an alternative", True),
     # Beside an open future that is known.
@@ -75,6 +77,7 @@ DECLARED = (
     Declared("energy_score_patches", "energy score, by patch", False, digits=3),
     Declared("energy_score_span", "energy score on the futures", False),
     Declared("at_future", "at a listed future", True),
+    Declared("log_probability", "log-probability of the nearest future", True),
     Declared("coverage", "futures covered", True),
     Declared("odds_error", "error of the odds", False),
     Declared("psnr_mean", "PSNR dB, mean of samples", True, " dB"),

@@ -1,5 +1,7 @@
 """What readers call each model. A model that is not listed goes by its identifier."""
 
+import re
+
 EQUAL = "equal training FLOPs"
 
 TITLES = {
@@ -11,6 +13,7 @@ TITLES = {
     "ebt_residual_blind": "EBT, residual, blind",
     "ebt_residual_multi_level": "EBT, residual, many levels",
     "ebt_residual_unsupervised": "EBT, residual, energy not taught",
+    "ebt_contrastive": "EBT, contrastive",
     "ebt_residual_system2": "EBT, System 2",
     "ebt_residual_system2_without_replay": "EBT, System 2, no replay",
     "ebt_residual_system2_without_langevin": "EBT, System 2, no Langevin noise",
@@ -60,5 +63,5 @@ TITLES = {
 
 
 def title_of(name: str) -> str:
-    """What readers call a model of this identifier."""
-    return TITLES.get(name, name)
+    """What readers call a model of this identifier; nothing of it is taken for Markdown."""
+    return TITLES.get(name) or re.sub(r"([\\`*_\[\]<>|])", r"\\\1", name)

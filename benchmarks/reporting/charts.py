@@ -95,12 +95,13 @@ class Curves:
             lines = altair.Chart(altair.Data(values=[*self.laws])).encode(x=x, color=color)
             lines = lines.transform_filter("datum.of == axis")
         lines = lines.mark_line(clip=True).encode(y=self._y("value"))
+        ends = base.mark_rule(clip=True, opacity=0.45).encode(y=self._y("low"), y2="high:Q")
         dots = base.mark_point(filled=True, size=45, clip=True, opacity=1).encode(
             y=self._y("value"),
             shape=altair.condition("datum.single", altair.value("diamond"), altair.value("circle")),
             tooltip=self._tooltip(),
         )
-        drawn = altair.layer(lines, dots, *self._names(base), self._axis_title())
+        drawn = altair.layer(lines, ends, dots, *self._names(base), self._axis_title())
         found: Spec = finished(drawn.add_params(axis)).to_dict()
         return found
 

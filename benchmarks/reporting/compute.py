@@ -24,9 +24,13 @@ def compute_chart(
     title: str,
     name: str,
     models: Collection[str] | None = None,
+    quality: Quality | None = None,
 ) -> Chart | None:
-    """Every setting of the trained models, or of those named, against its cost; None without."""
-    quality = quality_of(result)
+    """Every setting of the trained models, or of those named, against its cost; None without.
+
+    `quality` is the metric that is drawn, without one that by which models are ranked.
+    """
+    quality = quality or quality_of(result)
     points = []
     for model in result.models:
         if model.training is not None and (models is None or model.name in models):
@@ -87,7 +91,8 @@ def _shown(points: Sequence[dict[str, Any]], quality: Quality) -> tuple[float, f
     tops: dict[str, float] = {}
     for point in points:
         tops[point["curve"]] = max(tops.get(point["curve"], -float("inf")), sign * point["value"])
-    best, least = max(tops.values()), min(tops.values())
+    least = min(tops.values())
+    best = max(sign * end for point in points for end in (point["low"], point["high"]))
     worst = min(sign * point["value"] for point in points)
     bottom = min(least, max(worst, least - BELOW * (best - least)))
     margin = MARGIN * (best - bottom) or 0.1 * abs(best) or 1.0

@@ -10,18 +10,26 @@ filter?.addEventListener("input", () => {
 });
 
 for (const board of document.querySelectorAll(".leaderboard")) {
-  const { first, metrics } = JSON.parse(board.dataset.chosen);
+  const { first, falling } = JSON.parse(board.dataset.chosen);
   const titles = [...board.querySelectorAll("thead th")].map(cell => cell.textContent);
+  const body = board.querySelector("tbody");
   const label = document.createElement("label");
   const chooser = document.createElement("select");
   label.append("Metric ", chooser);
-  for (const name of metrics) chooser.append(new Option(name, name, false, name === first));
+  for (const name of Object.keys(falling)) chooser.append(new Option(name, name, false, name === first));
   board.prepend(label);
   const show = () => {
+    const ranked = titles.indexOf(chooser.value);
     for (const row of board.querySelectorAll("tr"))
       [...row.cells].forEach((cell, column) => {
-        cell.hidden = metrics.includes(titles[column]) && titles[column] !== chooser.value;
+        cell.hidden = titles[column] in falling && column !== ranked;
       });
+    const sign = falling[chooser.value] ? -1 : 1;
+    const value = row => {
+      const found = parseFloat(row.cells[ranked].textContent.replaceAll(",", ""));
+      return Number.isNaN(found) ? Infinity : sign * found;
+    };
+    body.append(...[...body.rows].sort((a, b) => value(a) - value(b)));
   };
   chooser.addEventListener("change", show);
   show();

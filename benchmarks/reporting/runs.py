@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from PIL import Image
 
@@ -13,12 +14,13 @@ from benchmarks.record.metrics import METRICS
 from benchmarks.record.results import RESULTS, Model, Result, Row, read_result
 from benchmarks.record.selection_metric import quality_of
 from benchmarks.reporting.html import PAGE
-from benchmarks.reporting.tables import Table
+from benchmarks.reporting.tables import Table, interval, number
 from benchmarks.reporting.viewer import picture_source
 from data_prep.errors import InputError
 from data_prep.shards.storage import atomic_file
 
 INDEX = "index.html"
+MARK = '<meta name="generator" content="ebt-bench">'  # of pages that may be written anew
 PICTURES = ("compute.png", "*.png")  # of the figures of a run, the first of them that is there
 COSTS = {
     "passes": "forward_passes",
@@ -76,9 +78,13 @@ def runs_of(folder: Path) -> tuple[list[Run], list[str]]:
     runs, unread = [], []
     for file in sorted(folder.glob(f"*/{RESULTS}")):
         try:
-            runs.append(Run(file.parent, read_result(file.parent)))
+            run = Run(file.parent, read_result(file.parent))
+            _cells(run)
+            runs.append(run)
         except InputError as error:
             unread.append(str(error))
+        except (KeyError, TypeError, AttributeError) as error:
+            unread.append(f"{file}: says less than a run does ({error!r})")
     return sorted(runs, key=lambda run: run.written, reverse=True), unread
 
 
@@ -88,11 +94,23 @@ def runs_table(runs: Sequence[Run]) -> Table:
     return header, [_cells(run) for run in runs]
 
 
+def has_index(folder: Path) -> bool:
+    """Whether a folder holds an index of runs, and not another page of that name."""
+    file = folder / INDEX
+    return file.is_file() and MARK in file.read_text(encoding="utf-8", errors="replace")
+
+
 def write_index(folder: Path) -> tuple[list[Run], list[str]]:
-    """Write `index.html` into the folder of runs; gives the runs and what could not be read."""
+    """Write `index.html` into the folder of runs; gives the runs and what could not be read.
+
+    Raises:
+        InputError: another page of that name is there.
+    """
+    if (folder / INDEX).exists() and not has_index(folder):
+        raise InputError(f"{folder / INDEX}: is no index of runs; move it to have one written")
     runs, unread = runs_of(folder)
     said = "".join(f"<li>{html.escape(line)}</li>" for line in unread)
-    body = f"<h1>Runs</h1>\n{_runs_html(folder, runs)}{_leaderboards(folder, runs)}" + (
+    body = f"<h1>Runs</h1>\n{_runs_html(runs)}{_leaderboards(runs)}" + (
         f"<h2>Not read</h2>\n<ul>{said}</ul>\n" if said else ""
     )
     with atomic_file(folder / INDEX) as file:
@@ -115,65 +133,67 @@ def _cells(run: Run) -> list[str]:
     ]
 
 
-def _runs_html(folder: Path, runs: Sequence[Run]) -> str:
+def _link(run: Run) -> str:
+    name = run.folder.name
+    return f'<a href="./{quote(name)}/{PAGE}">{html.escape(name)}</a>'
+
+
+def _runs_html(runs: Sequence[Run]) -> str:
     header, rows = runs_table(runs)
     lines = []
-    for run, (name, *cells) in zip(runs, rows, strict=True):
-        place = html.escape(run.folder.relative_to(folder).as_posix())
+    for run, (_, *cells) in zip(runs, rows, strict=True):
         shown = f'<img src="{_small(run.picture)}" alt="">' if run.picture else ""
-        link = f'<a href="{place}/{PAGE}">{html.escape(name)}</a>'
-        lines.append(_row([link, *map(html.escape, cells), shown]))
+        lines.append(_row([_link(run), *map(html.escape, cells), shown]))
     return '<p><label>Show runs with <input id="filter" type="search"></label></p>\n' + _table(
         "runs", [*header, "picture"], lines
     )
 
 
 def _small(picture: Path) -> str:
-    image = Image.open(picture).convert("RGB")
+    try:
+        image = Image.open(picture).convert("RGB")
+    except OSError:  # the run is no worse for it
+        return ""
     image.thumbnail((160, 120))
     return picture_source(image, 80)
 
 
-def _leaderboards(folder: Path, runs: Sequence[Run]) -> str:
-    """A table for each task and data on which models were judged alike."""
-    groups: dict[tuple[str, str], list[Run]] = {}
+def _leaderboards(runs: Sequence[Run]) -> str:
+    """A table for each task, data and encoder on which models were judged alike."""
+    groups: dict[tuple[str, str, str], list[Run]] = {}
     for run in runs:
         if run.judged is not None:
-            groups.setdefault((run.result.task, run.judged[0]), []).append(run)
+            encoder = json.dumps(run.result.data.get("encoder"), sort_keys=True)
+            groups.setdefault((run.result.task, run.judged[0], encoder), []).append(run)
     parts = []
-    for (task, _), same in groups.items():
-        corpus = str(same[0].result.data["corpus"])
-        title = f"{task}: {corpus}, {same[0].result.data['main_place']}"
-        parts.append(f"<h2>{html.escape(title)}</h2>\n{_leaderboard(folder, same)}")
+    for (task, *_), same in groups.items():
+        data = same[0].result.data
+        title = f"{task}: {data.get('corpus', '')}, {data['main_place']}"
+        parts.append(f"<h2>{html.escape(title)}</h2>\n{_leaderboard(same)}")
     return "".join(parts)
 
 
-def _leaderboard(folder: Path, runs: Sequence[Run]) -> str:
-    """Every model of runs that are judged on the same, with its metrics and costs."""
+def _leaderboard(runs: Sequence[Run]) -> str:
+    """Every model of runs that are judged on the same, with its metrics and costs, best first."""
     entries = [(run, model, row) for run in runs for model, row in (run.judged or ("", []))[1]]
+    quality = quality_of(runs[0].result)
+    entries.sort(key=lambda entry: quality.rank(entry[2]))
     known = [name for name in METRICS if any(name in row.metrics for _, _, row in entries)]
-    lines = []
-    for run, model, row in entries:
-        place = html.escape(run.folder.relative_to(folder).as_posix())
-        costs = [getattr(row.cost, name) for name in COSTS.values()]
-        flops = model.training.flops / 1e12 if model.training else None
-        lines.append(
-            _row(
-                [
-                    html.escape(model.name),
-                    f'<a href="{place}/{PAGE}">{html.escape(run.folder.name)}</a>',
-                    html.escape(row.setting.label),
-                    *(_number(row.metrics[n].mean if n in row.metrics else None) for n in known),
-                    *map(_number, [*costs, flops, model.parameters]),
-                ]
-            )
-        )
+    lines = [_line(run, model, row, known) for run, model, row in entries]
     titles = [METRICS[name].title for name in known]
     header = ["model", "run", "setting", *titles, *COSTS, "training TFLOPs", "parameters"]
-    first = quality_of(runs[0].result)
-    chosen = html.escape(json.dumps({"first": METRICS[first.metric].title, "metrics": titles}))
+    ranked = {METRICS[name].title: METRICS[name].higher is not False for name in known}
+    chosen = html.escape(json.dumps({"first": METRICS[quality.metric].title, "falling": ranked}))
     table = _table("", header, lines)
     return f'<div class="leaderboard" data-chosen="{chosen}">{table}</div>\n'
+
+
+def _line(run: Run, model: Model, row: Row, known: Sequence[str]) -> str:
+    metrics = [interval(row.metrics.get(name), METRICS[name].digits) for name in known]
+    costs = [number(getattr(row.cost, name), 2) for name in COSTS.values()]
+    flops = number(model.training.flops / 1e12 if model.training else None, 2)
+    said = [html.escape(model.title), _link(run), html.escape(row.setting.label)]
+    return _row([*said, *metrics, *costs, flops, number(model.parameters)])
 
 
 def _page(body: str) -> str:
@@ -183,15 +203,9 @@ def _page(body: str) -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>Runs</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n{body}</main>\n"
+        f"{MARK}\n<title>Runs</title>\n<style>{style}</style>\n</head>\n<body>\n<main>\n{body}</main>\n"
         f"{drawn}</body>\n</html>\n"
     )
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:,.2f}"
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -27,6 +27,7 @@ READING = (
 UNDECIDED = "Undecided does not mean equal, and nothing outside the grid is a verdict."
 NO_CONTRAST = "No contrast was declared before this run, so nothing here is a verdict."
 MOST_NAMED = 3  # models in a sentence
+FLOOR = "floor"  # the role of a method that every model has to beat
 
 
 def verdict_grid(
@@ -136,7 +137,7 @@ def few_sources(counts: Mapping[str, int], what: str) -> list[str]:
 def _below_floors(result: Result, condition: Condition) -> str | None:
     """Which trained models have no mean above that of every floor; None where all have."""
     quality, best = quality_of(result), ranked(result, condition)
-    floors = [(model, quality.of(row)) for model, row in best if model.training is None]
+    floors = [(model, quality.of(row)) for model, row in best if model.role == FLOOR]
     if not floors:
         return None
     model, floor = floors[0]

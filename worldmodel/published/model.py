@@ -149,11 +149,13 @@ class PublishedEBT(Predictor):
         """Energies of patches `[B, T, N, P]` of candidates `[B, T, N, P, D]` of every next frame.
 
         They are read in the last landscape. The candidates may come from anywhere; none is moved.
+        Gradients reach those that want them.
         """
         frames, count = candidates.shape[1:3]
         with torch.no_grad():
             encoded = self.energy.encode(context.embeddings.flatten(2), self.energy.landscapes - 1)
-            visible = Visible.every(frames, candidates.device).repeated(count)
+        visible = Visible.every(frames, candidates.device).repeated(count)
+        with torch.set_grad_enabled(candidates.requires_grad):
             energies = self.energy(candidates.flatten(3).flatten(1, 2), encoded, visible)
         return self._of_patches(energies).unflatten(1, (frames, count))
 

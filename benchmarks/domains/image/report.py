@@ -234,11 +234,17 @@ def _description(result: Result) -> str:
         f"Corpus: {data['corpus']}; {data['clips']['train']} training and "
         f"{data['clips']['validation']} validation images. Test sets: {sets}. "
         f"Encoder: {encoder['name']}, {rows}x{columns} patches of width {encoder['dim']}. "
-        f"Levels are steps of the published diffusion, as fractions of 1000. Other corruptions "
-        f"are Poisson noise of {kinds['poisson_peak']:g} photons, salt and pepper on "
-        f"{kinds['salt_and_pepper']:.0%} of the pixels, JPEG of quality {kinds['jpeg_quality']}, "
-        f"and a blur of {kinds['blur']:g} pixels."
+        "Levels are steps of the published diffusion, as fractions of 1000."
     )
+    others = {
+        "poisson": f"Poisson noise of {kinds['poisson_peak']:g} photons",
+        "salt and pepper": f"salt and pepper on {kinds['salt_and_pepper']:.0%} of the pixels",
+        "jpeg": f"JPEG of quality {kinds['jpeg_quality']}",
+        "blur": f"a blur of {kinds['blur']:g} pixels",
+    }
+    judged = {entry["name"] for entry in data["corruptions"]}
+    if named := [said for name, said in others.items() if name in judged]:
+        text += f" Other corruptions: {', '.join(named)}."
     if data["rejected"]:
         reasons = [f"`{entry['source']}` ({entry['reason']})" for entry in data["rejected"][:10]]
         text += f" {len(data['rejected'])} files were skipped, among them {'; '.join(reasons)}."

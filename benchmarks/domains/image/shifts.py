@@ -11,6 +11,7 @@ from benchmarks.config import Inputs, RunConfig
 from benchmarks.domains.image.config import CorruptionShiftsConfig
 from benchmarks.domains.image.data import ImageData, ImageSet, prepare_data
 from benchmarks.domains.samples import (
+    BLURS,
     IN_DISTRIBUTION,
     VALIDATION,
     Case,
@@ -20,11 +21,13 @@ from benchmarks.domains.samples import (
     Shifts,
     of_another,
 )
+from benchmarks.domains.trials import TRUE, Kind, Standing, Trials
 from data_prep.encoders.base import Encoder
 from denoise.config import TRAINED_LEVEL, CorruptionConfig
 from denoise.corruption import Corruption, corruptions
 
 LEVELS = "level of Gaussian noise"
+SMOOTHED = "over-smoothed"  # by a standard deviation in pixels
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,27 @@ class ImageSamples(Samples):
             "blurred truth": self.blurred_truth(case),
             "between truth and noisy image": target.lerp(noisy, 0.5),
         } | of_another(target)
+
+    def trials(self, name: str, batch_size: int, device: str) -> Iterator[Trials]:
+        """The noisy images of a set, each with its clean image and with others that it is not of.
+
+        Blurs are among these: a clean image is wanted, and an average of many is none.
+        """
+        for case in self.sets[name].cases(batch_size, device):
+            others = {
+                Kind(SMOOTHED, Standing.IMPOSSIBLE, width): self.blurred(case.target, width)
+                for width in BLURS
+            }
+            for kind, image in of_another(case.target).items():
+                others[Kind(kind, Standing.IMPOSSIBLE)] = image
+            every = {TRUE: case.target} | others  # [B, 1, P, D] each
+            yield Trials.of(
+                case.context,
+                [
+                    {kind: image[number, 0] for kind, image in every.items()}
+                    for number in range(len(case.target))
+                ],
+            )
 
     def describe(self) -> dict[str, Any]:
         """What the data is, for the result."""

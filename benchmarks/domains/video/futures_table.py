@@ -15,7 +15,8 @@ READING_FUTURES = (
     "draws from the list: no model can expect a better score. `true_mean` is its mean, the best "
     "single answer by squared error. Spread over error is 1 where the spread of the samples knows "
     "the error of their mean; sharpness is 1 where edges are as steep as in the true frames after "
-    "the encoder. In rollouts the energy score is that of as many rollouts from other noise."
+    "the encoder. In rollouts the energy score is that of as many rollouts from other noise, or of "
+    "one where a model feeds back its mean."
 )
 SCORES = (
     *(
@@ -36,6 +37,28 @@ IN_EMBEDDINGS = "smooth_l1"  # stands for PSNR where there is no way back to pix
 def sampled(result: Result) -> bool:
     """Whether futures were judged."""
     return any(rows_under(model, SAMPLED) for model in result.models)
+
+
+def deciding_score(result: Result) -> str:
+    """The energy score that decides: that on the span of the futures, where these are listed."""
+    rows = [row for model in result.models for row in rows_under(model, SAMPLED)]
+    listed = any("energy_score_span" in row.metrics for row in rows)
+    return "energy_score_span" if listed else "energy_score"
+
+
+def best_sampler(result: Result) -> str:
+    """Which model's samples are best, since PSNR rewards the mean of all that may come."""
+    score = deciding_score(result)
+    entries = [(model, row) for model in result.models for row in rows_under(model, SAMPLED)]
+    model, row = min(entries, key=lambda entry: entry[1].metrics[score].mean)
+    best = interval(row.metrics[score], declared(score).digits)
+    known = [row for model in result.references for row in rows_under(model, SAMPLED)]
+    least = min((row.metrics[score].mean for row in known), default=None)
+    beside = "" if least is None else f"; samples of the truth have {number(least, 2)}"
+    return (
+        "PSNR rewards the mean of all that may come. Judged as samples, the lowest "
+        f"{declared(score).title} is that of {model.title}, {row.setting.label}: {best}{beside}."
+    )
 
 
 def futures_table(result: Result, brief: bool = False) -> Table:
@@ -70,11 +93,9 @@ def futures_table(result: Result, brief: bool = False) -> Table:
 
 
 def _distinct(rows: list[Row]) -> list[Row]:
-    """The rows without those whose samples are the same: `1 pass` and the mean of several such."""
-    found: dict[float, Row] = {}
-    for row in rows:
-        found.setdefault(row.metrics["energy_score"].mean, row)
-    return list(found.values())
+    """The rows without means of samples: what these are means of has a row of its own."""
+    single = [row for row in rows if row.setting.options.get("samples", 1) == 1]
+    return single or rows
 
 
 def _in_rollouts(model: Model, row: Row, brief: bool) -> str:

@@ -194,7 +194,7 @@ class FrameJudge(ComparingJudge[FrameCondition]):
         """What is judged under a condition: the same frames of the same clips, the same name."""
         shards = self.data.frames or self.data.embeddings
         judged: list[object] = [condition.protocol, self.config.max_clips, self.data.used]
-        if condition == SAMPLED_FRAMES:
+        if condition.protocol != "teacher_forced":
             judged.append(self.config.samples)
         if condition.protocol == "rollout":
             judged += [self.config.context_frames, self.config.horizon]
@@ -296,7 +296,7 @@ class FrameJudge(ComparingJudge[FrameCondition]):
         distances: RolloutDistances,
         places: range,
     ) -> list[dict[str, Tensor]]:
-        """Scores of the clips at `places` of the split; what is no mean goes to `distances`."""
+        """Scores of the clips at `places` of the split; `distances` gathers all rollouts."""
         start, end = self.config.context_frames, self.config.context_frames + self.config.horizon
         videos = None if truth is None else truth[:, :end]
         distances.add_truth(places, batch.embeddings[:, start:end], videos)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from baselines.config import (
+    ContrastiveConfig,
     ConvLSTMConfig,
     EnsembleConfig,
     FlowConfig,
@@ -20,6 +21,7 @@ TRANSFORMER_PP = Network("baselines.transformer_pp:TransformerPP")
 TRANSFORMER_PP_GAUSSIAN = Network("baselines.transformer_pp_gaussian:TransformerPPGaussian")
 TRANSFORMER_PP_ENSEMBLE = Network("baselines.transformer_pp_ensemble:TransformerPPEnsemble")
 CONV_LSTM = Network("baselines.conv_lstm:ConvLSTM")
+CONTRASTIVE_EBT = Network("baselines.contrastive:ContrastiveEBT")
 FLOW = Network("baselines.flow:NextFrameFlow")
 DIT = Network("baselines.video_dit:NextFrameDiT")
 PUBLISHED_EBT = Network("worldmodel.published.model:PublishedEBT")
@@ -77,6 +79,8 @@ MODELS = (
     _ebt("ebt_residual_unsupervised", UNSUPERVISED),
     _ebt("ebt_residual_system2", SYSTEM_2),
     _ebt("ebt_residual_blind", BLIND),
+    # An energy that can choose among futures.
+    ModelSpec("ebt_contrastive", Role.ENERGY, CONTRASTIVE_EBT, ContrastiveConfig, by_default=False),
     # The System 2 recipe without one of its parts each.
     _ebt("ebt_residual_system2_without_replay", SYSTEM_2 | {"replay": 0}),
     _ebt("ebt_residual_system2_without_langevin", SYSTEM_2 | {"langevin_noise": 0.0}),

@@ -4,13 +4,19 @@ from collections.abc import Collection
 from pathlib import Path
 
 from benchmarks.domains.video.animation import write_animation
-from benchmarks.domains.video.conditions import FRECHET, ROLLOUT, TEACHER_FORCED
+from benchmarks.domains.video.conditions import FRECHET, ROLLOUT, SAMPLED, TEACHER_FORCED
 from benchmarks.domains.video.figures import draw_figures
-from benchmarks.domains.video.futures_table import READING_FUTURES, futures_table, sampled
+from benchmarks.domains.video.futures_table import (
+    READING_FUTURES,
+    best_sampler,
+    deciding_score,
+    futures_table,
+    sampled,
+)
 from benchmarks.domains.video.viewers import make_viewers
 from benchmarks.measure.perception import perception_columns
 from benchmarks.record.results import Result
-from benchmarks.record.selection_metric import PIXELS, quality_of
+from benchmarks.record.selection_metric import PIXELS, Quality, quality_of
 from benchmarks.reporting.best_marks import MARKED, mark_best
 from benchmarks.reporting.charts import Chart
 from benchmarks.reporting.compute import compute_chart
@@ -120,7 +126,8 @@ def _to_know(result: Result) -> list[str]:
     data = result.data
     trained_on = f"{data['clips']['train']} clips of {data['corpus']}"
     judged_on = {"the test split": data["videos"]["test"]}
-    return what_to_know(result, TEACHER_FORCED, trained_on, judged_on, "videos")
+    said = what_to_know(result, TEACHER_FORCED, trained_on, judged_on, "videos")
+    return [*said, best_sampler(result)] if sampled(result) else said
 
 
 def _chart(
@@ -138,7 +145,11 @@ def _chart(
 def _futures(result: Result) -> list[Section]:
     if not sampled(result):
         return []
-    return [Section(FUTURES, [READING_FUTURES, futures_table(result)])]
+    scored = Quality(deciding_score(result), tolerance=0.0, margin=0.0)
+    title = f"{scored.title} against compute, all trained models"
+    chart = compute_chart(result, SAMPLED, title, "compute_futures", quality=scored)
+    charts = [] if chart is None else [chart]
+    return [Section(FUTURES, [READING_FUTURES, futures_table(result), *charts])]
 
 
 def _more_columns(result: Result, condition: Condition) -> list[Column]:
@@ -198,9 +209,9 @@ def _provenance(result: Result) -> list[str]:
         f"The number of thinking steps is the fewest within {near} on validation. "
         "Rollouts are run at that number and at the number used in training. "
         "Skill is 1 - MSE / MSE of `copy_last`, on scaled embeddings.",
-        "The Frechet distance is that between Gaussians of the patch embeddings of true and "
-        "predicted frames, its bias at this count removed by a jackknife over videos. FVD is the "
-        "plain distance of I3D's features of whole clips, observed frames and rollout: it has the "
-        "bias of its count, so compare it at the same count only.",
+        "The Frechet distance is that between Gaussians of the patch embeddings of true frames and "
+        "of all rollouts of a model, its bias at this count removed by a jackknife over videos. "
+        "FVD is the plain distance of I3D's features of whole clips, observed frames and first "
+        "rollout: it has the bias of its count, so compare it at the same count only.",
         *(f"Skipped {line}." for line in (result.data.get("perception") or {}).get("skipped", [])),
     ]

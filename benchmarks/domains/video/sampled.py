@@ -97,7 +97,8 @@ def sampled_rollouts(
 ) -> Tensor:
     """Rollouts `[B, T, N, P, D]` from as many starts, `first [B, T, P, D]` among them.
 
-    A model whose next frame is one answer, or a mean, has one rollout, N = 1.
+    There is one, N = 1, where the next frame is one answer or a mean, and where rollouts do not
+    depend on the start, since means are fed back.
     """
     single = count < 2 or setting.averages
     if single or predictor.sample(context, setting, 2).shape[2] == 1:
@@ -107,6 +108,8 @@ def sampled_rollouts(
         for seed in range(1, count):
             predictor.seed_starts(seed)
             found.append(predictor.rollout(context, first.shape[1], setting))
+            if torch.equal(found[-1], first):
+                return first[:, :, None]
     finally:
         predictor.seed_starts(0)
     return torch.stack(found, 2)

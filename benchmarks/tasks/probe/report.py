@@ -65,7 +65,7 @@ def scores_grid(found: Found) -> Grid:
         places = [own.get((model, corpus, label)) for model in models]
         values = [place.score.mean if place else None for place in places]
         known = [value for value in values if value is not None]
-        shade = shades(values, higher=True, faintest=max(known) - max(0.0, min(known)) or 1.0)
+        shade = shades(values, higher=True, faintest=max(known) - min(known) or 1.0)
         columns.append(
             [
                 Cell(number(value, 3), shade=faint, details=SELECTED)

@@ -30,6 +30,10 @@ from benchmarks.reporting.values import load_arrays
 from benchmarks.tasks.thinking.candidates import MODELS
 from benchmarks.tasks.thinking.result import Choice, Found, OnSet, Stopping
 from benchmarks.tasks.thinking.tables import CHOICES, gain_of_more, thinkers, under
+from benchmarks.tasks.thinking.verifying_tables import (
+    sampled_choice_figure,
+    verification_figure,
+)
 
 Arrays = dict[str, np.ndarray]
 BINS = 10
@@ -50,6 +54,14 @@ def draw_figures(folder: Path, result: Result) -> dict[str, Picture]:
             "patches": (patches, _patches(shown)),
             "risk": ("Risk against coverage", risk_figure(folder, result)),
             "choice": ("Choice among candidates", _choice(result)),
+            "verification": (
+                "What cannot happen: scores against forward passes",
+                verification_figure(result),
+            ),
+            "sampled_choice": (
+                "Best of the samples: share at a listed future",
+                sampled_choice_figure(result),
+            ),
             "strip": ("Thinking, step by step", _strip(shown)),
             "map": ("Energy and true error over the frame", _maps(shown, result)),
             "landscape": (landscape, _landscape(shown)),

@@ -89,8 +89,10 @@ class KindScores:
 class Verification:
     """How well one measure of a model's surprise tells impossible continuations from possible ones.
 
-    `overall` holds the AUROC of all impossible against all possible continuations, and the share of
-    impossible ones found at 5 % false alarms. `cost` is that of one continuation.
+    `overall` holds the AUROC of all impossible against all possible continuations, how far it is
+    above that of the plain regressor's distance to its own prediction, the share of impossible ones
+    found at 5 % false alarms, and the share of pairs with the truth. `cost` is that of one
+    continuation.
     """
 
     model: str
@@ -99,6 +101,44 @@ class Verification:
     overall: dict[str, Metric]
     by_kind: list[KindScores]
     cost: Cost
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """What is left of a measure of surprise when impossible frames are changed to lower it.
+
+    The gradient takes `steps`, and no number of a pixel, of which 1 is white, moves by more than
+    `bound`. `metrics` are those of all impossible continuations against the possible ones.
+    """
+
+    model: str
+    measure: str
+    setting: str
+    bound: float
+    steps: int
+    metrics: dict[str, Metric]
+
+
+@dataclass(frozen=True)
+class SampledChoice:
+    """Samples of a model that samples, of which `rule` chooses one and keeps half.
+
+    `measure` of the model `verifier` is the surprise by which it chooses; both are empty where it
+    takes any one. `samples` of `passes` each are drawn. `metrics` are the share of chosen samples
+    that are at a listed future (`at_future`), the log-probability of the listed future nearest to
+    them, and the energy score of the kept ones on the span of the listed futures, where there are
+    two or more. `equivalents` are the forward-equivalents of drawing and judging them, counted on
+    real calls for one frame.
+    """
+
+    sampler: str
+    rule: str
+    verifier: str
+    measure: str
+    samples: int
+    passes: int
+    metrics: dict[str, Metric]
+    equivalents: float
 
 
 @dataclass(frozen=True)
@@ -115,10 +155,12 @@ class OnSet:
 
 @dataclass(frozen=True)
 class Found(Details):
-    """What was found of every model, on each end of a shift, and of its surprise."""
+    """What was found of every model: on each end of a shift, of its surprise, and of choices."""
 
     sets: list[OnSet]
     surprise: list[Verification] = field(default_factory=list)
+    attacks: list[Attacked] = field(default_factory=list)
+    sampled: list[SampledChoice] = field(default_factory=list)
 
     def on(self, samples: str) -> Iterator[OnSet]:
         """What was found on a set, model by model."""

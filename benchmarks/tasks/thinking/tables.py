@@ -12,7 +12,6 @@ from benchmarks.reporting.tables import (
     KNOWN_HEADER,
     Condition,
     Table,
-    brief_cost_cells,
     interval,
     known_cells,
     number,
@@ -26,7 +25,6 @@ from benchmarks.tasks.thinking.result import Choice, Found
 FUTURE = (OVER_EXPECTED, "expected_rank", "spread_rank")
 FUTURE_HEADER = titles(FUTURE)
 CHOICES = ("energy", "random", "mean", "bayes", "oracle")
-OVERALL = ("impossible_auroc", "impossible_found")
 FOREIGN = (OVER_ERROR, RANK, "truth_preferred", "auroc", "truth_first")
 
 
@@ -151,43 +149,6 @@ def foreign_table(result: Result) -> Table:
             others = [interval(one.metrics.get(key), 2) for key in FOREIGN]
             rows.append([title_of(found.model), one.kind, *means, *others])
     return ["model", "candidate", "energy", "error", *titles(FOREIGN)], rows
-
-
-def surprise_table(result: Result) -> Table:
-    """How well every measure of surprise tells impossible continuations from possible ones."""
-    header = ["model", "surprise", "setting", "passes", "equivalents", *titles(OVERALL)]
-    rows = []
-    for one in result.found(Found).surprise:
-        scores = [interval(one.overall.get(key), 2) for key in OVERALL]
-        cells = [
-            title_of(one.model),
-            one.measure,
-            one.setting,
-            *brief_cost_cells(one.cost)[:2],
-            *scores,
-        ]
-        rows.append(cells)
-    return header, rows
-
-
-def kinds_table(result: Result) -> Table:
-    """The share of pairs in which each kind of continuation is more surprising than the truth.
-
-    Every measure of a model stands once, with the setting that costs least.
-    """
-    found = result.found(Found).surprise
-    kinds = list(dict.fromkeys((of.kind, of.degree) for one in found for of in one.by_kind))
-    header = ["model", "surprise", *(f"{k} {d:g}" if d else k for k, d in kinds)]
-    rows: dict[tuple[str, str], list[str]] = {}
-    for one in found:
-        scores = {(of.kind, of.degree): of.metrics.get("paired_score") for of in one.by_kind}
-        cells = [
-            title_of(one.model),
-            one.measure,
-            *(interval(scores.get(kind), 2) for kind in kinds),
-        ]
-        rows.setdefault((one.model, one.measure), cells)
-    return header, list(rows.values())
 
 
 def recipe_table(result: Result) -> Table:

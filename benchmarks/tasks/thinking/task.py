@@ -39,12 +39,14 @@ class Thinking(ModelTask["Samples"]):
         from benchmarks.measure.verdicts import judge_contrasts
         from benchmarks.progress import tracked
         from benchmarks.record.results import Result, describe_environment
+        from benchmarks.tasks.thinking.attack import judge_attacks
         from benchmarks.tasks.thinking.conditions import ThinkingCondition
         from benchmarks.tasks.thinking.evaluation import SELECTING, ThinkingJudge, compare_all
         from benchmarks.tasks.thinking.looping import with_more_loops
         from benchmarks.tasks.thinking.pictures import write_thinking
         from benchmarks.tasks.thinking.result import Found
         from benchmarks.tasks.thinking.rows import judge_dynamics, with_gains
+        from benchmarks.tasks.thinking.sampled_choice import judge_sampled_choices
         from benchmarks.tasks.thinking.surprise import judge_surprises
         from benchmarks.training.fit import TrainedModel, train_models, training_logs
         from worldmodel.predictor import Setting
@@ -87,7 +89,12 @@ class Thinking(ModelTask["Samples"]):
                 ),
                 "logs": training_logs(trained, config.seeds),
             },
-            details=Found(sets, judge_surprises(trained, data, evaluation, unit, device)),
+            details=Found(
+                sets,
+                judge_surprises(trained, data, evaluation, unit, device, self.domain.plain),
+                judge_attacks(trained, data, evaluation, device),
+                judge_sampled_choices(trained, data, evaluation, unit, device),
+            ),
             domain=self.domain.name,
         )
 

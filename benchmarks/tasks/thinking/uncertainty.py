@@ -31,6 +31,7 @@ from worldmodel.predictor import Predictor
 
 UPDATE, ENSEMBLE = "last update", "ensemble"
 OWN = "energy"
+SAMPLES = 8  # of a model that samples
 
 
 # An estimate of the error of a prediction and the error itself, both `[B, T, P]`.
@@ -81,9 +82,10 @@ def _collect(
 def _own_estimates(
     judge: ThinkingJudge, predictor: Predictor, others: Contenders, case: Case
 ) -> Iterator[tuple[str, Pair]]:
-    """What a single trained model that thinks can say of its own prediction."""
+    """What a single trained model that thinks, or samples, can say of its own prediction."""
     model = energy_model(predictor)
     if model is None:
+        yield from _sampled_estimate(predictor, case)
         return
     found = model.predict(case.context, model.trained_setting(), energies=True)
     assert found.patch_energies is not None
@@ -94,6 +96,17 @@ def _own_estimates(
         if source in COUNTED:
             several = candidates(source, model, others, case, judge)
             yield f"spread by {source}", (_spread(several), error)
+
+
+def _sampled_estimate(predictor: Predictor, case: Case) -> Iterator[tuple[str, Pair]]:
+    """What the variance of samples says of the error of their mean."""
+    fixed = (setting for setting in predictor.settings([]) if setting.fixed)
+    setting = next(fixed, predictor.trained_setting())
+    several = predictor.sample(case.context, setting, SAMPLES)
+    count = several.shape[2]
+    if count > 1:  # the mean of N samples misses by the variance and an N-th of it
+        expected = (1 + 1 / count) * _spread(several)
+        yield f"spread of {count} samples", (expected, _half_square(several.mean(2) - case.target))
 
 
 def _ensemble_estimate(predictors: Sequence[Predictor], case: Case) -> Iterator[tuple[str, Pair]]:
