@@ -30,7 +30,6 @@ class FlowMatching(Predictor, ABC):
     def __init__(self, config: FlowConfig):
         super().__init__()
         self.config = config
-        self._start_seed = 0
 
     @abstractmethod
     def encode(self, embeddings: Tensor, past: EncodedContext | None = None) -> EncodedContext:
@@ -100,10 +99,6 @@ class FlowMatching(Predictor, ABC):
         with torch.no_grad():
             return cached_rollout(self.encode, next_frame, context.embeddings, horizon)
 
-    def seed_starts(self, seed: int) -> None:
-        """Draw the noise at which samples start from another seed."""
-        self._start_seed = seed
-
     def training_losses(self, batch: Clips, seed: int) -> Iterator[Tensor]:
         """Mean squared error of the clean frames, predicted at random times of their paths.
 
@@ -130,7 +125,7 @@ class FlowMatching(Predictor, ABC):
         It depends on seed, clip, frame and number of the sample alone.
         """
         patches, dim = encoded.embeddings.shape[2:]
-        seeds = (self._start_seed,)
+        seeds = (self.start_seed,)
         drawn = numbered_noise(Stream.FLOW, seeds, keys, visible.index, patches, dim, count)
         return drawn.flatten(1, 2).to(encoded.embeddings)
 

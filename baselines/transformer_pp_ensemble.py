@@ -30,7 +30,6 @@ class TransformerPPEnsemble(Predictor):
             TransformerPPGaussian(config, backbone, grid, dim) for _ in range(config.members)
         ]
         self.members: Sequence[TransformerPPGaussian] = nn.ModuleList(members)  # type: ignore[assignment]
-        self._start_seed = 0
 
     @property
     def backbone(self) -> nn.Module:
@@ -66,7 +65,7 @@ class TransformerPPEnsemble(Predictor):
         """Samples `[B, T, N, P, D]` of every next frame, each from a member drawn at random."""
         drawn = torch.stack([member.sample(context, setting, count) for member in self.members])
         frames = torch.arange(1, drawn.shape[2] + 1, device=drawn.device)
-        chance = keyed_uniform(Stream.MEMBER, (self._start_seed,), context.keys, frames, count)
+        chance = keyed_uniform(Stream.MEMBER, (self.start_seed,), context.keys, frames, count)
         member = (chance * len(self.members)).long()  # [B, T, N]
         return torch.take_along_dim(drawn, member[None, ..., None, None], dim=0)[0]
 
@@ -81,7 +80,7 @@ class TransformerPPEnsemble(Predictor):
 
     def seed_starts(self, seed: int) -> None:
         """Draw samples from another seed."""
-        self._start_seed = seed
+        super().seed_starts(seed)
         for member in self.members:
             member.seed_starts(seed)
 

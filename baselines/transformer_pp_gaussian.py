@@ -29,7 +29,6 @@ class TransformerPPGaussian(TransformerPP):
         super().__init__(config, backbone, grid, dim)
         self.floor = config.variance_floor
         self.variance_head = Head(backbone.width, 1, START_BIAS)
-        self._start_seed = 0
 
     def predict(self, context: Clips, setting: Setting, energies: bool = False) -> Trajectory:
         """Predict the mean of every next frame in one pass.
@@ -47,7 +46,7 @@ class TransformerPPGaussian(TransformerPP):
         with torch.no_grad():
             encoded = self.encode(context.embeddings)
             mean, variance = self._predict(encoded), self._variance(encoded)
-        return spread_around(mean, variance, context.keys, self._start_seed, count)
+        return spread_around(mean, variance, context.keys, self.start_seed, count)
 
     def surprises(self, counts: Sequence[int]) -> Sequence[Surprise]:
         """Its negative log-likelihood, besides the distance to its own prediction."""
@@ -61,10 +60,6 @@ class TransformerPPGaussian(TransformerPP):
             variance = self._variance(encoded)[:, -1:]  # [B, 1, P]
         error, dim = (candidates - mean).square().sum(-1), candidates.shape[-1]
         return (error / variance + dim * variance.log()).sum(-1) / 2
-
-    def seed_starts(self, seed: int) -> None:
-        """Draw the noise of samples from another seed."""
-        self._start_seed = seed
 
     def training_losses(self, batch: Clips, seed: int) -> Iterator[Tensor]:
         """Negative log-likelihood of all next frames, the mean over their numbers."""

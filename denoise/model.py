@@ -114,6 +114,7 @@ class EBTDenoiser(TrainedDenoiser):
 
     def seed_starts(self, seed: int) -> None:
         """Draw the starts of predictions from another seed."""
+        super().seed_starts(seed)
         self.ebt.seed_starts(seed)
 
     def calibrate(self, batch: Clips) -> None:

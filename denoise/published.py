@@ -170,7 +170,6 @@ class PublishedEBTDenoiser(TrainedDenoiser):
         )
         self.register_buffer("calibrated", torch.tensor(not config.calibrate))
         self.draws = Draws()
-        self._start_seed = 0
 
     @property
     def backbone(self) -> nn.Module:
@@ -256,10 +255,6 @@ class PublishedEBTDenoiser(TrainedDenoiser):
         prediction = self.predict(context, self.trained_setting()).prediction
         with torch.no_grad():
             return self.energy.features(prediction)
-
-    def seed_starts(self, seed: int) -> None:
-        """Draw the Langevin noise of predictions from another seed."""
-        self._start_seed = seed
 
     def calibrate(self, batch: Clips) -> None:
         """Set the step size on a batch of clean images, at the highest level, where that is asked.
@@ -348,7 +343,7 @@ class PublishedEBTDenoiser(TrainedDenoiser):
             for number in range(1, setting.steps + 1):
                 moved = candidates[-1]
                 if spread := self._langevin_noise(setting, number):
-                    seeds = (self._start_seed, number)
+                    seeds = (self.start_seed, number)
                     drawn = self.draws.langevin(start, context.keys, Stream.LANGEVIN, *seeds)
                     moved = moved + spread * drawn
                 gradient, energies = self.energy.input_gradient(moved)

@@ -46,7 +46,6 @@ class NextFrameEBT(Predictor):
         super().__init__()
         self.config = config
         self.energy = EnergyTransformer(config, backbone, grid, dim)
-        self._start_seed = 0
         self._replay = ReplayBuffer(config.replay)
 
     @property
@@ -125,7 +124,7 @@ class NextFrameEBT(Predictor):
         found = self.predict(context, setting, energies=True)
         assert found.patch_energies is not None
         variance = 2 * found.patch_energies[-1] / found.prediction.shape[-1]
-        return spread_around(found.prediction, variance, context.keys, self._start_seed, count)
+        return spread_around(found.prediction, variance, context.keys, self.start_seed, count)
 
     def competing(self, context: Clips, setting: Setting) -> Trajectory:
         """All candidates of every next frame, `[M + 1, B, T * N, P, D]`, with their energies.
@@ -167,10 +166,6 @@ class NextFrameEBT(Predictor):
             found = energy.candidate_features(thought.prediction, encoded, visible)
         seen = {"context": encoded.features} if energy.sees_context else {}
         return seen | {"candidate": found}
-
-    def seed_starts(self, seed: int) -> None:
-        """Draw the starts of predictions from another seed."""
-        self._start_seed = seed
 
     def calibrate(self, batch: Clips, noise: float = 1.0) -> None:
         """Calibrate the energy on the starts of a batch; `noise` is their standard deviation."""
@@ -316,7 +311,7 @@ class NextFrameEBT(Predictor):
     ) -> Tensor:
         """Noise `[B, C * N, P, D]` for N candidates of each frame, which lie side by side."""
         patches, dim = encoded.embeddings.shape[2:]
-        seeds = self._start_seed, *key
+        seeds = self.start_seed, *key
         drawn = numbered_noise(stream, seeds, keys, visible.index, patches, dim, candidates)
         return drawn.flatten(1, 2).to(encoded.embeddings)
 

@@ -162,7 +162,12 @@ class Passes(Setting):
 
 
 class Predictor(nn.Module, Shareable):
-    """A model that predicts the next frame after each frame of a context."""
+    """A model that predicts the next frame after each frame of a context.
+
+    The starts of its predictions, and its samples, are drawn from `start_seed`.
+    """
+
+    start_seed = 0
 
     @property
     def backbone(self) -> nn.Module | None:
@@ -243,6 +248,7 @@ class Predictor(nn.Module, Shareable):
 
     def seed_starts(self, seed: int) -> None:
         """Draw the starts of predictions from another seed; most models start from no noise."""
+        self.start_seed = seed
 
     def rate_multiples(self) -> list[tuple[nn.Parameter, float]]:
         """Parameters with a learning rate of their own, as a multiple of the model's rate.

@@ -57,7 +57,6 @@ class PublishedEBT(Predictor):
         self.frame = (grid[0] * grid[1], dim)
         self.energy = PublishedEnergy(config, backbone, grid[0] * grid[1] * dim)
         self.noise = KeyedNoise()
-        self._start_seed = 0
         self._replay = PublishedReplay(config.replay)
 
     @property
@@ -171,10 +170,6 @@ class PublishedEBT(Predictor):
             found = self.energy.features(thought, encoded, visible)
         return {"context": encoded.features[:, 1:], "candidate": found[:, :, None]}
 
-    def seed_starts(self, seed: int) -> None:
-        """Draw the starts of predictions from another seed."""
-        self._start_seed = seed
-
     def rate_multiples(self) -> list[tuple[nn.Parameter, float]]:
         """The step size learns in proportion to what it starts from."""
         size = self.energy.raw_step_size
@@ -274,7 +269,7 @@ class PublishedEBT(Predictor):
         return Trajectory(candidates.unflatten(3, self.frame), judged)
 
     def _draws(self, visible: Visible, keys: Sequence[str], candidates: int) -> Draws:
-        return Draws(self.noise, self._start_seed, keys, visible.index, candidates)
+        return Draws(self.noise, self.start_seed, keys, visible.index, candidates)
 
     def _start(self, draws: Draws) -> Tensor:
         """Start candidates `[B, C * N, P * D]`."""

@@ -17,6 +17,7 @@ from benchmarks.record.metrics import AHEAD
 from benchmarks.record.results import Metric
 from worldmodel.predictor import Clips, Predictor, Setting, Trajectory
 
+APART = 1 << 20  # between the seeds of rollouts, far beyond those of trainings
 SPREAD, TRUE_SPREAD, SPREAD_RANK = "spread", "true_spread", "spread_rank"
 
 
@@ -103,15 +104,15 @@ def sampled_rollouts(
     single = count < 2 or setting.averages
     if single or predictor.sample(context, setting, 2).shape[2] == 1:
         return first[:, :, None]
-    found = [first]
+    found, own = [first], predictor.start_seed
     try:
-        for seed in range(1, count):
-            predictor.seed_starts(seed)
+        for number in range(1, count):
+            predictor.seed_starts(own + number * APART)
             found.append(predictor.rollout(context, first.shape[1], setting))
             if torch.equal(found[-1], first):
                 return first[:, :, None]
     finally:
-        predictor.seed_starts(0)
+        predictor.seed_starts(own)
     return torch.stack(found, 2)
 
 
