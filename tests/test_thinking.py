@@ -114,7 +114,7 @@ def test_a_run_says_what_thinking_buys(run: tuple[Path, Path]) -> None:
     assert "| model | gravity (widths/s²) |" in text
     assert "Does it gain from thinking longer than one step?" in text
     first = text.splitlines()[2]
-    assert first.startswith("Telling impossible from possible frames, EBT, residual: AUROC of")
+    assert first.startswith("- Telling impossible from possible frames, EBT, residual: AUROC of")
     assert "distance to its own prediction" in first
     assert "Transformer++" in first
     assert "EBT, residual that stops by its update" in text
@@ -183,8 +183,8 @@ def test_every_measure_chooses_among_samples_and_is_attacked(run: tuple[Path, Pa
     assert own.items() < set(chosen)
     plain = {(one.samples, one.passes): one for one in found.sampled if one.rule == "any one"}
     assert plain[1, 10].equivalents < plain[8, 10].equivalents
-    # On one context, ten passes of eight samples are eighty passes.
-    assert plain[8, 10].equivalents == pytest.approx(plain[1, 80].equivalents, rel=0.01)
+    # On one context, ten passes of eight samples are eighty passes; samples share their times.
+    assert plain[8, 10].equivalents == pytest.approx(plain[1, 80].equivalents, rel=0.05)
     oracle = next(one for one in found.sampled if one.rule == "oracle")
     for one in chosen.values():
         assert one.equivalents > plain[8, 10].equivalents == oracle.equivalents
@@ -192,9 +192,9 @@ def test_every_measure_chooses_among_samples_and_is_attacked(run: tuple[Path, Pa
     attacked = {(one.model, one.measure, one.bound) for one in found.attacks}
     assert len(attacked) == len(found.attacks)
     assert {(*pair, bound) for pair in chosen for bound in (2 / 255, 8 / 255)} <= attacked
-    facets = text[text.index("## The facets of thinking") :]
+    facets = text[text.index("| model | gain of more") :]
     assert "steps" in next(
-        line for line in facets.splitlines() if line.startswith("| ebt_residual")
+        line for line in facets.splitlines() if line.startswith("| EBT, residual")
     )
     assert all((run[0] / "figures" / f"{name}.png").is_file() for name in VERIFYING)
 
