@@ -1,7 +1,5 @@
 """What readers call each model. A model that is not listed goes by its identifier."""
 
-import re
-
 EQUAL = "equal training FLOPs"
 
 TITLES = {
@@ -63,5 +61,5 @@ TITLES = {
 
 
 def title_of(name: str) -> str:
-    """What readers call a model of this identifier; nothing of it is taken for Markdown."""
-    return TITLES.get(name) or re.sub(r"([\\`*_\[\]<>|])", r"\\\1", name)
+    """What readers call a model of this identifier."""
+    return TITLES.get(name, name)
