@@ -28,37 +28,40 @@ def test_the_check_is_a_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 WHERE = "test, teacher_forced"
-PAIR = "ebt_residual - transformer_pp_equal_training"
-TURNED = "transformer_pp_equal_training - ebt_residual"
-CITATION = f"<!-- = next_frame_balls: {PAIR}; {WHERE} -->"
-RIGHT = f"-0.52 dB [-0.70, -0.34]{CITATION}"
-LOSS = f"0.52 dB [0.34, 0.70]{CITATION}"
+PAIR = "ebt_published - transformer_published"
+TURNED = "transformer_published - ebt_published"
+CITATION = f"<!-- = next_frame_published: {PAIR}; {WHERE} -->"
+RIGHT = f"-1.97 dB [-2.35, -1.60]{CITATION}"
+LOSS = f"1.97 dB [1.60, 2.35]{CITATION}"
 
 
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
         (RIGHT, None),
-        (RIGHT.replace("-0.", "0.").replace("[0.70, 0.34]", "[0.34, 0.70]"), None),  # a loss by
+        (RIGHT.replace("-1.", "1.").replace("[-2.35, 1.60]", "[1.60, 2.35]"), None),  # a loss by
         ("at level 0.1 and levels up to 0.3, within 0.1 dB<!-- given --> of it", None),
-        (RIGHT.replace("-0.52", "+0.52"), "mean is -0.51"),
-        (RIGHT.replace("-0.34", "-0.35"), "high is -0.33"),
-        (RIGHT.replace("equal_training", "larger"), "no model transformer_pp_larger"),
-        (RIGHT.replace("teacher_forced", "sampled"), "nothing was judged under"),
-        (RIGHT.replace("next_frame_balls", "nothing"), "no such result"),
+        (RIGHT.replace("-1.97", "+1.97"), "mean is -1.9"),
+        (RIGHT.replace("-1.60", "-1.62"), "high is -1.[56]"),
         (
-            f"29.33 dB<!-- = next_frame_balls: ebt_residual @ 8 steps; {WHERE} -->",
-            "not judged there at 8",
+            RIGHT.replace("transformer_published", "transformer_larger"),
+            "no model transformer_larger",
         ),
-        ("it gains 0.52 dB", "0.52 in .* cites no result"),
+        (RIGHT.replace("teacher_forced", "sampled"), "nothing was judged under"),
+        (RIGHT.replace("next_frame_published", "nothing"), "no such result"),
+        (
+            f"29.33 dB<!-- = next_frame_published: ebt_published @ 9 steps; {WHERE} -->",
+            "not judged there at 9",
+        ),
+        ("it gains 1.97 dB", "1.97 in .* cites no result"),
         (f"it is {LOSS} below the other", None),
         (f"it loses by {LOSS}, and is better elsewhere.", "the sentence says better"),
         (f"it loses by {LOSS}. It is better elsewhere.", None),
         (f"it is worse: by {LOSS} here, by {LOSS} there", None),
-        (f"it is {LOSS} above the other", "is -0.51.*, the sentence says above"),
-        (f"it is higher by {LOSS}.", "is -0.51.*, the sentence says higher"),
+        (f"it is {LOSS} above the other", "is -1.9.*, the sentence says above"),
+        (f"it is higher by {LOSS}.", "is -1.9.*, the sentence says higher"),
         (f"is it better?** Not so: it is {LOSS} below the other", None),
-        (f"it is {LOSS.replace(PAIR, TURNED)} below it", r"is \+0.51.*, the sentence says below"),
+        (f"it is {LOSS.replace(PAIR, TURNED)} below it", r"is \+1.9.*, the sentence says below"),
         (f"the other is {LOSS.replace(PAIR, TURNED)} above it", None),
     ],
 )

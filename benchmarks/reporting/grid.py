@@ -52,7 +52,10 @@ class Grid:
     def table(self) -> Table:
         """The same without colours."""
         rows = [
-            [_joined(line.about, line.more), *(_joined(c.text, c.more) for c in line.cells)]
+            [
+                f"{line.about} ({line.more})" if line.more else line.about,
+                *(_joined(c.text, c.more) for c in line.cells),
+            ]
             for line in self.lines
         ]
         return list(self.header), rows
