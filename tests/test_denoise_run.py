@@ -27,6 +27,7 @@ TINY += ["--images.crops", "2", "--training.steps", "6", "--training.validate_ev
 TINY += ["--backbone.width", "48", "--evaluation.latency_repeats", "1"]
 # Level 0.005 has 5 steps, so the largest number of passes is one too many there.
 TINY += ["--corruption.levels", "[0.005,0.1,0.2]", "--evaluation.max_images", "9"]
+TINY += ["--corruption.others", '["poisson","salt and pepper","jpeg","blur"]']
 TINY += ["--evaluation.counts", "[1,3,6]", "--evaluation.few", "[1,3]"]
 NAMES = ["ebt_published", "dit_published", "ebt_residual", "dit", "dit_equal_training"]
 NAMES += ["dit_single_level", "direct", "direct_equal_training", "direct_multi_level"]

@@ -36,6 +36,7 @@ SIZED = ["transformer_pp_looped", "transformer_pp_equal_inference"]  # by how th
 MODELS = ",".join(["ebt_residual", "transformer_pp", *SIZED, "copy_last"])
 TINY += ["--evaluation.latency_repeats", "1", "--models", MODELS]
 TINY += ["--balls.train", "6", "--balls.validation", "2", "--balls.test", "3"]
+TINY += ["--balls.turn_odds", "0"]  # as in the smoke preset of probes
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,7 @@ def test_the_models_part_measures_against_the_naive_and_the_plain(
     assert best_of.value < 8
     beside = [found.name for found in named("a prediction of ")]
     assert "a prediction of ebt_residual over a prediction of transformer_pp" in beside
-    assert len(beside) == len(named("a training step of ")) == 7
+    assert len(beside) == len(named("a training step of ")) == 9
     assert [profile.name.split(",")[0] for profile in result.profiles] == [
         "EBT training step",
         "Transformer++ training step",

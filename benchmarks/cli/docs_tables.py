@@ -29,7 +29,8 @@ from data_prep.shards.storage import atomic_file, write_json
 
 ROOT = Path(__file__).parents[2]
 KEPT = Path(__file__).parents[1] / "results"
-DOCUMENTS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("results*.md")))
+PAGES = ("", "-next-frame", "-denoising", "-thinking", "-scaling", "-probes")
+DOCUMENTS = (ROOT / "README.md", *(ROOT / "docs" / f"results{page}.md" for page in PAGES))
 # Between these lines of a document stands the table of a kept result, or of one part of it.
 TABLE = re.compile(
     r"(<!-- table: (?P<name>[\w-]+)(, (?P<part>[\w. ]+))? -->\n)(?:.*?)(<!-- end of table -->)",

@@ -3,6 +3,7 @@
 from benchmarks.domains.video.conditions import ROLLOUT, SAMPLED
 from benchmarks.record.metrics import declared
 from benchmarks.record.results import Model, Result, Row
+from benchmarks.record.selection_metric import quality_of
 from benchmarks.reporting.tables import Table, interval, number, rows_under
 
 READING_FUTURES = (
@@ -55,8 +56,9 @@ def best_sampler(result: Result) -> str:
     known = [row for model in result.references for row in rows_under(model, SAMPLED)]
     least = min((row.metrics[score].mean for row in known), default=None)
     beside = "" if least is None else f"; samples of the truth have {number(least, 2)}"
+    ranked = quality_of(result).title.removesuffix(" dB")
     return (
-        "PSNR rewards the mean of all that may come. Judged as samples, the lowest "
+        f"{ranked} rewards the mean of all that may come. Judged as samples, the lowest "
         f"{declared(score).title} is that of {model.title}, {row.setting.label}: {best}{beside}."
     )
 
