@@ -204,7 +204,7 @@ def test_the_report_says_in_words_what_holds_and_is_remade_from_the_result(
         "8x8 pixels, smaller than a crop of 16x16",
     ):
         assert words in before
-    assert "mine, level 0.1" in capsys.readouterr().out
+    assert "my pictures, level 0.1" in capsys.readouterr().out
 
 
 def test_shard_sets_can_be_given_and_wrong_ones_are_named(
