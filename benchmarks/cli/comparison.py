@@ -20,6 +20,7 @@ from benchmarks.reporting.tables import (
     Table,
     interval,
     selected_row,
+    signed,
     summary_cells,
 )
 from benchmarks.reporting.values import read_values, selected_values
@@ -235,7 +236,7 @@ def _table(place: str, entries: Sequence[Entry], warnings: list[str]) -> Table:
         cells = [entry.name, ", ".join(map(str, entry.seeds)) if trained else "–"]
         cells += shown
         delta = paired.get(entry.name)
-        cells.append(_signed(delta, quality.digits) if delta else "–")
+        cells.append(signed(delta.mean, delta.low, delta.high, quality.digits) if delta else "–")
         condition = entry.runs[0].result.data["places"][place]["condition"]
         row = selected_row(entry.model, condition)
         assert row is not None
@@ -328,12 +329,6 @@ def _shown(entry: Entry, first: Entry, place: str, name: str) -> Metric | None:
     other = name in IN_EMBEDDINGS and _encoder(entry) != _encoder(first)
     values = None if other else entry.values(place, name)
     return None if values is None else metric(name, mean(values))
-
-
-def _signed(found: Interval, digits: int) -> str:
-    if found.low is None or found.high is None:
-        return f"{found.mean:+.{digits}f}"
-    return f"{found.mean:+.{digits}f} [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
 
 
 def _runs(runs: Sequence[Run]) -> Table:

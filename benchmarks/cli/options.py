@@ -51,6 +51,8 @@ examples:
   python benchmarks/run.py --task {first} --data FOLDER --seeds 0,1,2
   python benchmarks/run.py --resume runs/20261122-101500-{first}
   python benchmarks/run.py --report runs/20261122-101500-{first}
+  ebt-bench list          tasks, presets, models, encoders and layouts of corpora
+  ebt-bench runs          the runs of a folder, and its index.html
 """
 
 

@@ -1,7 +1,6 @@
 """Figures and tables of a report as files: for papers, slides and other programs."""
 
 import csv
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,7 @@ from benchmarks.reporting.best_marks import is_marked, unmarked
 from benchmarks.reporting.charts import Chart
 from benchmarks.reporting.figures import FORMATS
 from benchmarks.reporting.grid import Grid
-from benchmarks.reporting.report import Picture, Report
+from benchmarks.reporting.report import Picture, Report, slug
 from benchmarks.reporting.tables import Table, markdown
 from data_prep.errors import InputError
 
@@ -56,7 +55,7 @@ def export(make_report: Callable[[], Report], run: Path, place: Path) -> Report:
         elif isinstance(part, tuple):
             tables.append((heading, part))
     for number, (heading, table) in enumerate(tables, start=1):
-        name = f"table-{number:02d}-{_plain(heading or report.title)}"
+        name = f"table-{number:02d}-{slug(heading or report.title)}"
         with (place / f"{name}.csv").open("w", newline="", encoding="utf-8") as written:
             rows = [[unmarked(cell) for cell in row] for row in table[1]]
             csv.writer(written).writerows([table[0], *rows])
@@ -79,8 +78,3 @@ def _escaped(cell: str) -> str:
     said = unmarked(cell).replace("`", "")
     escaped = "".join(ESCAPES.get(letter, letter) for letter in said)
     return rf"\textbf{{{escaped}}}" if is_marked(cell) else escaped
-
-
-def _plain(heading: str) -> str:
-    """A heading as part of a file's name."""
-    return re.sub(r"[^a-z0-9]+", "-", heading.lower()).strip("-")

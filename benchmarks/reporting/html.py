@@ -3,7 +3,6 @@
 import base64
 import html
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from PIL import Image
 
 from benchmarks.reporting.charts import Chart, chart_script
 from benchmarks.reporting.grid import Cell, Grid, Line
-from benchmarks.reporting.report import Part, Picture, Report, Section
+from benchmarks.reporting.report import Part, Picture, Report, Section, slug
 from benchmarks.reporting.tables import Table, markdown
 from benchmarks.reporting.viewer import Viewer, picture_source, viewers_html
 
@@ -86,14 +85,9 @@ def _folded(section: Section, made: Made) -> str:
     """A section that the reader opens."""
     body = "".join(_part(part, made) for part in section.content)
     return (
-        f'<details id="{place_of(section.heading)}"><summary><h2>{html.escape(section.heading)}'
+        f'<details id="{slug(section.heading)}"><summary><h2>{html.escape(section.heading)}'
         f"</h2></summary>\n{body}</details>\n"
     )
-
-
-def place_of(heading: str) -> str:
-    """Where a section stands on the page."""
-    return re.sub(r"[^a-z0-9]+", "-", heading.lower()).strip("-")
 
 
 def _table(table: Table) -> str:
@@ -122,9 +116,9 @@ def _line(line: Line) -> str:
 def _cell(cell: Cell) -> str:
     said = html.escape(cell.text) + _small(cell.more)
     if cell.details:
-        said = f'<a href="#{place_of(cell.details)}">{said}</a>'
+        said = f'<a href="#{slug(cell.details)}">{said}</a>'
     if cell.answer is not None:
-        return f'<td class="{place_of(cell.answer)}">{said}</td>'
+        return f'<td class="{slug(cell.answer)}">{said}</td>'
     if cell.shade is not None:
         return f'<td class="shaded" style="--shade-of:{cell.shade:.2f}">{said}</td>'
     return f"<td>{said}</td>"

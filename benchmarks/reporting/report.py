@@ -1,5 +1,6 @@
 """What a report is made of: an opening that answers, one table, and sections that are folded."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -59,3 +60,8 @@ class Report:
 def bullets(sentences: Sequence[str]) -> str:
     """Sentences as a list."""
     return "\n".join(f"- {sentence}" for sentence in sentences)
+
+
+def slug(text: str) -> str:
+    """A text as a part of an address, of a file's name, or as a class of a style sheet."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

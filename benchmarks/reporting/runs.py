@@ -124,7 +124,7 @@ def _cells(run: Run) -> list[str]:
     if judged is not None and judged[1]:
         model, row = judged[1][0]
         quality = quality_of(result)
-        best = f"{model.name}, {quality.text(quality.of(row))}"
+        best = f"{model.title}, {quality.text(quality.of(row))}"
     task = result.task if result.domain is None else f"{result.task}, {result.domain}"
     return [
         *(run.folder.name, task, str(result.data.get("corpus", "")), str(len(result.models))),

@@ -221,11 +221,14 @@ def difference(result: Result, a: str, b: str, condition: Condition, brief: bool
 
 def difference_text(found: Comparison) -> str:
     """A difference with its interval, where it has one."""
-    digits = declared(found.metric).digits
-    middle = f"{found.difference:+.{digits}f}"
-    if found.low is None or found.high is None:
-        return middle
-    return f"{middle} [{found.low:+.{digits}f}, {found.high:+.{digits}f}]"
+    return signed(found.difference, found.low, found.high, declared(found.metric).digits)
+
+
+def signed(mean: float, low: float | None, high: float | None, digits: int) -> str:
+    """A number with its sign and, where it has one, its interval."""
+    if low is None or high is None:
+        return f"{mean:+.{digits}f}"
+    return f"{mean:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
 
 
 def cost_cells(cost: Cost) -> Cells:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from benchmarks.record.model_names import title_of
-from benchmarks.record.results import Metric, Result
+from benchmarks.record.results import Result
 from benchmarks.reporting.best_marks import mark_best
 from benchmarks.reporting.grid import Cell, Grid, Line, shades
 from benchmarks.reporting.report import Part, Report, Section, bullets
@@ -14,6 +14,7 @@ from benchmarks.reporting.tables import (
     named,
     number,
     seeds_text,
+    signed,
 )
 from benchmarks.tasks.probe.chart import scores_chart
 from benchmarks.tasks.probe.result import ATTENTIVE, LINEAR, Found
@@ -116,18 +117,11 @@ def _differences(found: Found) -> Table:
             one.probe,
             title_of(one.a),
             title_of(one.b),
-            _signed(one.score),
+            signed(one.score.mean, one.score.low, one.score.high, 3),
         ]
         for one in found.differences
     ]
     return ["label", "probe", "model", "against", "difference"], rows
-
-
-def _signed(score: Metric) -> str:
-    """A difference with its interval, where it has one."""
-    if score.low is None or score.high is None:
-        return f"{score.mean:+.3f}"
-    return f"{score.mean:+.3f} [{score.low:+.3f}, {score.high:+.3f}]"
 
 
 def _places(found: Found) -> Table:
