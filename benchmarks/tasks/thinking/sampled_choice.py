@@ -159,9 +159,10 @@ def _of_case(
         found = flow.sample(case.context, Sampled(passes), samples)
         return Drawn.of(found[:, scored], truth, outcomes)
 
-    for samples, passes in INSTEAD:
-        yield _Rule(ANY, samples, passes), drawn(samples, passes).any_one()
-    several = drawn(SAMPLES, PASSES)
+    made = {(samples, passes): drawn(samples, passes) for samples, passes in INSTEAD}
+    for (samples, passes), one in made.items():
+        yield _Rule(ANY, samples, passes), one.any_one()
+    several = made[SAMPLES, PASSES]
     yield _Rule(ORACLE, SAMPLES, PASSES), several.chosen_by(several.distance)
     for rule, surprise in verifiers.items():
         with torch.no_grad():
