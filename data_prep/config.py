@@ -235,6 +235,7 @@ class DeadLeavesConfig:
 
 
 WITHOUT_WEIGHTS = ("dct", "pixels")  # encoders that their options describe completely
+WITH_WEIGHTS = ("timm", "vae", "tae", "own")
 
 
 @dataclass
@@ -245,17 +246,18 @@ class EncoderConfig:
         name: name of the encoder. `dct` is the orthonormal block DCT and `pixels` the raw pixels,
             scaled to [-1, 1]; neither needs weights. `timm:NAME` gives the patch tokens of a timm
             ViT such as timm:vit_small_patch14_dinov2.lvd142m; `vae:NAME_OR_FOLDER` gives the
-            latents of a diffusers AutoencoderKL or AutoencoderTiny; `own:package.module:Class` is
-            yours.
-        patch_size: height and width of a patch, in latents for vae and else in pixels; a timm model
-            has its own patch size.
+            latents of a diffusers AutoencoderKL or AutoencoderTiny; `tae:FOLDER` those of a tiny
+            autoencoder of madebyollin's (TAESD, TAEF2) from its own files;
+            `own:package.module:Class` is yours.
+        patch_size: height and width of a patch, in latents for vae and tae and else in pixels; a
+            timm model has its own patch size.
         frequencies: number of low frequencies that dct keeps of each channel, in zigzag order
             (null: all of them).
-        input_size: height and width in pixels to which frames are resized for a timm or vae
-            encoder (null: the nearest size to their own that the encoder takes).
+        input_size: height and width in pixels to which frames are resized for a timm, vae
+            or tae encoder (null: the nearest size to their own that the encoder takes).
         weights: file of weights for a timm encoder, .safetensors or .pth (null: the weights in
             the cache of the Hugging Face hub).
-        batch_size: number of frames that a timm or vae encoder encodes at once.
+        batch_size: number of frames that a timm, vae or tae encoder encodes at once.
     """
 
     name: str = "dct"
@@ -268,8 +270,8 @@ class EncoderConfig:
     def __post_init__(self) -> None:
         kind, _, model = self.name.partition(":")
         require(
-            self.name in WITHOUT_WEIGHTS or (kind in ("timm", "vae", "own") and model != ""),
-            f"encoder.name is {self.name!r}: give dct, timm:NAME, vae:NAME_OR_FOLDER, "
+            self.name in WITHOUT_WEIGHTS or (kind in WITH_WEIGHTS and model != ""),
+            f"encoder.name is {self.name!r}: give dct, timm:NAME, vae:NAME_OR_FOLDER, tae:FOLDER, "
             "pixels or own:package.module:Class",
         )
         require(self.patch_size >= 1, "encoder.patch_size must be at least 1 pixel")
@@ -286,7 +288,7 @@ class EncoderConfig:
 
     @property
     def kind(self) -> str:
-        """The kind of encoder: `dct`, `pixels`, `timm`, `vae` or `own`."""
+        """The kind of encoder: `dct`, `pixels`, `timm`, `vae`, `tae` or `own`."""
         return self.name.partition(":")[0]
 
     @property

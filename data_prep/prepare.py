@@ -138,7 +138,7 @@ def _embed_options(parser: Parser) -> None:
     parser.add_argument(
         "--encoder",
         default="dct",
-        help="name of the encoder: dct, pixels, timm:NAME or vae:NAME_OR_FOLDER",
+        help="name of the encoder: dct, pixels, timm:NAME, vae:NAME_OR_FOLDER or tae:FOLDER",
     )
     parser.add_class_arguments(EncoderConfig, skip={"name"})
     parser.add_class_arguments(ExecutorConfig)

@@ -22,10 +22,10 @@ from data_prep.shards.storage import atomic_file
 INDEX = "index.html"
 MARK = '<meta name="generator" content="ebt-bench">'  # of pages that may be written anew
 PICTURES = ("compute.png", "*.png")  # of the figures of a run, the first of them that is there
-COSTS = {
-    "passes": "forward_passes",
-    "forward-equivalents": "forward_equivalents",
-    "latency, ms": "latency_ms",
+COSTS = {  # by title: the name, and the number of digits
+    "passes": ("forward_passes", 0),
+    "forward-equivalents": ("forward_equivalents", 2),
+    "latency, ms": ("latency_ms", 1),
 }
 
 
@@ -168,7 +168,8 @@ def _leaderboards(runs: Sequence[Run]) -> str:
     parts = []
     for (task, *_), same in groups.items():
         data = same[0].result.data
-        title = f"{task}: {data.get('corpus', '')}, {data['main_place']}"
+        judged = dict.fromkeys((str(data.get("corpus", "")), data["main_place"]))
+        title = f"{task}: {', '.join(judged)}"
         parts.append(f"<h2>{html.escape(title)}</h2>\n{_leaderboard(same)}")
     return "".join(parts)
 
@@ -190,7 +191,7 @@ def _leaderboard(runs: Sequence[Run]) -> str:
 
 def _line(run: Run, model: Model, row: Row, known: Sequence[str]) -> str:
     metrics = [interval(row.metrics.get(name), METRICS[name].digits) for name in known]
-    costs = [number(getattr(row.cost, name), 2) for name in COSTS.values()]
+    costs = [number(getattr(row.cost, name), digits) for name, digits in COSTS.values()]
     flops = number(model.training.flops / 1e12 if model.training else None, 2)
     said = [html.escape(model.title), _link(run), html.escape(row.setting.label)]
     return _row([*said, *metrics, *costs, flops, number(model.parameters)])

@@ -12,6 +12,7 @@ ENCODERS = {
     "pixels": "data_prep.encoders.pixels:PixelPatches",
     "timm": "data_prep.encoders.timm:TimmPatches",
     "vae": "data_prep.encoders.vae:AutoencoderLatents",
+    "tae": "data_prep.encoders.tae:TinyAutoencoderLatents",
     "own": "data_prep.encoders.own:build_own",
 }
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from data_prep.config import EncoderConfig
 from data_prep.encoders.base import in_batches, resize
+from data_prep.encoders.latents import input_size, latents_of, patches_of
 from data_prep.encoders.weights import cached_folder, checksum, not_here
 from data_prep.errors import InputError
 
@@ -42,15 +43,9 @@ class AutoencoderLatents:
         reduction = 2 ** (len(settings["block_out_channels"]) - 1)
         if kind == "AutoencoderTiny":
             reduction = 2 ** (sum(n > 0 for n in settings["num_encoder_blocks"]) - 1)
-        step = reduction * config.patch_size
-        self.input_size = config.input_size or max(1, round(size / step)) * step
-        if self.input_size % step:
-            raise InputError(
-                f"encoder.input_size {self.input_size}: patches of {config.patch_size} latents of "
-                f"{reduction} pixels need a multiple of {step}"
-            )
+        self.input_size = input_size(config, size, reduction)
         self.size, self.patch_size = size, config.patch_size
-        rows = self.input_size // step
+        rows = self.input_size // (reduction * config.patch_size)
         channels = int(settings["latent_channels"])
         self.grid, self.dim = (rows, rows), channels * config.patch_size**2
         self._batch_size = config.batch_size
@@ -58,28 +53,22 @@ class AutoencoderLatents:
     def encode(self, frames: Tensor) -> Tensor:
         """Frames `[B, 3, height, width]` in [0, 1] to embeddings `[B, P, D]`."""
         self.model.to(frames.device)
-        (rows, columns), side = self.grid, self.patch_size
 
         def embed(part: Tensor) -> Tensor:
             encoded = self.model.encode(resize(part, self.input_size) * 2 - 1)
             tiny = isinstance(self.model, diffusers.AutoencoderTiny)
             latents = encoded.latents if tiny else encoded.latent_dist.mode()
             latents = (latents.float() - self._shift) * self.factor
-            patches = latents.unflatten(3, (columns, side)).unflatten(2, (rows, side))
-            # [B, channels, rows, side, columns, side]
-            return patches.permute(0, 2, 4, 3, 5, 1).flatten(3).flatten(1, 2)  # [B, P, D]
+            return patches_of(latents, self.patch_size)  # [B, P, D]
 
         return in_batches(embed, frames, self._batch_size)
 
     def decode(self, embeddings: Tensor) -> Tensor:
         """Embeddings `[B, P, D]` to frames `[B, 3, height, width]`, not clipped."""
         self.model.to(embeddings.device)
-        (rows, columns), side = self.grid, self.patch_size
 
         def picture(part: Tensor) -> Tensor:
-            patches = part.unflatten(2, (side, side, -1)).unflatten(1, (rows, columns))
-            # [B, rows, columns, side, side, channels]
-            latents = patches.permute(0, 5, 1, 3, 2, 4).flatten(4).flatten(2, 3)
+            latents = latents_of(part, self.grid, self.patch_size)
             decoded = self.model.decode(latents / self.factor + self._shift).sample
             return resize((decoded.float() + 1) / 2, self.size)
 

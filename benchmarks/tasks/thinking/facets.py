@@ -4,14 +4,15 @@ from benchmarks.domains.samples import IN_DISTRIBUTION
 from benchmarks.models import Role
 from benchmarks.record.metrics import OVER_ERROR, RANK
 from benchmarks.record.results import Metric, Model, Result
-from benchmarks.reporting.tables import Table, interval, number, selected_row
+from benchmarks.reporting.grid import Cell, Grid, Line
+from benchmarks.reporting.tables import interval, number, selected_row
 from benchmarks.tasks.thinking.result import Found, Verification
 from benchmarks.tasks.thinking.surprise import PAIRED_ALL
 from benchmarks.tasks.thinking.tables import fixed_counts, gain_of_more, under
 from worldmodel.surprise import DISTANCE
 
 FACETS = (
-    "Each cell is a number with its interval and, in brackets, how the model was run for it; eq. "
+    "Each cell is a number with its interval and, after it, how the model was run for it; eq. "
     "are forward-equivalents. **Dynamic computation** is the PSNR of the most steps or passes over "
     "that of the fewest, in dB, in distribution and where the first shift ends. **Uncertainty** is "
     "the rank correlation, across samples, of the error and of what the model says of it, and the "
@@ -21,8 +22,10 @@ FACETS = (
     "distance to its own prediction, each as it costs least."
 )
 
+NONE = Cell("–")
 
-def facets_table(result: Result) -> Table:
+
+def facets_grid(result: Result) -> Grid:
     """Every trained model by dynamic computation, uncertainty and verification.
 
     A dash is a facet that a model does not have, or that the data do not tell.
@@ -32,13 +35,14 @@ def facets_table(result: Result) -> Table:
     header = ["model", *(f"gain of more, {name}" for name in places)]
     header += ["rank with the error", "estimate / error"]
     header += ["impossible above the truth, own measure", "by the distance to its prediction"]
-    rows = []
+    lines = []
     for model in result.models:
         if model.role == Role.FLOOR:
             continue
         gains = [_gain(model, name) for name in places]
-        rows.append([model.title, *gains, *_uncertainty(result, model), *_verified(result, model)])
-    return header, rows
+        cells = [*gains, *_uncertainty(result, model), *_verified(result, model)]
+        lines.append(Line(model.title, "", cells))
+    return Grid(header, lines)
 
 
 def _farthest(result: Result) -> str | None:
@@ -47,10 +51,10 @@ def _farthest(result: Result) -> str | None:
     return None if first is None else str(first[-1][0])
 
 
-def _gain(model: Model, name: str) -> str:
+def _gain(model: Model, name: str) -> Cell:
     gain, rows = gain_of_more(model, name), fixed_counts(model, name)
     if gain is None:
-        return "–"
+        return NONE
     ends = [
         f"{row.setting.label}, {number(row.cost.forward_equivalents, 1)} eq."
         for row in (rows[0], rows[-1])
@@ -58,7 +62,7 @@ def _gain(model: Model, name: str) -> str:
     return _cell(gain, f"{ends[0]} → {ends[1]}")
 
 
-def _uncertainty(result: Result, model: Model) -> list[str]:
+def _uncertainty(result: Result, model: Model) -> list[Cell]:
     """What the model says of its error: with the prediction, or else by its samples or seeds."""
     row = selected_row(model, under(IN_DISTRIBUTION))
     doubts = result.found(Found).of(model.name, IN_DISTRIBUTION).doubts
@@ -66,12 +70,12 @@ def _uncertainty(result: Result, model: Model) -> list[str]:
     if row is not None and RANK in row.metrics:
         said.insert(0, (row.metrics, row.setting.label))
     if not said:
-        return ["–", "–"]
+        return [NONE, NONE]
     metrics, how = said[0]
     return [_cell(metrics.get(name), how) for name in (RANK, OVER_ERROR)]
 
 
-def _verified(result: Result, model: Model) -> list[str]:
+def _verified(result: Result, model: Model) -> list[Cell]:
     """The paired score of the model's own measure, and of the distance to its prediction."""
     measured = [one for one in result.found(Found).surprise if one.model == model.name]
     own = next((one for one in measured if one.measure != DISTANCE), None)
@@ -79,12 +83,12 @@ def _verified(result: Result, model: Model) -> list[str]:
     return [_paired(own), _paired(distance)]
 
 
-def _paired(found: Verification | None) -> str:
+def _paired(found: Verification | None) -> Cell:
     if found is None:
-        return "–"
+        return NONE
     cost = f"{number(found.cost.forward_equivalents, 1)} eq."
     return _cell(found.overall.get(PAIRED_ALL), f"{found.measure}, {found.setting}, {cost}")
 
 
-def _cell(metric: Metric | None, how: str) -> str:
-    return "–" if metric is None else f"{interval(metric, 2)} ({how})"
+def _cell(metric: Metric | None, how: str) -> Cell:
+    return NONE if metric is None else Cell(interval(metric, 2), how)

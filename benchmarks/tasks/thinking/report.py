@@ -37,7 +37,7 @@ from benchmarks.reporting.verdicts import (
     what_to_know,
 )
 from benchmarks.reporting.viewer import Viewer
-from benchmarks.tasks.thinking.facets import FACETS, facets_table
+from benchmarks.tasks.thinking.facets import FACETS, facets_grid
 from benchmarks.tasks.thinking.figures import draw_figures, load_pictures, with_stopping
 from benchmarks.tasks.thinking.result import Found, OnSet, Stopping, Verification
 from benchmarks.tasks.thinking.surprise import AUROC, OVER_REGRESSOR
@@ -133,7 +133,7 @@ def make_report(folder: Path, result: Result) -> Report:
         *([bullets(said)] if (said := _verifying(result)) else []),
         *verdict_grid(result, contrasted, {name: _details(name) for name in titles}),
         bullets(_to_know(result)),
-        facets_table(result),
+        facets_grid(result),
         *_chart(result, "compute", contrasted_models(result)),
         *_viewers(folder, result),
         *_still(figures, "strip"),
