@@ -8,11 +8,9 @@ import torch
 from skimage.restoration import denoise_nl_means, denoise_wavelet
 from torch import Tensor
 
-from data_prep.encoders.base import Encoder
 from denoise.corruption import blurred
-from denoise.data import NoisyImages
-from denoise.diffusion import signal_and_noise
 from denoise.model import Denoiser
+from denoise.whole_images import PixelDenoiser
 from worldmodel.predictor import Clips, Setting, Trajectory, expect
 
 BLUR_WIDTHS = (0.5, 0.75, 1.0, 1.5, 2.0)  # pixels; validation selects
@@ -43,39 +41,26 @@ class Identity(Denoiser):
         return Trajectory(context.embeddings[None])
 
 
-class ClassicalDenoiser(Denoiser):
-    """A method on pixels that is told the standard deviation of the noise."""
+class ClassicalDenoiser(PixelDenoiser):
+    """A method that takes one image after the other, and is told the noise."""
 
     told_noise = True
-
-    def __init__(self, encoder: Encoder):
-        super().__init__()
-        self.encoder = encoder
-
-    def predict(self, context: Clips, setting: Setting, energies: bool = False) -> Trajectory:
-        """Denoise the images, their clean part brought back to full contrast."""
-        assert isinstance(context, NoisyImages)
-        noisy = self.encoder.decode(
-            context.embeddings[:, 0] / context.signal
-        )  # [B, 3, height, width]
-        signal, noise = signal_and_noise(context.step)
-        clean = self.denoise(noisy, noise / signal / 2, setting)  # pixels span 1, not 2
-        prediction = self.encoder.encode(clean.to(noisy))[:, None]
-        return Trajectory(torch.stack([context.embeddings, prediction]))
 
     def denoise(self, images: Tensor, noise: float, setting: Setting) -> Tensor:
         """Images `[B, 3, height, width]` in [0, 1] with noise of this standard deviation."""
         arrays = images.permute(0, 2, 3, 1).cpu().double().numpy()
         denoised = np.stack([self.denoise_image(image, noise) for image in arrays])
-        return torch.from_numpy(denoised).permute(0, 3, 1, 2)
+        return torch.from_numpy(denoised).permute(0, 3, 1, 2).to(images)
 
     def denoise_image(self, image: np.ndarray, noise: float) -> np.ndarray:
         """One image `[height, width, 3]`."""
         raise NotImplementedError
 
 
-class GaussianBlur(ClassicalDenoiser):
+class GaussianBlur(PixelDenoiser):
     """A Gaussian blur; validation selects its width."""
+
+    told_noise = True
 
     def settings(self, counts: Sequence[int]) -> Sequence[Setting]:
         """A setting for each width."""

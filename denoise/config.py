@@ -134,6 +134,8 @@ class CorruptionConfig:
 
     Args:
         levels: levels of Gaussian noise by forward diffusion, as fractions of 1000 steps.
+        sigmas: standard deviations of Gaussian noise on pixels, of 255, neither clipped nor
+            rounded, on whole images; 15, 25 and 50 are the field's.
         others: names of the other kinds of corruption, on pixels.
         swept_levels: levels at which every number of steps and passes is evaluated.
         poisson_peak: number of photons of a white pixel, for Poisson noise.
@@ -144,6 +146,7 @@ class CorruptionConfig:
     """
 
     levels: list[float] = field(default_factory=lambda: [0.05, 0.1, 0.2, 0.3])
+    sigmas: list[float] = field(default_factory=list)
     others: list[Kind] = field(default_factory=lambda: list(get_args(Kind)))
     swept_levels: list[float] = field(default_factory=lambda: [0.1, 0.2])
     poisson_peak: float = 10.0
@@ -160,6 +163,8 @@ class CorruptionConfig:
             TRAINED_LEVEL in self.swept_levels and set(self.swept_levels) <= set(self.levels),
             f"corruption.swept_levels must be among corruption.levels and hold {TRAINED_LEVEL}",
         )
+        for sigma in self.sigmas:
+            require(0 < sigma <= 255, f"corruption.sigmas: {sigma} is not in (0, 255]")
         require(self.poisson_peak > 0, "corruption.poisson_peak must be above 0")
         require(0 < self.salt_and_pepper < 1, "corruption.salt_and_pepper must be in (0, 1)")
         require(1 <= self.jpeg_quality <= 100, "corruption.jpeg_quality must be 1 to 100")

@@ -31,6 +31,11 @@ def diffuse(clean: Tensor, step: Tensor, noise: Tensor) -> Tensor:
     return alpha.sqrt() * clean + (1 - alpha).sqrt() * noise
 
 
+def step_of_sigma(sigma: float) -> int:
+    """The diffusion step as noisy as Gaussian noise of `sigma` of 255 on pixels in [0, 1]."""
+    return matching_step(2 * sigma / 255)  # pixels span 2 in diffusion
+
+
 def matching_step(noise_to_signal: float) -> int:
     """The diffusion step at which noise over signal is nearest to the given ratio."""
     alphas = cumulative_alphas()

@@ -19,11 +19,13 @@ class Denoiser(Predictor):
     """A predictor of the clean image `[B, 1, P, D]` from the noisy one.
 
     `told_noise` says whether it is told how strong the noise is, `slow` whether it takes a second
-    or more for an image, so that few images must do.
+    or more for an image, so that few images must do. `only_sigma` is the noise, of 255, that it
+    was made for; None where it may be asked to remove any.
     """
 
     told_noise: ClassVar[bool] = False
     slow: ClassVar[bool] = False
+    only_sigma: float | None = None
 
 
 class TrainedDenoiser(Denoiser):

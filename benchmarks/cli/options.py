@@ -149,7 +149,8 @@ def _add_task_options(parser: Parser, task: Task[Any, Any]) -> None:
                 "--checkpoint",
                 action="append",
                 help="one more model, judged without training, NAME=PLACE of what --push wrote: a "
-                "folder or hf:USER/NAME; can be given again",
+                "folder or hf:USER/NAME; a denoiser of others is NAME=dncnn:FILE; can be given "
+                "again",
             )
         parser.add_argument(
             "--size", type=str | None, help=f"size of all backbones by name: {', '.join(SIZES)}"

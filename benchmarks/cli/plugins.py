@@ -28,7 +28,8 @@ def add_all(domain: Domain, arguments: list[str], resumed: Path | None) -> None:
     add_models(domain.name, [*installed, *places], taken)
     files = [*map(Path, values_of(arguments, "--config")), *([resumed] if resumed else [])]
     given = [*_listed(files, "checkpoint"), *values_of(arguments, "--checkpoint")]
-    add_checkpoints(domain.name, list(dict.fromkeys(map(absolute, given))), domain.declared)
+    pairs = list(dict.fromkeys(map(absolute, given)))
+    add_checkpoints(domain.name, pairs, domain.declared, domain.files_of_others)
 
 
 def _listed(files: Sequence[Path], option: str) -> list[str]:

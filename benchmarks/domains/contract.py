@@ -1,7 +1,7 @@
 """What a domain offers to every task, and nothing else."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -52,6 +52,8 @@ class Domain(ABC):
         contrasts: declared questions, which alone get verdicts.
         reserved_test_sets: names of the domain's own test sets; None where `--test` is not offered.
         entry_points: group of the installed packages that offer models.
+        files_of_others: places of the classes that read weights which others have trained, by the
+            kind that stands before the file in `--checkpoint NAME=KIND:FILE`.
     """
 
     name: ClassVar[str]
@@ -65,6 +67,7 @@ class Domain(ABC):
     contrasts: ClassVar[Sequence[Contrast]] = ()
     reserved_test_sets: ClassVar[Sequence[str] | None] = None
     entry_points: ClassVar[str]
+    files_of_others: ClassVar[Mapping[str, str]] = {}
 
     @property
     def specs(self) -> tuple[ModelSpec, ...]:

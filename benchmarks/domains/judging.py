@@ -22,10 +22,17 @@ from benchmarks.measure.verdicts import mark_best
 from benchmarks.models import Role
 from benchmarks.progress import tracked
 from benchmarks.record.costs import NOT_COUNTED, Cost
-from benchmarks.record.results import TRAINED_BEFORE, Comparison, Metric, Model, Row
+from benchmarks.record.results import (
+    TRAINED_BEFORE,
+    TRAINED_ELSEWHERE,
+    Comparison,
+    Metric,
+    Model,
+    Row,
+)
 from benchmarks.record.selection_metric import PIXELS, Quality
 from benchmarks.training.fit import TrainedModel
-from benchmarks.training.pretrained import Checkpoint
+from benchmarks.training.pretrained import Checkpoint, WeightsOfOthers
 from worldmodel.predictor import Predictor, Setting
 
 KNOWS_FUTURE = "knows what may follow"  # what is special about a reference
@@ -33,10 +40,14 @@ KNOWS_FUTURE = "knows what may follow"  # what is special about a reference
 
 @dataclass(frozen=True)
 class CostCall:
-    """A prediction at batch 1; calls with the same key cost the same, for the same model."""
+    """A prediction at batch 1; calls with the same key cost the same, for the same model.
+
+    `times` is the number of such calls that the prediction is made of.
+    """
 
     key: Hashable
     call: Callable[[], object]
+    times: int = 1
 
 
 class Judge(ABC, Generic[Condition]):
@@ -168,7 +179,7 @@ def judge_models(
             rows = _rows(model, scores[model.name], judge, config, unit_flops, device, costs)
         predictor = model.predictors[0]
         spec = model.planned.spec
-        before = [TRAINED_BEFORE] if isinstance(spec.build, Checkpoint) else []
+        before = {Checkpoint: [TRAINED_BEFORE], WeightsOfOthers: [TRAINED_ELSEWHERE]}
         found.append(
             Model(
                 model.name,
@@ -176,7 +187,7 @@ def judge_models(
                 model.parameters,
                 model.training,
                 rows,
-                [*traits(predictor), *before],
+                [*traits(predictor), *before.get(type(spec.build), [])],
                 [str(shared) for shared in spec.equal],
                 model.parameters_in_blocks,
             )
@@ -276,7 +287,7 @@ def _rows(
                 selected=index == scores.selected(condition),
                 trained=setting == predictor.trained_setting(),
                 metrics=means(values) | judge.metrics(values, condition),
-                cost=costs[identity],
+                cost=costs[identity].times(prediction.times),
                 selected_share=shares[condition].get(index),
                 series=series(values),
             )

@@ -1,6 +1,9 @@
 """What a prediction costs, as it stands in a result."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+T = TypeVar("T", int, float)
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,24 @@ class Cost:
     latency_ms: float | None
     latency_repeats: int
     peak_memory_bytes: int | None
+
+    def times(self, count: int) -> "Cost":
+        """The cost of so many such predictions; the time is not known, as some run at once."""
+        if count == 1:
+            return self
+
+        def scaled(value: T | None) -> T | None:
+            return None if value is None else count * value
+
+        return replace(
+            self,
+            forward_passes=scaled(self.forward_passes),
+            input_gradient_passes=scaled(self.input_gradient_passes),
+            forward_equivalents=scaled(self.forward_equivalents),
+            flops=scaled(self.flops),
+            latency_ms=None,
+            latency_repeats=0,
+        )
 
 
 NOT_COUNTED = Cost(None, None, None, None, None, 0, None)

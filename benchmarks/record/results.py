@@ -22,6 +22,7 @@ from data_prep.shards.storage import write_json
 
 SCHEMA_VERSION = 7
 TRAINED_BEFORE = "one training, done before"  # what is special about a pretrained model
+TRAINED_ELSEWHERE = "trained by others"
 RESULTS = "results.json"
 MOST_NAMED = 5  # of the files that were left out
 PACKAGES = (

@@ -1,13 +1,13 @@
-"""Models that were trained and shared before: `--checkpoint NAME=PLACE` judges them as they are."""
+"""Models that were trained before: `--checkpoint NAME=PLACE` judges them as they are."""
 
 import json
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.models import ModelSpec, RunData, place_of, register
+from benchmarks.models import ModelSpec, Role, RunData, place_of, register
 from data_prep.errors import InputError
 from worldmodel.config import BackboneConfig, ModelConfig
 
@@ -77,10 +77,39 @@ class Checkpoint:
                 )
 
 
-def add_checkpoints(domain: str, given: Sequence[str], declared: Sequence[ModelSpec]) -> list[str]:
+@dataclass(frozen=True)
+class WeightsOfOthers:
+    """Builds a model that others have trained, from their file of weights.
+
+    `source` is KIND:FILE, and the class that stands at `place` reads such files.
+    """
+
+    source: str
+    place: str
+
+    def __call__(
+        self, config: ModelConfig | None, backbone: BackboneConfig, data: RunData
+    ) -> "Predictor":
+        """The model with the weights of the file.
+
+        Raises:
+            InputError: the file is none of these.
+        """
+        file = self.source.partition(":")[2]
+        model: Predictor = pkgutil.resolve_name(self.place)(file, data.encoder)
+        return model
+
+
+def add_checkpoints(
+    domain: str,
+    given: Sequence[str],
+    declared: Sequence[ModelSpec],
+    kinds: Mapping[str, str] | None = None,
+) -> list[str]:
     """Add the models at NAME=PLACE to a domain; gives their names.
 
-    A place is a folder that `--push` has written, or a repository of the hub as hf:USER/NAME.
+    A place is a folder that `--push` has written, a repository of the hub as hf:USER/NAME, or
+    KIND:FILE with one of `kinds`: the classes that read files of others, by kind.
 
     Raises:
         InputError: a name is taken, or a place holds no model of this domain.
@@ -96,38 +125,56 @@ def add_checkpoints(domain: str, given: Sequence[str], declared: Sequence[ModelS
             raise InputError(
                 f"--checkpoint {pair}: a run trains a model {name} itself; give another name"
             )
-        about = _about(pair, source)
-        like = networks.get(str(about.get("class")))
-        if like is None:
-            raise InputError(
-                f"--checkpoint {pair}: a {about.get('class')} is none of {', '.join(networks)}"
-            )
-        missing = [name for name in NEEDED if name not in about]
-        if missing:
-            raise InputError(
-                f"--checkpoint {pair}: its config.json lacks {', '.join(missing)}; push it again"
-            )
-        network = place_of(like)
-        assert network is not None
-        if not register(
-            domain, ModelSpec(name, like.role, Checkpoint(source, network, about), by_default=False)
-        ):
+        spec = _of_others(name, source, kinds or {}) or _pushed(pair, name, source, networks)
+        if not register(domain, spec):
             raise InputError(f"--checkpoint {pair}: the name {name} is taken; give another")
         names.append(name)
     return names
 
 
+def _of_others(name: str, source: str, kinds: Mapping[str, str]) -> ModelSpec | None:
+    """The model of a file of others; None where the source is none."""
+    kind, separator, file = source.partition(":")
+    if not separator or kind not in kinds:
+        return None
+    if not Path(file).is_file():
+        raise InputError(f"--checkpoint {name}={source}: {file}: no such file")
+    build = WeightsOfOthers(source, kinds[kind])
+    return ModelSpec(name, Role.FLOOR, build, by_default=False)
+
+
+def _pushed(pair: str, name: str, source: str, networks: Mapping[str, ModelSpec]) -> ModelSpec:
+    """The model that `--push` has written."""
+    about = _about(pair, source)
+    like = networks.get(str(about.get("class")))
+    if like is None:
+        raise InputError(
+            f"--checkpoint {pair}: a {about.get('class')} is none of {', '.join(networks)}"
+        )
+    missing = [needed for needed in NEEDED if needed not in about]
+    if missing:
+        raise InputError(
+            f"--checkpoint {pair}: its config.json lacks {', '.join(missing)}; push it again"
+        )
+    network = place_of(like)
+    assert network is not None
+    return ModelSpec(name, like.role, Checkpoint(source, network, about), by_default=False)
+
+
 def absolute(pair: str) -> str:
-    """NAME=PLACE with a folder that is found from anywhere."""
+    """NAME=PLACE with a folder or file that is found from anywhere."""
     name, separator, source = pair.partition("=")
     if not source or source.startswith(HUB):
         return pair
-    return f"{name}{separator}{Path(source).expanduser().resolve()}"
+    kind, colon, file = source.rpartition(":")
+    return f"{name}{separator}{kind}{colon}{Path(file).expanduser().resolve()}"
 
 
 def source_of(spec: ModelSpec) -> str | None:
     """NAME=PLACE of a model that was trained before; None for others."""
-    return f"{spec.name}={spec.build.source}" if isinstance(spec.build, Checkpoint) else None
+    if isinstance(spec.build, Checkpoint | WeightsOfOthers):
+        return f"{spec.name}={spec.build.source}"
+    return None
 
 
 def _about(pair: str, source: str) -> dict[str, Any]:

@@ -49,14 +49,26 @@ def read_image(path: Path, resize: int | None) -> np.ndarray:
         Image.DecompressionBombWarning,
         Image.DecompressionBombError,
     ) as error:
-        raise DecodeError(
-            f"no readable image: {str(error).replace(repr(str(path)), 'the file')}"
-        ) from None
+        raise DecodeError(_unreadable(path, error)) from None
     if resize is not None:
         scale = resize / min(image.size)
         width, height = (max(resize, round(side * scale)) for side in image.size)
         image = image.resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(image)
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Height and width of an image as its header gives them; an upright one may have them swapped.
+
+    Raises:
+        DecodeError: the file is no image.
+    """
+    try:
+        with warnings.catch_warnings(), Image.open(path) as file:
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            return file.height, file.width
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DecodeError(_unreadable(path, error)) from None
 
 
 def crops_of(image: np.ndarray, count: int, size: int, seed: str | None) -> list[np.ndarray]:
@@ -79,3 +91,7 @@ def crops_of(image: np.ndarray, count: int, size: int, seed: str | None) -> list
             top, left = rng.integers(height - size + 1), rng.integers(width - size + 1)
         crops.append(np.ascontiguousarray(image[top : top + size, left : left + size]))
     return crops
+
+
+def _unreadable(path: Path, error: Exception) -> str:
+    return f"no readable image: {str(error).replace(repr(str(path)), 'the file')}"

@@ -24,6 +24,12 @@ class ImageEvaluationConfig(EvaluationConfig):
             random, always the same, and all crops of an image together (null: all).
         slow_images: number of images of each test set that a slow method denoises, at the swept
             levels only; BM3D takes more than a second for each.
+        whole_images: largest number of whole images of a test set that are judged under
+            `corruption.sigmas`, the first by name (null: all).
+        slow_whole_images: largest such number for a slow method.
+        tile_overlap: number of pixels that neighbouring tiles share where a model of crops denoises
+            a whole image.
+        grey: whether whole images are judged in grey; a set of grey images always is.
     """
 
     counts: list[int] = field(default_factory=lambda: [1, 2, 3, 5, 10, 20, 50, 100])
@@ -31,11 +37,22 @@ class ImageEvaluationConfig(EvaluationConfig):
     validation_images: int = 64
     max_images: int | None = MOST_IMAGES
     slow_images: int = 48
+    whole_images: int | None = 24
+    slow_whole_images: int = 4
+    tile_overlap: int = 8
+    grey: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(1 in self.few, "evaluation.few must hold 1")
-        for name in ("validation_images", "slow_images", "max_images"):
+        require(self.tile_overlap >= 0, "evaluation.tile_overlap must be at least 0")
+        for name in (
+            "validation_images",
+            "slow_images",
+            "max_images",
+            "whole_images",
+            "slow_whole_images",
+        ):
             value = getattr(self, name)
             require(value is None or value >= 1, f"evaluation.{name} must be at least 1")
 
@@ -64,6 +81,11 @@ class ImageConfig(DomainConfig):
             run.encoder.frequencies is None,
             "encoder.frequencies must be null for denoising: what the encoder drops is neither "
             "noisy nor restored",
+        )
+        overlap = getattr(run.evaluation, "tile_overlap", 0)
+        require(
+            2 * overlap <= self.images.size,
+            f"evaluation.tile_overlap is {overlap}: at most half of images.size",
         )
         require(
             self.images.size <= self.dead_leaves.size,

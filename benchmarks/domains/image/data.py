@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.config import Inputs, RunConfig
-from benchmarks.domains.image.config import MOST_IMAGES, ImageConfig, ImageEvaluationConfig
+from benchmarks.domains.image.config import ImageConfig, ImageEvaluationConfig
+from benchmarks.domains.image.whole import WholeImages, whole_images
 from data_prep.config import ImagesConfig
 from data_prep.embed import encoder_of, prepare_embeddings
 from data_prep.encoders.base import Encoder
@@ -126,7 +127,8 @@ class ImageData:
     """Clean images to train on, and the sets on which the models are judged, by name.
 
     The first test set is the held-out part of the training corpus. `images_of_sets` are the numbers
-    of images from which those of large test sets were chosen.
+    of images from which those of large test sets were chosen. `whole_sets` are the whole images of
+    the other test sets, where noise on whole images is asked for.
     """
 
     name: str
@@ -136,6 +138,7 @@ class ImageData:
     corruption: CorruptionConfig
     test_sets: dict[str, ImageSet]
     images_of_sets: dict[str, int]
+    whole_sets: dict[str, WholeImages]
     rejected: list[dict[str, str]]
 
     @property
@@ -192,6 +195,10 @@ class ImageData:
                 }
                 for name, images in self.test_sets.items()
             },
+            "whole_sets": {
+                name: {"images": len(images.sources), "grey": images.grey}
+                for name, images in self.whole_sets.items()
+            },
             "rejected": self.rejected,
             "encoder": self.embeddings.manifest["encoder"],
             "arguments": self.frames.manifest["arguments"],
@@ -207,9 +214,8 @@ def prepare_data(config: RunConfig, inputs: Inputs) -> ImageData:
     cache, options = inputs.cache, config.domain
     assert isinstance(options, ImageConfig)
     evaluation = config.evaluation
-    most: int | None = MOST_IMAGES
-    if isinstance(evaluation, ImageEvaluationConfig):
-        most = evaluation.max_images
+    if not isinstance(evaluation, ImageEvaluationConfig):
+        evaluation = ImageEvaluationConfig()
     if inputs.data is None:
         name, frames = (
             "dead_leaves",
@@ -227,19 +233,23 @@ def prepare_data(config: RunConfig, inputs: Inputs) -> ImageData:
         for file in PHOTOGRAPHS
         if (Path(skimage.data.data_dir) / file).is_file()
     ]
+    corpora = {"photographs": Corpus(skimage.data.data_dir, IMAGES, photographs)}
     shards = {
         name: frames,
         "photographs": prepare_images(
-            Path(skimage.data.data_dir),
-            cache,
-            options.images,
-            Corpus(skimage.data.data_dir, IMAGES, photographs),
+            Path(skimage.data.data_dir), cache, options.images, corpora["photographs"]
         ),
     }
     for test_name, folder in inputs.test_sets.items():
         if test_name in shards:
             raise InputError(f"--test {test_name}={folder}: the name is taken; give another")
-        shards[test_name] = _test_set(test_name, folder, cache, options.images)
+        if (folder / MANIFEST).is_file():
+            shards[test_name] = _frames_of(folder, options.images)
+            continue
+        corpus = list_test_sources(folder, IMAGES, f"--test {test_name}={folder}")
+        corpora[test_name] = corpus
+        shards[test_name] = prepare_images(folder, cache, options.images, corpus)
+    whole, unused = _whole_sets(corpora, options.corruption, evaluation)
     embeddings = prepare_embeddings(frames, cache, config.encoder)
     return ImageData(
         name,
@@ -247,17 +257,33 @@ def prepare_data(config: RunConfig, inputs: Inputs) -> ImageData:
         embeddings,
         encoder_of(embeddings, config.encoder),
         options.corruption,
-        {test_name: ImageSet.of(part, "test", most) for test_name, part in shards.items()},
+        {
+            test_name: ImageSet.of(part, "test", evaluation.max_images)
+            for test_name, part in shards.items()
+        },
         {test_name: len(part.samples("test")) for test_name, part in shards.items()},
-        [entry for part in shards.values() for entry in part.manifest["rejected"]],
+        whole,
+        _distinct([e for part in shards.values() for e in part.manifest["rejected"]] + unused),
     )
 
 
-def _test_set(name: str, folder: Path, cache: Path, config: ImagesConfig) -> ShardSet:
-    if (folder / MANIFEST).is_file():
-        return _frames_of(folder, config)
-    corpus = list_test_sources(folder, IMAGES, f"--test {name}={folder}")
-    return prepare_images(folder, cache, config, corpus)
+def _distinct(rejected: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Each file that cannot be used, once for each reason."""
+    return [entry for number, entry in enumerate(rejected) if entry not in rejected[:number]]
+
+
+def _whole_sets(
+    corpora: dict[str, Corpus], corruption: CorruptionConfig, evaluation: ImageEvaluationConfig
+) -> tuple[dict[str, WholeImages], list[dict[str, str]]]:
+    """The whole images of test sets, and those that cannot be used, if noise is asked for."""
+    found: dict[str, WholeImages] = {}
+    rejected: list[dict[str, str]] = []
+    for name, corpus in corpora.items() if corruption.sigmas else ():
+        images, unused = whole_images(corpus, evaluation.grey, evaluation.whole_images)
+        rejected += unused
+        if images is not None:
+            found[name] = images
+    return found, rejected
 
 
 def _frames_of(folder: Path, config: ImagesConfig) -> ShardSet:

@@ -1,6 +1,7 @@
 """Images: the clean image behind a noisy one."""
 
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.config import Inputs, PerceptionConfig, RunConfig
@@ -37,6 +38,7 @@ class Image(Domain):
     contrasts = CONTRASTS
     reserved_test_sets = ("validation", "dead_leaves", "photographs")
     entry_points = "ebt_bench.denoisers"
+    files_of_others = MappingProxyType({"dncnn": "baselines.dncnn:DnCNN"})
 
     def prepare(self, config: RunConfig, inputs: Inputs) -> "ImageData":
         """Make or reuse the shards of a folder of images, a shard set, or the built-in corpus."""

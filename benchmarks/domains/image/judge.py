@@ -1,5 +1,6 @@
 """How denoising is judged: every model on the same noisy images, under every corruption."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -13,6 +14,7 @@ from torch import Tensor
 from benchmarks.domains.image.conditions import TOLD, VALIDATION, ImageCondition
 from benchmarks.domains.image.config import ImageEvaluationConfig
 from benchmarks.domains.image.data import ImageData, ImageSet
+from benchmarks.domains.image.whole import WholeImages
 from benchmarks.domains.judging import ComparingJudge, CostCall
 from benchmarks.measure.costs import count_flops
 from benchmarks.measure.energies import energy_metrics, energy_scores
@@ -33,6 +35,7 @@ from data_prep.shards.plan import digest
 from denoise.data import NoisyImages
 from denoise.diffusion import signal_and_noise
 from denoise.model import Denoiser
+from denoise.whole_images import PixelDenoiser, Tiling, denoise_whole
 from worldmodel.predictor import Predictor, Setting, Trajectory
 
 ImageScores = Scores[ImageCondition]
@@ -52,6 +55,8 @@ class ImageJudge(ComparingJudge[ImageCondition]):
         self.perception = perception
         validation = data.validation_set.first(config.validation_images)
         self.sets = {VALIDATION: validation} | data.test_sets
+        size = int(data.frames.manifest["arguments"]["size"])
+        self.tiling = Tiling(size, config.tile_overlap, config.batch_size)
         self.first_set = next(iter(data.test_sets))
         self.corruptions = {corruption.name: corruption for corruption in data.corruptions}
         # Validation first, since it selects.
@@ -121,7 +126,10 @@ class ImageJudge(ComparingJudge[ImageCondition]):
 
     def identity(self, condition: ImageCondition) -> str:
         """What is judged under a condition: the same noise on the same images, the same name."""
-        images, noise = self.sets[condition.images], asdict(self.data.corruption)
+        noise = asdict(self.data.corruption)
+        if whole := self.whole(condition):
+            return digest(whole.checksums, whole.grey, condition.corruption, noise)
+        images = self.sets[condition.images]
         return digest(images.shards.manifest["shards"], images.keys, condition.corruption, noise)
 
     def selecting(self, condition: ImageCondition) -> ImageCondition:
@@ -129,13 +137,24 @@ class ImageJudge(ComparingJudge[ImageCondition]):
         return ImageCondition(VALIDATION, condition.corruption)
 
     def shows(self, predictor: Predictor, condition: ImageCondition) -> bool:
-        """A slow denoiser is judged on test images at the swept levels only."""
-        return not _denoiser(predictor).slow or (
-            condition.images != VALIDATION and self._swept(condition)
-        )
+        """Whether a denoiser can do it.
+
+        A slow one is judged on whole images, and on test images at the swept levels; one that was
+        made for one noise only under that.
+        """
+        denoiser, sigma = _denoiser(predictor), self.corruptions[condition.corruption].sigma
+        if denoiser.only_sigma is not None and sigma != denoiser.only_sigma:
+            return False
+        fast = not denoiser.slow or (condition.images != VALIDATION and self._swept(condition))
+        return fast or self.whole(condition) is not None
 
     def wanted(self, predictor: Predictor, setting: Setting, condition: ImageCondition) -> bool:
-        """All settings where the level is swept, else few; never more passes than noise levels."""
+        """All settings where the level is swept, else few; never more passes than noise levels.
+
+        On whole images the selected setting alone.
+        """
+        if self.whole(condition) is not None:
+            return False
         if setting.fixed:
             return condition.images == self.first_set and self._swept(condition)
         if setting.count is None:
@@ -149,6 +168,8 @@ class ImageJudge(ComparingJudge[ImageCondition]):
         self, predictor: Predictor, settings: Sequence[Setting], condition: ImageCondition
     ) -> list[dict[str, np.ndarray]]:
         """Every metric per source `[sources]`, for each setting."""
+        if whole := self.whole(condition):
+            return [self._on_whole(predictor, s, whole, condition) for s in settings]
         images = self.sets[condition.images]
         if _denoiser(predictor).slow:
             images = images.first(self.config.slow_images)
@@ -177,6 +198,10 @@ class ImageJudge(ComparingJudge[ImageCondition]):
         self, predictor: Predictor, setting: Setting, condition: ImageCondition
     ) -> CostCall:
         """Denoising of one image; the noise changes the cost of a fixed protocol alone."""
+        if whole := self.whole(condition):
+            times = self._crops_of(whole, _denoiser(predictor))
+            predict = partial(predictor.predict, self._single_image(), setting)
+            return CostCall("predict", predict, times)
         if setting.fixed:
             image = self.noisy(condition, self.sets[condition.images].at([0]))
             return CostCall(self.told_step(condition), partial(predictor.predict, image, setting))
@@ -191,6 +216,46 @@ class ImageJudge(ComparingJudge[ImageCondition]):
             self.told_step(condition),
             self.device,
         )
+
+    def whole(self, condition: ImageCondition) -> WholeImages | None:
+        """The whole images of a condition, where it is noise on these."""
+        if self.corruptions[condition.corruption].sigma is None:
+            return None
+        return self.data.whole_sets.get(condition.images)
+
+    def _on_whole(
+        self,
+        predictor: Predictor,
+        setting: Setting,
+        images: WholeImages,
+        condition: ImageCondition,
+    ) -> dict[str, np.ndarray]:
+        """PSNR, SSIM and squared error of each whole image `[sources]`."""
+        denoiser, corruption = _denoiser(predictor), self.corruptions[condition.corruption]
+        assert corruption.sigma is not None
+        most = self.config.slow_whole_images if denoiser.slow else None
+        found: dict[str, list[float]] = {}
+        for source in images.first(most).sources:
+            truth = images.clean(source)
+            noisy = images.noisy(truth, source, corruption, self.data.corruption.seed)
+            truth, noisy = truth.to(self.device), noisy.to(self.device)
+            how = setting, self.data.encoder, self.tiling, source
+            clean = images.read_as(denoise_whole(denoiser, noisy, corruption.sigma, *how))
+            quality = frame_quality(clean[None, None], truth[None, None])
+            quality["mse"] = pixel_mse(clean[None], truth[None])
+            for name, value in quality.items():
+                found.setdefault(name, []).append(float(value))
+        return {name: np.array(values) for name, values in found.items()}
+
+    def _crops_of(self, images: WholeImages, denoiser: Denoiser) -> int:
+        """How many crops the first whole image costs: its tiles, or its area where there are none.
+
+        Of a grey image a network of one channel computes only that; it is not counted so.
+        """
+        height, width = images.sizes[0]
+        if isinstance(denoiser, PixelDenoiser):
+            return math.ceil(height * width / self.tiling.size**2)
+        return self.tiling.count(height, width)
 
     def told_step(self, condition: ImageCondition) -> int:
         """The diffusion step that models are told under a condition."""

@@ -16,6 +16,7 @@ from benchmarks.domains.image.verdicts import (
     under,
 )
 from benchmarks.domains.image.viewers import make_viewers
+from benchmarks.domains.image.yardstick import yardstick
 from benchmarks.measure.perception import perception_columns
 from benchmarks.record.results import Result
 from benchmarks.reporting.best_marks import MARKED
@@ -78,6 +79,7 @@ def make_report(folder: Path, result: Result) -> Report:
         *images,
     ]
     sections = [
+        Section("Whole images, as the field reports them", list(yardstick(result))),
         Section(
             MATRIX, [SHADED.format(faintest=FAINTEST), matrix(result), *chosen(figures, "levels")]
         ),
