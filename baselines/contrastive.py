@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from baselines.config import ContrastiveConfig, FlowConfig
 from baselines.flow import NextFrameFlow
@@ -37,6 +37,8 @@ class ContrastiveEBT(NextFrameEBT):
     ):
         super().__init__(config, backbone, grid, dim)
         self.sampler = NextFrameFlow(FlowConfig(), backbone, grid, dim)
+        # Energies are sums over all that a frame is made of; a mean over it is the start.
+        self.log_scale = nn.Parameter(torch.tensor(-math.log(grid[0] * grid[1] * dim)))
 
     def training_losses(self, batch: Clips, seed: int) -> Iterator[Tensor]:
         """The loss of the sampler, the contrast, and that of the descent in its share."""
@@ -58,13 +60,14 @@ class ContrastiveEBT(NextFrameEBT):
 
         `info_nce` is the cross-entropy of the true one among all (van den Oord et al., 2018,
         arXiv 1807.03748); `nce` asks of each candidate alone whether it is true, and so knows the
-        odds (Gutmann and Hyvarinen, 2010; Ma and Collins, 2018).
+        odds (Gutmann and Hyvarinen, 2010; Ma and Collins, 2018). What an energy weighs in nats is
+        learned.
         """
         candidates = torch.cat([batch.embeddings[:, 1:, None], self.negatives(batch, seed)], dim=2)
         encoded, count = self.energy.encode(batch.observed[:, :-1]), candidates.shape[2]
         visible = Visible.every(encoded.frames, candidates.device).repeated(count)
         energies = self.energy(candidates.flatten(1, 2), encoded, visible)
-        logits = -energies.view(-1, count)  # of the true frame first
+        logits = -energies.view(-1, count) * self.log_scale.exp()  # of the true frame first
         if self.config.contrast == "info_nce":
             return F.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
         odds = logits - math.log(count - 1)
