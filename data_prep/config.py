@@ -29,6 +29,9 @@ class CorpusConfig:
             (null: clips follow one another without overlap).
         size: height and width of the frames in pixels; the shorter side of the video is resized
             to this size and the longer side is cropped around its centre.
+        axes: what each axis of an array (.npy, .npz) is, a letter for each: T frames, N videos,
+            H height, W width, C channels, such as TNHW (null: what its shape says).
+        mirror: whether each training clip is there once more, mirrored left to right.
         crop: whether the longer side is cropped; else both sides are resized, so that frames are
             squeezed.
         splits: csv or tsv file with columns name and split, optionally group and label (null: a
@@ -49,6 +52,8 @@ class CorpusConfig:
     stride: float | None = None
     size: int = 32
     crop: bool = True
+    axes: str | None = None
+    mirror: bool = False
     splits: str | None = None
     validation_fraction: float = 0.2
     test_fraction: float = 0.2
@@ -66,6 +71,12 @@ class CorpusConfig:
         require(0 < self.test_fraction < 1, "corpus.test_fraction must be in (0, 1)")
         require(self.sources_per_shard >= 1, "corpus.sources_per_shard must be at least 1")
         require(0 <= self.damage_limit < 1, "corpus.damage_limit must be in [0, 1)")
+        require(
+            self.axes is None
+            or ({*"THW"} <= {*self.axes} <= {*"TNHWC"} and len({*self.axes}) == len(self.axes)),
+            f"corpus.axes is {self.axes!r}: give one letter an axis of T, N, H, W and C, with T, H "
+            "and W among them, such as TNHW",
+        )
         _require_limits("corpus", self.time_limit, self.memory_limit)
 
 
@@ -139,6 +150,43 @@ class BouncingBallsConfig:
             self.turn_odds == 0 or (between >= 1 and abs(between - round(between)) < 1e-6),
             "balls.turn_interval must be a whole number of frames: a multiple of 1 / balls.fps",
         )
+
+
+@dataclass
+class MovingMNISTConfig:
+    """Moving MNIST, made from a file of digits; the corpus of a run where that is given.
+
+    Args:
+        digits: idx file of the digits, such as t10k-images-idx3-ubyte.gz (null: another corpus).
+        official: file mnist_test_seq.npy of the official test sequences, which are then judged
+            (null: test sequences are made too, and published numbers are not of them).
+        train: number of sequences for training.
+        validation: number of sequences for validation.
+        test: number of sequences for testing.
+        frames: number of frames in a sequence.
+        size: height and width of a frame in pixels.
+        count: number of digits in a sequence.
+        speed: way of a digit from frame to frame, in the room that it has to move.
+        seed: seed of the sequences.
+    """
+
+    digits: str | None = None
+    official: str | None = None
+    train: int = 1000
+    validation: int = 64
+    test: int = 128
+    frames: int = 20
+    size: int = 64
+    count: int = 2
+    speed: float = 0.1
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("train", "validation", "test", "count"):
+            require(getattr(self, name) >= 1, f"moving_mnist.{name} must be at least 1")
+        require(self.frames >= 3, "moving_mnist.frames must be at least 3")
+        require(self.size >= 32, "moving_mnist.size must be at least 32 pixels: digits have 28")
+        require(0 < self.speed < 1, "moving_mnist.speed must be in (0, 1)")
 
 
 @dataclass

@@ -26,6 +26,7 @@ from data_prep.shards.format import (
 )
 from data_prep.shards.plan import SetPlan, digest, make_set, require_location, versions_of
 from data_prep.shards.storage import Folder, absolute, fetched, is_url
+from data_prep.sources.arrays import item_of
 from data_prep.sources.corpus import IMAGES, SPLITS, VIDEOS, Corpus
 from data_prep.sources.files import TRUTH
 from data_prep.sources.layouts import list_corpus
@@ -154,7 +155,7 @@ def require_sources(plan: SetPlan, names: Iterable[str]) -> None:
     for entry in (entry for name in sorted(names) for entry in plan.shards[name]):
         if entry["bytes"] is None:
             continue
-        path = Path(plan.source, entry["path"])
+        path = Path(plan.source, item_of(entry["path"])[0])
         require_location(path)
         if path.stat().st_size != entry["bytes"]:
             raise InputError(f"{path}: has changed since; make the set anew in another folder")
@@ -199,7 +200,7 @@ class FrameShard:
             for file in source.files:  # a damaged one gives way to the next
                 try:
                     truth = _truth(self.corpus, file)
-                    with fetched(f"{self.corpus.rstrip('/')}/{file}") as path:
+                    with fetched(f"{self.corpus.rstrip('/')}/{item_of(file)[0]}") as path:
                         for clip in read(path, dataclasses.replace(source, path=file)):
                             key = f"{self.name}-{count:06d}"
                             yield Sample(key, file, _members(clip, file, source, truth))
@@ -238,9 +239,10 @@ def _truth(corpus: str, file: str) -> object:
 
 
 def _size(root: str, source: Source) -> int | None:
-    """Size of a source in bytes, or None if it is not on this machine."""
+    """Size of a source in bytes, or None if it is not on this machine, or is a folder."""
+    path = Path(root, item_of(source.path)[0])
     try:
-        return None if is_url(root) else Path(root, source.path).stat().st_size
+        return None if is_url(root) or path.is_dir() else path.stat().st_size
     except OSError:
         return None
 

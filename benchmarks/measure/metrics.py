@@ -50,6 +50,19 @@ def frame_psnr(prediction: Tensor, target: Tensor) -> Tensor:
     return psnr.view(prediction.shape[:2])
 
 
+def frame_sums(prediction: Tensor, target: Tensor) -> dict[str, Tensor]:
+    """Squared and absolute errors `[B, T]`, summed over the pixels of a frame.
+
+    Frames are `[B, T, 3, height, width]` in [0, 1]; the prediction is not clipped, and of three
+    channels the mean is taken, as where a grey frame has one (OpenSTL, `core/metrics.py`).
+    """
+    error = prediction - target
+    return {
+        "frame_mse": error.square().mean(2).sum((2, 3)),
+        "frame_mae": error.abs().mean(2).sum((2, 3)),
+    }
+
+
 def pixel_mse(prediction: Tensor, target: Tensor) -> Tensor:
     """Mean squared error `[B]` of images `[B, 3, height, width]`, predictions clipped to [0, 1]."""
     return (prediction.clamp(0, 1) - target).square().mean((1, 2, 3))

@@ -37,6 +37,8 @@ DECLARED = (
     Declared("psnr_pooled", "pooled PSNR", True, " dB"),
     Declared("ssim", "SSIM", True, digits=3),
     Declared("lpips", "LPIPS", False, digits=3),
+    Declared("frame_mse", "MSE, sum over a frame", False),
+    Declared("frame_mae", "MAE, sum over a frame", False),
     Declared("fvd", "FVD", False, digits=1),
     # Of predicted embeddings.
     Declared("smooth_l1", "Smooth-L1", False, digits=4),

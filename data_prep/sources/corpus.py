@@ -3,11 +3,12 @@
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 from data_prep.config import CorpusConfig, ImagesConfig
 from data_prep.errors import InputError
+from data_prep.sources.arrays import item_of
 from data_prep.sources.files import LeftOut
 from data_prep.sources.source import Source
 
@@ -42,7 +43,8 @@ IMAGES = Media("image", (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".avif", ".ti
 class Corpus:
     """The sources below `root`, a folder or URL, and the listed files that cannot be used.
 
-    `rule` says what decided the splits; `left_out` is what was found but is no source.
+    `rule` says what decided the splits, `formats` what was taken for videos besides video files;
+    `left_out` is what was found but is no source.
     """
 
     root: str
@@ -50,6 +52,7 @@ class Corpus:
     sources: list[Source]
     rejected: list[dict[str, str]] = field(default_factory=list)
     rule: str = "given"
+    formats: list[str] = field(default_factory=list)
     left_out: LeftOut = field(default_factory=LeftOut)
 
     @property
@@ -67,11 +70,12 @@ class Corpus:
         counts = Counter(source.split for source in self.sources)
         shown = ", ".join(f"{split} {counts[split]}" for split in SPLITS)
         lines = [f"splits by {self.rule}: {shown} {self.media.noun}s"]
+        lines += [f"taken for videos: {'; '.join(self.formats)}"] if self.formats else []
         return [*lines, f"left out: {self.left_out}"] if self.left_out.names else lines
 
     def location(self, source: Source) -> str:
         """The path or URL of a source."""
-        return f"{self.root.rstrip('/')}/{source.path}"
+        return f"{self.root.rstrip('/')}/{item_of(source.path)[0]}"
 
     def require_splits(self, option: str) -> None:
         """Raise InputError, which names `option`, if a split has no source."""
@@ -83,13 +87,13 @@ class Corpus:
                 )
 
 
-def of_media(files: list[str], media: Media, option: str) -> list[str]:
-    """Those of `files` that are of `media`.
+def of_media(files: list[str], media: Media, option: str, also: Collection[str] = ()) -> list[str]:
+    """Those of `files` that are of `media`; `also` are, whatever their suffix.
 
     Raises:
         InputError: none is; names `option`.
     """
-    found = [file for file in files if file.lower().endswith(media.suffixes)]
+    found = [file for file in files if file in also or file.lower().endswith(media.suffixes)]
     if not found:
         raise InputError(f"{option}: no {media.noun} in this folder ({', '.join(media.suffixes)})")
     return found
@@ -97,7 +101,7 @@ def of_media(files: list[str], media: Media, option: str) -> list[str]:
 
 def group_of(file: str) -> str:
     """The group of a file that no list gives one: its UCF101 recording, or the file alone."""
-    stem = file.rsplit(".", 1)[0]
+    stem = file if item_of(file)[1] is not None else file.rsplit(".", 1)[0]
     match = UCF101_GROUP.match(stem)
     return match.group(1) if match else stem
 

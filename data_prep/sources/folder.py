@@ -1,6 +1,7 @@
 """A plain folder of videos or images; a list beside them or the folders in it may name splits."""
 
 import re
+from collections.abc import Collection
 
 from data_prep.config import CorpusConfig, ImagesConfig
 from data_prep.errors import InputError
@@ -41,8 +42,9 @@ def list_folder(
     config: CorpusConfig | ImagesConfig,
     media: Media,
     option: str,
+    also: Collection[str] = (),
 ) -> Corpus:
-    """The sources among `files`, in name order.
+    """The sources among `files`, in name order; `also` are of `media` whatever their suffix.
 
     The csv `config.splits`, or else one of SPLIT_FILES in the folder, decides the splits and
     leaves out what it does not list; without one, folders named after splits decide; without them,
@@ -52,7 +54,7 @@ def list_folder(
         InputError: no file of `media` is there, the csv is wrong, SPLIT_FILES are there twice, or
             only some files lie in folders named after splits.
     """
-    found = of_media(files, media, option)
+    found = of_media(files, media, option, also)
     split_file = config.splits
     if split_file is None:
         names = [name for name in files if name.lower() in SPLIT_FILES]

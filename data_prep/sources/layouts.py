@@ -1,6 +1,7 @@
 """List a corpus, whatever its layout: a plain folder, a list, an official corpus."""
 
 import os
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from data_prep.sources.corpus import IMAGES, VIDEOS, Corpus, Media, group_of, of
 from data_prep.sources.equal import drop_equal
 from data_prep.sources.files import LeftOut, find_files
 from data_prep.sources.folder import SPLIT_FILES, list_folder
+from data_prep.sources.formats import FoundVideos, find_videos
+from data_prep.sources.kth import list_kth
 from data_prep.sources.lists import LIST_SUFFIXES, list_from_file
 from data_prep.sources.official import list_official
-from data_prep.sources.registry import OFFICIAL, official_layout
+from data_prep.sources.registry import KTH, OFFICIAL, official_layout
 from data_prep.sources.source import Source
 
 Config = CorpusConfig | ImagesConfig
@@ -41,9 +44,11 @@ def list_corpus(
         return list_from_file(location, config, media)
     left_out = LeftOut()
     files, unnamed = _encodable(find_files(location, option, left_out))
-    found, read = _list_files(location, files, config, option, layout, media)
+    videos = FoundVideos() if media is IMAGES else find_videos(files, location, config)
+    files = videos.instead_of(files)
+    found, read = _list_files(location, files, config, option, layout, media, videos.names)
     suffixes = found.media.suffixes
-    of_kind = [file for file in files if file.lower().endswith(suffixes)]
+    of_kind = [f for f in files if f in videos.names or f.lower().endswith(suffixes)]
     others = set(files).difference(of_kind, read)
     left_out.add_others(sorted(others))
     for kind, names in found.left_out.names.items():
@@ -52,7 +57,8 @@ def list_corpus(
     used.update(entry["source"] for entry in found.rejected)
     used.update(name for names in found.left_out.names.values() for name in names)
     left_out.add("in no list", *(file for file in of_kind if file not in used))
-    return replace(found, rejected=unnamed + found.rejected, left_out=left_out)
+    rejected = unnamed + found.rejected
+    return replace(found, rejected=rejected, formats=videos.said, left_out=left_out)
 
 
 def list_test_sources(root: Path, media: Media, option: str) -> Corpus:
@@ -78,26 +84,34 @@ def _list_files(
     option: str,
     layout: str,
     media: Media | None,
+    also: Collection[str],
 ) -> tuple[Corpus, list[str]]:
-    """The corpus of a folder with these files, and the lists among them that were read."""
+    """The corpus of a folder with these files, and the lists among them that were read.
+
+    `also` are videos, whatever their suffix.
+    """
     if layout == "auto":
         automatic = config.splits is None and (media is None or media is VIDEOS)
         wanted = tuple(OFFICIAL) if automatic else ()
     else:
-        wanted = () if layout == "folder" else (layout,)
+        wanted = () if layout in ("folder", KTH) else (layout,)
     if config.splits is not None and wanted:
         raise InputError(f"splits {config.splits}: the {layout} layout has lists of its own")
     for name in wanted:
         official = official_layout(name)
         if lists := official.find_lists(location, files):
-            found = list_official(official, lists, location, files, config, media or VIDEOS, option)
-            return found, [file for file, _, _ in lists]
+            about = location, files, config, media or VIDEOS, option, also
+            return list_official(official, lists, *about), [file for file, _, _ in lists]
+    named = layout in ("auto", KTH) and media is not IMAGES and config.splits is None
+    if named and (kth := list_kth(location, files, config, also, asked=layout == KTH)):
+        return kth, []
     if layout not in ("auto", "folder"):
         raise InputError(f"{option}: no list of the {layout} layout; give --layout folder")
     if media is None:
         kinds = (VIDEOS, IMAGES)
         media = next((m for m in kinds if any(_tells(f, m) for f in files)), VIDEOS)
-    found = list_folder(location, files, config, media, option)
+        media = VIDEOS if also else media
+    found = list_folder(location, files, config, media, option, also if media is VIDEOS else ())
     return found, [file for file in files if file.lower() in SPLIT_FILES]
 
 

@@ -8,7 +8,7 @@ import csv
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from data_prep.config import CorpusConfig, ImagesConfig
@@ -71,6 +71,7 @@ def list_official(
     config: CorpusConfig | ImagesConfig,
     media: Media,
     option: str,
+    also: Collection[str] = (),
 ) -> Corpus:
     """The clips that the lists of a layout name, each with its official split.
 
@@ -90,7 +91,7 @@ def list_official(
                 f"{location}/{file}: neither its name nor a column split tells the split"
             )
     named = [(split, row) for split, row in rows if split is not None]
-    sources, missing = _match(named, of_media(files, media, option), location)
+    sources, missing = _match(named, of_media(files, media, option, also), location)
     kept, torn = keep_groups_apart(sources)
     rule = f"the lists of {layout.name} ({', '.join(file for file, _, _ in lists)})"
     corpus = Corpus(location, media, hold_out(kept, "validation", config), missing + torn, rule)

@@ -17,7 +17,8 @@ OFFICIAL = {
     "kinetics": "data_prep.sources.kinetics",
     "mmaction": "data_prep.sources.mmaction",
 }
-LAYOUTS = ("auto", "folder", *OFFICIAL)
+KTH = "kth"  # has no lists: the names of its videos tell their persons
+LAYOUTS = ("auto", "folder", *OFFICIAL, KTH)
 
 
 def official_layout(name: str) -> "OfficialLayout":

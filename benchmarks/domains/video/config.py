@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from benchmarks.config import DomainConfig, EvaluationConfig, RunConfig, require_degrees
-from data_prep.config import BouncingBallsConfig, CorpusConfig, require
+from data_prep.config import BouncingBallsConfig, CorpusConfig, MovingMNISTConfig, require
 from worldmodel.config import Scaling
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class VideoConfig(DomainConfig):
 
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     balls: BouncingBallsConfig = field(default_factory=BouncingBallsConfig)
+    moving_mnist: MovingMNISTConfig = field(default_factory=MovingMNISTConfig)
     clip_frames: int | None = None
     scaling: Scaling = "standardised"
 

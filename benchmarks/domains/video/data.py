@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,9 +22,12 @@ from data_prep.shards.format import MANIFEST, ShardSet
 from data_prep.shards.plan import digest
 from data_prep.sources.corpus import SPLITS
 from data_prep.synthetic.bouncing_balls import write_bouncing_balls
+from data_prep.synthetic.moving_mnist import write_moving_mnist
 from data_prep.verify import require_whole
 from worldmodel.config import Scaling
 from worldmodel.data import EmbeddingClips, Scaler
+
+MOVING_MNIST = "moving_mnist"
 
 
 @dataclass(frozen=True)
@@ -133,10 +136,15 @@ def prepare_data(config: RunConfig, inputs: Inputs) -> VideoData:
     """
     data, cache = inputs.data, inputs.cache
     options: VideoConfig = config.domain
-    if data is None:
+    if data is None and options.moving_mnist.digits is not None:
+        folder = cache / MOVING_MNIST / digest(dataclasses.asdict(options.moving_mnist))
+        made = write_moving_mnist(folder, options.moving_mnist)
+        frames: ShardSet | None = prepare_frames(made, cache, replace(options.corpus, axes="NTHW"))
+        name = MOVING_MNIST
+    elif data is None:
         folder = cache / "bouncing_balls" / _balls_name(options.balls)
         balls = write_bouncing_balls(folder, options.balls)
-        frames: ShardSet | None = prepare_frames(balls, cache, options.corpus)
+        frames = prepare_frames(balls, cache, options.corpus)
         name = "bouncing balls (built in)"
     elif (data / MANIFEST).is_file():
         given = ShardSet(data)

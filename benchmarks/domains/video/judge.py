@@ -34,7 +34,13 @@ from benchmarks.domains.video.sampled import (
 from benchmarks.measure.costs import count_flops
 from benchmarks.measure.energies import energy_metrics, energy_scores
 from benchmarks.measure.intervals import skill
-from benchmarks.measure.metrics import cosine, embedding_errors, frame_psnr, frame_quality
+from benchmarks.measure.metrics import (
+    cosine,
+    embedding_errors,
+    frame_psnr,
+    frame_quality,
+    frame_sums,
+)
 from benchmarks.measure.perception import Perception
 from benchmarks.measure.pictures import spread, thinking_pictures, to_bytes, write_pictures
 from benchmarks.measure.scores import (
@@ -324,6 +330,8 @@ class FrameJudge(ComparingJudge[FrameCondition]):
         target = slice(start, start + horizon)
         seen = None if truth is None else truth[:, target]
         scores = self._quality(prediction, batch.embeddings[:, target], seen, JUDGED[1], decoded)
+        if decoded is not None and seen is not None:
+            scores |= frame_sums(decoded, seen)
         if decoded is not None and seen is not None and self.perception and self.perception.lpips:
             lpips = self.perception.lpips(decoded.flatten(0, 1), seen.flatten(0, 1))
             scores["lpips"] = lpips.view(decoded.shape[:2])

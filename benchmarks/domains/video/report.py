@@ -14,6 +14,7 @@ from benchmarks.domains.video.futures_table import (
     sampled,
 )
 from benchmarks.domains.video.viewers import make_viewers
+from benchmarks.domains.video.yardstick import yardstick
 from benchmarks.measure.perception import perception_columns
 from benchmarks.record.results import Result
 from benchmarks.record.selection_metric import PIXELS, Quality, quality_of
@@ -80,6 +81,7 @@ def make_report(folder: Path, result: Result) -> Report:
     ]
     beside = [(f"rollout {quality.title}", ROLLOUT)]
     sections = [
+        Section("Moving MNIST, as the field reports it", list(yardstick(result))),
         *(
             Section(
                 title,

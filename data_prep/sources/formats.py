@@ -1,0 +1,48 @@
+"""What is a video besides video files, by format.
+
+A new format is one file with a `NOUN` and a function `detect`, and one line here.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from types import ModuleType
+
+from data_prep.config import CorpusConfig, ImagesConfig
+from data_prep.shards.storage import is_url
+from data_prep.sources import animated, arrays, frame_folders
+
+FORMATS: tuple[ModuleType, ...] = (arrays, frame_folders, animated)
+
+
+@dataclass
+class FoundVideos:
+    """The names of the videos of formats, the files behind them, and what was taken for what."""
+
+    names: set[str] = field(default_factory=set)
+    files: set[str] = field(default_factory=set)
+    said: list[str] = field(default_factory=list)
+
+    def instead_of(self, files: Collection[str]) -> list[str]:
+        """The files that no format has taken, and the videos of formats, in name order."""
+        return sorted({*files} - self.files | self.names)
+
+
+def find_videos(files: list[str], root: str, config: CorpusConfig | ImagesConfig) -> FoundVideos:
+    """The videos that are no video files among files below `root`; none behind a URL.
+
+    Raises:
+        InputError: an array's shape does not say which axis is which.
+    """
+    videos = FoundVideos()
+    if is_url(root) or not isinstance(config, CorpusConfig):
+        return videos
+    for kind in FORMATS:
+        found: dict[str, list[str]] = kind.detect(files, root, config.axes)
+        many = kind is arrays  # videos to a file; else files to a video
+        parts = [part for of_place in found.values() for part in of_place]
+        if found:
+            count = f"{len(parts)} videos of " if many else ""
+            videos.said.append(f"{count}{len(found)} {kind.NOUN} (the first is {min(found)})")
+        videos.names.update(parts if many else found)
+        videos.files.update(found if many else parts)
+    return videos
