@@ -5,7 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from benchmarks.measure.intervals import FEW_SOURCES
 from benchmarks.record.contrasts import Answer
 from benchmarks.record.model_names import title_of
-from benchmarks.record.results import TRAINED_BEFORE, Comparison, Result, Verdict
+from benchmarks.record.results import (
+    TRAINED_BEFORE,
+    Comparison,
+    Result,
+    SettingRecord,
+    Verdict,
+)
 from benchmarks.record.selection_metric import quality_of
 from benchmarks.reporting.grid import Cell, Grid, Line
 from benchmarks.reporting.report import Section
@@ -168,4 +174,10 @@ def _sides(found: Comparison) -> tuple[str, str]:
     """What is compared with what, for readers."""
     if found.a == found.b:  # with its own cheapest setting
         return f"{title_of(found.a)}, {found.a_setting.label}", found.b_setting.label
-    return title_of(found.a), title_of(found.b)
+    return _named(found.a, found.a_setting), _named(found.b, found.b_setting)
+
+
+def _named(model: str, setting: SettingRecord) -> str:
+    """A model for readers, with how it is run where that is fixed beforehand."""
+    how = f", {setting.label.removeprefix('published, ')}" if setting.fixed else ""
+    return title_of(model) + how
