@@ -184,7 +184,7 @@ class FrameJudge(ComparingJudge[FrameCondition]):
 
     def describe(self) -> dict[str, Any]:
         """What the encoder loses, and the metrics of perception."""
-        ceiling = encoder_ceiling(self.data)
+        ceiling = encoder_ceiling(self.data, self.chosen["test"])
         return {"encoder_ceiling": ceiling, "perception": self._describe_perception()}
 
     def comparisons(self, scores: dict[str, FrameScores]) -> list[Comparison]:
@@ -360,8 +360,8 @@ class FrameJudge(ComparingJudge[FrameCondition]):
         return Clips(embeddings[None].to(self.device), [key])
 
 
-def encoder_ceiling(data: VideoData) -> dict[str, dict[str, float]] | None:
-    """PSNR and SSIM of the test targets after encoding and decoding: no prediction can do better.
+def encoder_ceiling(data: VideoData, chosen: Sequence[int]) -> dict[str, dict[str, float]] | None:
+    """PSNR and SSIM of judged test targets after encoding and decoding: the best to be had.
 
     None where the truth itself is decoded, or nothing can be.
     """
@@ -369,7 +369,7 @@ def encoder_ceiling(data: VideoData) -> dict[str, dict[str, float]] | None:
         return None
     clips = data.clips("test")
     parts: dict[str, list[Tensor]] = {}
-    for index in range(len(clips)):
+    for index in chosen:
         embeddings = clips[index][1][None]
         truth = data.truth("test", [index], embeddings)
         assert truth is not None
@@ -377,7 +377,7 @@ def encoder_ceiling(data: VideoData) -> dict[str, dict[str, float]] | None:
         quality = frame_quality(decoded, truth[:, FIRST_TARGET:])
         for name, value in quality.items():
             parts.setdefault(name, []).append(value.mean(1))
-    sources = [sample.source for sample in clips.samples]
+    sources = [clips.samples[index].source for index in chosen]
     values = {n: mean_by_source(torch.cat(part), sources)[None] for n, part in parts.items()}
     return {name: asdict(metric) for name, metric in means(values).items()}
 
