@@ -123,19 +123,19 @@ class IsolatedReader:
     def _start(self) -> Connection:
         if self._pipe is None:
             context = multiprocessing.get_context("spawn")
-            self._pipe, theirs = context.Pipe()
+            ours, theirs = context.Pipe()
             process = context.Process(
                 target=_serve,
                 args=(theirs, self._read, self._spool, self._memory_limit),
                 daemon=True,
             )
             with signals_held():
-                process.start()
-                self._process = process
+                process.start()  # fails in a script without the guard of its main part
+                self._process, self._pipe = process, ours
             theirs.close()
             if self._interrupted:  # while it started, when there was none to kill yet
                 process.kill()
-            _receive(self._pipe, START_LIMIT)
+            _receive(ours, START_LIMIT)
         return self._pipe
 
     def _stop(self) -> None:
