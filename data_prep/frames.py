@@ -157,7 +157,7 @@ def require_sources(plan: SetPlan, names: Iterable[str]) -> None:
             continue
         path = Path(plan.source, item_of(entry["path"])[0])
         require_location(path)
-        if path.stat().st_size != entry["bytes"]:
+        if _bytes(path) != entry["bytes"]:
             raise InputError(f"{path}: has changed since; make the set anew in another folder")
 
 
@@ -239,12 +239,24 @@ def _truth(corpus: str, file: str) -> object:
 
 
 def _size(root: str, source: Source) -> int | None:
-    """Size of a source in bytes, or None if it is not on this machine, or is a folder."""
-    path = Path(root, item_of(source.path)[0])
+    """Size of a source in bytes, or None if it is not on this machine."""
     try:
-        return None if is_url(root) or path.is_dir() else path.stat().st_size
+        return None if is_url(root) else _bytes(Path(root, item_of(source.path)[0]))
     except OSError:
         return None
+
+
+def _bytes(path: Path) -> int:
+    """Size of a file, or of all files of a folder of frames."""
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.iterdir())
+    return path.stat().st_size
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Size and time of a source, which tell that it has changed."""
+    files = [*path.iterdir()] if path.is_dir() else [path]
+    return _bytes(path), max(file.stat().st_mtime_ns for file in files)
 
 
 def _missing(error: OSError) -> str:
@@ -257,10 +269,8 @@ def _prepare_cached(corpus: Corpus, cache: Path, config: Config) -> ShardSet:
     for line in corpus.describe():
         print(line, file=sys.stderr)
     plan = plan_frames(corpus, config)
-    files = [Path(corpus.location(source)).stat() for source in corpus.sources]
-    fingerprint = digest(
-        dataclasses.asdict(plan), [(file.st_size, file.st_mtime_ns) for file in files]
-    )
+    places = dict.fromkeys(corpus.location(source) for source in corpus.sources)
+    fingerprint = digest(dataclasses.asdict(plan), [_stamp(Path(place)) for place in places])
     shards = run_plan(Folder(cache / "shards" / fingerprint / "frames"), plan, LOCAL)
     assert shards is not None  # one job makes all
     rejected = shards.manifest["rejected"]

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from data_prep.config import CorpusConfig
+from data_prep.decoding.stills import read_array_clips
 from data_prep.errors import InputError
 from data_prep.frames import prepare_frames
 from data_prep.prepare import main
@@ -207,6 +208,72 @@ def test_kth_is_split_by_persons(tmp_path: Path) -> None:
     assert len(asked.sources) == 16
 
 
+def test_lists_of_splits_come_before_the_persons_of_kth(tmp_path: Path) -> None:
+    root = tmp_path / "kth"
+    for person in (1, 2, 3, 17):
+        folder = root / f"person{person:02d}_boxing_d1"
+        write_frames(folder, moving(1)[0], "image_{:04d}.jpg", list(range(1, 10)))
+    names = [f"person{person:02d}_boxing_d1" for person in (1, 2, 3, 17)]
+    splits = ["test", "validation", "train", "train"]
+    lines = [f"{name},{split}" for name, split in zip(names, splits, strict=True)]
+    (root / "split.csv").write_text("\n".join(["name,split", *lines]))
+    corpus = list_corpus(str(root), CONFIG, "--data", media=VIDEOS)
+    assert {source.path: source.split for source in corpus.sources} == dict(
+        zip(names, splits, strict=True)
+    )
+
+
+def test_images_alone_stay_images_unless_videos_are_asked_for(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_frames(tmp_path / name, moving(1)[0], name + "_{}.png", list(range(9)))
+    assert list_corpus(str(tmp_path), CONFIG, "in").media.noun == "image"
+    assert list_corpus(str(tmp_path), CONFIG, "in", media=VIDEOS).media.noun == "video"
+
+
+def test_labels_beside_videos_are_no_videos(balls: Path, tmp_path: Path) -> None:
+    for number, file in enumerate(sorted((balls / "videos").rglob("*.mp4"))[:3]):
+        (tmp_path / f"{number}.mp4").write_bytes(file.read_bytes())
+    np.save(tmp_path / "labels.npy", np.arange(6))
+    np.save(tmp_path / "features.npy", np.zeros((6, 10, 32), np.float32))
+    corpus = list_corpus(str(tmp_path), CONFIG, "in")
+    assert len(corpus.sources) == 3
+    assert "2 .npy" in "\n".join(corpus.describe())
+
+
+def test_recordings_and_folders_with_dots_keep_their_groups(tmp_path: Path) -> None:
+    for name in ("set.v2/clip.01", "set.v2/clip.02", "set.v2/clip.03"):
+        write_frames(tmp_path / name, moving(1)[0], "{}.png", list(range(9)))
+    for clip in (1, 2):
+        np.save(tmp_path / f"v_A_g08_c0{clip}.npy", moving(1)[0])
+    corpus = list_corpus(str(tmp_path), CONFIG, "in", media=VIDEOS)
+    assert {source.group for source in corpus.sources} == {
+        "set.v2/clip.01",
+        "set.v2/clip.02",
+        "set.v2/clip.03",
+        "v_A_g08",
+    }
+
+
+def test_a_changed_frame_makes_the_set_anew(tmp_path: Path) -> None:
+    root = tmp_path / "in"
+    for number, video in enumerate(moving(6)):
+        write_frames(root / f"{number}", video, "{}.png", list(range(9)))
+    before = prepare_frames(root, tmp_path / "cache", CONFIG)
+    assert prepare_frames(root, tmp_path / "cache", CONFIG).folder == before.folder
+    Image.fromarray(moving(1)[0, 0].T.copy()).save(root / "0/3.png")
+    assert prepare_frames(root, tmp_path / "cache", CONFIG).folder != before.folder
+
+
+@pytest.mark.parametrize("swap", [".npy", ".npz"])
+def test_an_array_under_a_wrong_suffix_is_read_or_rejected(swap: str, tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", moving(1)[0])
+    np.savez(tmp_path / "b.npz", moving(1)[0])
+    wrong = tmp_path / ("b.npy" if swap == ".npy" else "a.npz")
+    (tmp_path / ("b.npz" if swap == ".npy" else "a.npy")).rename(wrong)
+    corpus = list_corpus(str(tmp_path), CONFIG, "in", media=VIDEOS)
+    assert len(corpus.sources) == 2
+
+
 def test_mirrored_clips_are_for_training_alone(tmp_path: Path) -> None:
     folder = tmp_path / "corpus"
     folder.mkdir()
@@ -234,6 +301,9 @@ def test_the_official_moving_mnist_is_read_as_it_is(
     np.save(tmp_path / "mnist_test_seq.npy", moving(8).transpose(1, 0, 2, 3))
     corpus = list_corpus(str(tmp_path), CONFIG, "--data", media=VIDEOS)
     assert len(corpus.sources) == 8
+    for number, video in enumerate(moving(8)):
+        first = next(read_array_clips(tmp_path / "mnist_test_seq.npy", number, CONFIG))
+        assert np.array_equal(first.frames[..., 0], video[:4])
     (tmp_path / "mnist_test_seq.npy").rename(tmp_path / "mnist.npy")
     with pytest.raises(InputError, match="does not say which axis"):
         list_corpus(str(tmp_path), CONFIG, "--data", media=VIDEOS)

@@ -105,6 +105,14 @@ def test_official_sequences_are_tested_on_as_they_are(tmp_path: Path) -> None:
     [
         (None, "no such file"),
         (b"\x00\x00\x08\x01" + bytes(20), "no idx file of images; labels are not needed"),
+        (
+            b"\x00\x00\x08\x03" + bytes([0, 0, 0, 4, 0, 0, 0, 1, 0, 0, 0, 1]) + bytes(4),
+            "4 images; at least 20",
+        ),
+        (
+            b"\x00\x00\x08\x03" + bytes([0, 0, 0, 20, 0, 0, 0, 70, 0, 0, 0, 70]) + bytes(98000),
+            "digits of 70x70 pixels do not fit",
+        ),
         (b"\x00\x00\x08\x03" + bytes([0, 0, 0, 9, 0, 0, 0, 2, 0, 0, 0, 2]), "are not 9 images"),
     ],
 )
@@ -132,9 +140,9 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("moving")
     digits = write_digits(folder / "digits")
     line = ["--task", "next_frame", "--preset", "moving_mnist", "--models", "copy_last,mean_frame"]
-    line += ["--moving_mnist.digits", str(digits), "--moving_mnist.size", "32"]
+    line += ["--moving_mnist.digits", str(digits)]
     line += ["--moving_mnist.train", "4", "--moving_mnist.validation", "2"]
-    line += ["--moving_mnist.test", "5", "--corpus.size", "32", "--encoder.frequencies", "null"]
+    line += ["--moving_mnist.test", "5", "--encoder.frequencies", "null"]
     line += ["--cache-dir", str(folder / "cache"), "--out", str(folder / "out")]
     assert main(line) == 0
     return folder

@@ -179,15 +179,20 @@ def test_dncnn_takes_colours_together_or_by_channel(channels: int, tmp_path: Pat
     ("weights", "message"),
     [
         ({"model.0.weight": torch.zeros(1)}, "no DnCNN: it needs convolutions"),
-        ({f"model.{n}.weight": torch.zeros(8, 8, 3, 3) for n in (0, 3)}, "model.2 is no convol"),
-        ({f"model.{n}.weight": torch.zeros(8, 8, 3, 3) for n in (0, 2)}, "no DnCNN"),
+        ({f"model.{n}.weight": torch.zeros(8, 8, 3, 3) for n in (0, 3)}, "no DnCNN: it needs"),
+        ({f"model.{n}.weight": torch.zeros(8, 8, 3, 3) for n in (0, 2)}, "8 → 8 → 8"),
+        (
+            {"model.0.weight": torch.zeros(8, 1, 3, 3), "model.2.weight": torch.zeros(1, 4, 3, 3)},
+            "its channels are 1 → 8 → 1",
+        ),
+        ({f"model.{n}.weight": torch.zeros(1, 1, 3, 3) for n in (0, 2)}, "Missing key"),
         (
             {
                 f"model.{n}.{part}": torch.zeros(4, *([4, 3, 3] if part == "weight" else []))
                 for n in (0, 2)
                 for part in ("weight", "bias")
             },
-            "takes images of 4 channels",
+            "4 → 4 → 4",
         ),
     ],
 )
@@ -202,9 +207,30 @@ def test_other_weights_than_of_a_dncnn_are_refused(
 def test_a_pickle_that_runs_code_is_not_opened(tmp_path: Path) -> None:
     marker = tmp_path / "ran"
     torch.save({"model.0.weight": Harmful(marker)}, tmp_path / "w.pth")
-    with pytest.raises(InputError, match="no readable weights"):
+    with pytest.raises(InputError, match="no file of tensors alone"):
         DnCNN(str(tmp_path / "w.pth"), ENCODER)
     assert not marker.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"hello world", b"PK", b"\x80\x02", b"<html>"])
+def test_what_is_no_file_of_weights_is_said_in_a_line(content: bytes, tmp_path: Path) -> None:
+    for name in ("w.pth", "w.safetensors"):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=r"w\.\w+: no file of tensors alone"):
+            DnCNN(str(tmp_path / name), ENCODER)
+    torch.save({"state_dict": {"model.0.weight": torch.zeros(1)}}, tmp_path / "nested.pth")
+    with pytest.raises(InputError, match="without anything around them"):
+        DnCNN(str(tmp_path / "nested.pth"), ENCODER)
+
+
+@pytest.mark.parametrize(
+    ("name", "sigma"),
+    [("dncnn_25", 25), ("dncnn_gray_sigma50", 50), ("dncnn3", None), ("dncnn_epoch_100", None)],
+)
+def test_a_number_at_the_end_of_the_name_is_the_noise(
+    name: str, sigma: int | None, tmp_path: Path
+) -> None:
+    assert DnCNN(str(write_dncnn(tmp_path / f"{name}.safetensors")), ENCODER).only_sigma == sigma
 
 
 class Harmful:
@@ -254,7 +280,6 @@ def test_awkward_images_are_read_right_or_refused_in_a_line(tmp_path: Path) -> N
         "h": "1x1 pixels; sides below 16 are not judged",
         "i": "no readable image: cannot identify image file the file",
     }
-    assert images.first(2).sources == images.sources[:2]
 
 
 def test_quoted_rows_name_their_sources() -> None:
@@ -265,9 +290,10 @@ def test_quoted_rows_name_their_sources() -> None:
         assert row["sources"]
         assert set(row["sources"]) <= set(content["sources"])
         assert all(20 < value < 40 for value in row["psnr"].values())
-    assert {row.model for row in quoted_rows("Kodak24", grey=False)} >= {"DRUNet", "Restormer"}
-    assert quoted_rows("kodak24", grey=True) == []
-    assert quoted_rows("holiday", grey=False) == []
+    assert {row.model for row in quoted_rows("Kodak24", False, 24)} >= {"DRUNet", "Restormer"}
+    assert quoted_rows("kodak24", True, 24) == []
+    assert quoted_rows("kodak24", False, 23) == []  # not the whole set
+    assert quoted_rows("holiday", False, 24) == []
 
 
 @pytest.fixture(scope="module")
@@ -276,14 +302,14 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("whole")
     images = folder / "images"
     images.mkdir()
-    for number in range(3):
-        leaves = render_dead_leaves((0, number), DeadLeavesConfig(size=40 + number))
+    for number in range(12):
+        leaves = render_dead_leaves((0, number), DeadLeavesConfig(size=24 + number))
         Image.fromarray(leaves).convert("L").save(images / f"{number}.png")
     weights = write_dncnn(folder / "dncnn_25.safetensors")
     line = ["--task", "denoise", "--preset", "smoke", "--models", "ebt_residual,direct,identity"]
     line += ["--images.size", "16", "--training.steps", "2", "--training.validate_every", "1"]
     line += ["--corruption.levels", "[0.1]", "--corruption.swept_levels", "[0.1]"]
-    line += ["--corruption.sigmas", "[15,25]", "--evaluation.whole_images", "2"]
+    line += ["--corruption.sigmas", "[15,25]"]
     line += ["--training.warmup_steps", "1", "--evaluation.counts", "[1,2]"]
     line += ["--test", f"set12={images}", "--checkpoint", f"others=dncnn:{weights}"]
     line += ["--cache-dir", str(folder / "cache"), "--out", str(folder / "out")]
@@ -293,7 +319,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_whole_images_are_judged_beside_quoted_rows(judged: Path) -> None:
     result = json.loads((judged / "results.json").read_text())
-    assert result["data"]["whole_sets"]["set12"] == {"images": 2, "grey": True}
+    assert result["data"]["whole_sets"]["set12"] == {"images": 12, "grey": True}
     rows = {
         (model["name"], row["condition"]["corruption"]): row
         for model in result["models"]
@@ -305,13 +331,19 @@ def test_whole_images_are_judged_beside_quoted_rows(judged: Path) -> None:
     for name in ("ebt_residual", "direct", "identity"):
         assert {"level 0.1", "sigma 15", "sigma 25"} <= {c for n, c in rows if n == name}
     whole = rows["direct", "sigma 25"]
-    assert whole["metrics"]["psnr"]["n"] == 2
-    tiles = Tiling(16, 8, 1).count(40, 40)
-    assert tiles == 16
+    assert whole["metrics"]["psnr"]["n"] == 12
+    tiles = Tiling(16, 8, 1).count(24, 24)
+    assert tiles == 4
     assert whole["cost"]["flops"] == tiles * rows["direct", "level 0.1"]["cost"]["flops"]
     assert whole["cost"]["forward_passes"] == tiles
+    assert whole["cost"]["latency_ms"] is whole["cost"]["peak_memory_bytes"] is None
+    others = rows["others", "sigma 25"]["cost"]
+    assert others["forward_passes"] == 1  # the whole image at once
+    convolutions = 3 * 3 * 3 * 2 * (8 + 8 * 8 + 8)  # FLOPs of a pixel, each channel by itself
+    crops = 3 * 16 * 16  # as many pixels as three crops have: 24x24, rounded up
+    assert convolutions * crops <= others["flops"] < 1.1 * convolutions * crops
     report = (judged / "report.md").read_text()
-    assert "### set12, 2 images, grey" in report
+    assert "### set12, 12 images, grey" in report
     assert "| DRUNet, quoted | 33.25 | 30.94 |" in report
     assert "| others, trained by others | – |" in report
     assert "Quoted rows were not run here" in report

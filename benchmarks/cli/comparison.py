@@ -10,7 +10,14 @@ import numpy as np
 from benchmarks.measure.intervals import Interval, difference, mean
 from benchmarks.measure.scores import metric
 from benchmarks.measure.verdicts import not_told_apart
-from benchmarks.record.results import TRAINED_BEFORE, Metric, Model, Result, read_result
+from benchmarks.record.results import (
+    TRAINED_BEFORE,
+    TRAINED_ELSEWHERE,
+    Metric,
+    Model,
+    Result,
+    read_result,
+)
 from benchmarks.record.selection_metric import quality_of
 from benchmarks.reporting.best_marks import MARKED, mark_best
 from benchmarks.reporting.report import Part, Report, Section, bullets
@@ -139,7 +146,9 @@ def _entries(runs: Sequence[Run]) -> tuple[list[Entry], list[str]]:
     for run in runs:
         for model in run.result.models:
             key = _plan(run.result, model)
-            if TRAINED_BEFORE in model.traits:  # what it is, the result does not say
+            if {TRAINED_BEFORE, TRAINED_ELSEWHERE} & {
+                *model.traits
+            }:  # what it is, the result does not say
                 key = f"{run.name}: {model.name}"
             entry = found.get(key)
             if entry is None:

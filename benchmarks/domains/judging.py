@@ -42,12 +42,14 @@ KNOWS_FUTURE = "knows what may follow"  # what is special about a reference
 class CostCall:
     """A prediction at batch 1; calls with the same key cost the same, for the same model.
 
-    `times` is the number of such calls that the prediction is made of.
+    `times` is the number of such calls that the prediction is made of, or as large as which it is
+    where it is one call `at_once`.
     """
 
     key: Hashable
     call: Callable[[], object]
     times: int = 1
+    at_once: bool = False
 
 
 class Judge(ABC, Generic[Condition]):
@@ -287,7 +289,7 @@ def _rows(
                 selected=index == scores.selected(condition),
                 trained=setting == predictor.trained_setting(),
                 metrics=means(values) | judge.metrics(values, condition),
-                cost=costs[identity].times(prediction.times),
+                cost=costs[identity].times(prediction.times, prediction.at_once),
                 selected_share=shares[condition].get(index),
                 series=series(values),
             )

@@ -22,8 +22,11 @@ class Cost:
     latency_repeats: int
     peak_memory_bytes: int | None
 
-    def times(self, count: int) -> "Cost":
-        """The cost of so many such predictions; the time is not known, as some run at once."""
+    def times(self, count: int, at_once: bool = False) -> "Cost":
+        """The cost of so many such predictions, or of one so many times as large.
+
+        Time and memory are not known: some may run at once.
+        """
         if count == 1:
             return self
 
@@ -32,12 +35,15 @@ class Cost:
 
         return replace(
             self,
-            forward_passes=scaled(self.forward_passes),
-            input_gradient_passes=scaled(self.input_gradient_passes),
+            forward_passes=self.forward_passes if at_once else scaled(self.forward_passes),
+            input_gradient_passes=self.input_gradient_passes
+            if at_once
+            else scaled(self.input_gradient_passes),
             forward_equivalents=scaled(self.forward_equivalents),
             flops=scaled(self.flops),
             latency_ms=None,
             latency_repeats=0,
+            peak_memory_bytes=None,
         )
 
 

@@ -7,6 +7,7 @@ from benchmarks.record.contrasts import Answer
 from benchmarks.record.model_names import title_of
 from benchmarks.record.results import (
     TRAINED_BEFORE,
+    TRAINED_ELSEWHERE,
     Comparison,
     Result,
     SettingRecord,
@@ -143,7 +144,11 @@ def few_sources(counts: Mapping[str, int], what: str) -> list[str]:
 def _below_floors(result: Result, condition: Condition) -> str | None:
     """Which trained models have no mean above that of every floor; None where all have."""
     quality, best = quality_of(result), ranked(result, condition)
-    floors = [(model, quality.of(row)) for model, row in best if model.role == FLOOR]
+    floors = [
+        (model, quality.of(row))
+        for model, row in best
+        if model.role == FLOOR and TRAINED_ELSEWHERE not in model.traits
+    ]
     if not floors:
         return None
     model, floor = floors[0]

@@ -14,7 +14,7 @@ from benchmarks.models import ModelSpec, RunData
 from benchmarks.progress import Work
 from benchmarks.record.results import Training
 from benchmarks.training.plan import PlannedModel, plan_models, training_flops
-from benchmarks.training.pretrained import Checkpoint
+from benchmarks.training.pretrained import Checkpoint, WeightsOfOthers
 from benchmarks.training.processes import ALL, Job, run_in_processes, said_of
 from benchmarks.training.selected import Selected
 from worldmodel.callbacks import Report, float32_products
@@ -106,8 +106,10 @@ def train_models(
         SystemExit: this is not the first process, and its work is done.
     """
     for spec in specs:
-        if spec.name in config.models and isinstance(spec.build, Checkpoint):
-            spec.build.require_same_embeddings(data)
+        before = isinstance(spec.build, Checkpoint | WeightsOfOthers)
+        if spec.name in config.models and before:
+            if isinstance(spec.build, Checkpoint):
+                spec.build.require_same_embeddings(data)
             spec.build(None, config.backbone, data)  # or broken files would show after training
     selected = Selected(out)
     known = {*config.models, *selected.counts}

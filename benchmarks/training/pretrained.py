@@ -2,6 +2,7 @@
 
 import json
 import pkgutil
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from worldmodel.predictor import Predictor
 
 HUB = "hf:"
+KIND = re.compile(r"[a-z]{2,}:")  # before a file of others; one letter is a disk of Windows
 WEIGHTS = "model.safetensors"
 NEEDED = ("class", "grid", "dim", "encoder", "mean", "scale", "training")  # of config.json
 
@@ -166,8 +168,10 @@ def absolute(pair: str) -> str:
     name, separator, source = pair.partition("=")
     if not source or source.startswith(HUB):
         return pair
-    kind, colon, file = source.rpartition(":")
-    return f"{name}{separator}{kind}{colon}{Path(file).expanduser().resolve()}"
+    kind = KIND.match(source)
+    before = kind.group() if kind else ""
+    file = Path(source.removeprefix(before)).expanduser().resolve()
+    return f"{name}{separator}{before}{file}"
 
 
 def source_of(spec: ModelSpec) -> str | None:

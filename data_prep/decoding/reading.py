@@ -11,6 +11,8 @@ import numpy as np
 
 from data_prep.config import CorpusConfig, ImagesConfig
 from data_prep.decoding.clip import DecodedClip
+from data_prep.errors import DecodeError
+from data_prep.sources.arrays import SUFFIXES as ARRAYS
 from data_prep.sources.arrays import item_of
 from data_prep.sources.source import Source
 
@@ -37,6 +39,8 @@ def read_source(
 def _video_clips(path: Path, source: Source, config: CorpusConfig) -> Iterator[DecodedClip]:
     """The clips of a video file, or of what stands for one."""
     item = item_of(source.path)[1]
+    if item is None and path.suffix.lower() in ARRAYS:
+        raise DecodeError(f"an array: name its videos in the list, such as {path.name}#0")
     if item is not None or path.is_dir() or path.suffix.lower() == ".webp":
         from data_prep.decoding import stills
 

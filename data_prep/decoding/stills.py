@@ -51,14 +51,21 @@ def read_folder_clips(path: Path, config: CorpusConfig) -> Iterator[DecodedClip]
     Raises:
         DecodeError: a frame cannot be read, or it is too short, or nothing moves.
     """
-    found = numbered([file.name for file in path.iterdir() if file.is_file()])
+    shown = [file.name for file in path.iterdir() if not file.name.startswith(".")]
+    found = numbered(shown)
+    if not found:
+        raise DecodeError("no folder of numbered images of one kind any more")
     numbers = np.array([number for number, _ in found])
     unit = int(np.diff(numbers).min()) if len(numbers) > 1 else 1
     times = (numbers - numbers[0]) / unit * config.frame_interval
     frames = [lambda name=name: read_image(path / name, None) for _, name in found]
+    whole = False
     for clip in _clips(frames, times, config, "pillow", PIL.__version__):
         if clip.repeated == 0:
+            whole = True
             yield clip
+    if not whole:
+        raise DecodeError("every clip goes across a missing number")
 
 
 def read_animation_clips(path: Path, config: CorpusConfig) -> Iterator[DecodedClip]:

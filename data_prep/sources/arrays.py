@@ -3,6 +3,7 @@
 Each video of `array.npy` is a source of its own, named `array.npy#0`, `array.npy#1` and so on.
 """
 
+import errno
 import re
 import zipfile
 from pathlib import Path
@@ -13,6 +14,8 @@ from data_prep.errors import DecodeError, InputError
 
 NOUN = "arrays"
 SUFFIXES = (".npy", ".npz")
+# Those of video files; arrays beside them are more likely labels or features.
+VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".gif")
 ITEM = re.compile(r"(.+\.np[yz])#(\d+)", re.IGNORECASE)
 AXES = "TNHWC"  # frames, videos, height, width, channels
 CHANNELS = (1, 3)
@@ -23,41 +26,94 @@ MOVING_MNIST, MOVING_MNIST_SHAPE = "mnist_test_seq.npy", (20, 10000, 64, 64)
 def detect(files: list[str], root: str, axes: str | None) -> dict[str, list[str]]:
     """The videos of each array among `files`, by file.
 
+    Beside video files, an array of which nothing says that it holds videos is none.
+
     Raises:
         InputError: an array's shape does not say which axis is which.
     """
     found = {}
+    others = any(file.lower().endswith(VIDEO_SUFFIXES) for file in files)
     for file in files:
-        if file.lower().endswith(SUFFIXES):
-            path = Path(root, file)
-            try:
-                shape = open_array(path).shape
-            except DecodeError:
-                found[file] = [f"{file}#0"]  # rejected with its reason where it is read
+        if not file.lower().endswith(SUFFIXES):
+            continue
+        try:
+            shape, dtype = header_of(Path(root, file))
+            if others and axes is None and not _surely(shape, dtype, file):
                 continue
             order = axes_of(shape, axes, file)
-            count = shape[order.index("N")] if "N" in order else 1
-            digits = len(str(max(0, count - 1)))
-            found[file] = [f"{file}#{number:0{digits}d}" for number in range(count)]
+        except DecodeError:  # rejected with its reason where it is read
+            found[file] = [f"{file}#0"]
+            continue
+        count = shape[order.index("N")] if "N" in order else 1
+        digits = len(str(max(0, count - 1)))
+        found[file] = [f"{file}#{number:0{digits}d}" for number in range(count)]
     return found
 
 
+def _surely(shape: tuple[int, ...], dtype: np.dtype, file: str) -> bool:
+    """Whether an array that nobody described holds videos: bytes in an order that can be told."""
+    try:
+        axes_of(shape, None, file)
+    except InputError:
+        return False
+    return dtype == np.uint8
+
+
 def open_array(path: Path) -> np.ndarray:
-    """The array of a file; a `.npy` file is not read into memory.
+    """The array of a file; a `.npy` file is mapped, not read into memory.
 
     Raises:
-        DecodeError: it holds none, several, or objects.
+        DecodeError: it holds none, several, or objects, or memory does not suffice.
     """
     try:
-        if path.suffix.lower() == ".npy":
-            array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-            return array
-        with np.load(path, allow_pickle=False) as held:
+        held = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(held, np.ndarray):
+            return held
+        with held:
             if len(held.files) != 1:
                 raise DecodeError(f"holds {len(held.files)} arrays; keep one in a file")
             return np.asarray(held[held.files[0]])
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DecodeError(f"no readable array: {' '.join(str(error).split())[:200]}") from None
+    except DecodeError:
+        raise
+    except (MemoryError, OSError) as error:
+        if isinstance(error, MemoryError) or error.errno == errno.ENOMEM:
+            raise DecodeError("an array larger than the memory limit: raise it") from None
+        raise DecodeError(_reason(error)) from None
+    except Exception as error:  # numpy and zipfile raise whatever broken bytes lead them to
+        raise DecodeError(_reason(error)) from None
+
+
+def header_of(path: Path) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type of the array of a file, from its header alone.
+
+    Raises:
+        DecodeError: there is none.
+    """
+    if path.suffix.lower() == ".npy":
+        array = open_array(path)
+        return array.shape, array.dtype
+    try:
+        with zipfile.ZipFile(path) as packed:
+            names = [name for name in packed.namelist() if name.endswith(".npy")]
+            if len(names) != 1:
+                raise DecodeError(f"holds {len(names)} arrays; keep one in a file")
+            with packed.open(names[0]) as stream:
+                version = np.lib.format.read_magic(stream)
+                read = (
+                    np.lib.format.read_array_header_1_0
+                    if version == (1, 0)
+                    else np.lib.format.read_array_header_2_0
+                )
+                shape, _, dtype = read(stream)
+                return shape, dtype
+    except DecodeError:
+        raise
+    except Exception as error:
+        raise DecodeError(_reason(error)) from None
+
+
+def _reason(error: Exception) -> str:
+    return f"no readable array: {' '.join(str(error).split())[:200]}"
 
 
 def axes_of(shape: tuple[int, ...], given: str | None, name: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from data_prep.config import CorpusConfig, ImagesConfig
 from data_prep.errors import InputError
+from data_prep.sources.arrays import SUFFIXES as ARRAYS
 from data_prep.sources.arrays import item_of
 from data_prep.sources.files import LeftOut
 from data_prep.sources.source import Source
@@ -101,9 +102,17 @@ def of_media(files: list[str], media: Media, option: str, also: Collection[str] 
 
 def group_of(file: str) -> str:
     """The group of a file that no list gives one: its UCF101 recording, or the file alone."""
-    stem = file if item_of(file)[1] is not None else file.rsplit(".", 1)[0]
+    array, item = item_of(file)
+    stem = without_suffix(array)
     match = UCF101_GROUP.match(stem)
-    return match.group(1) if match else stem
+    return match.group(1) if match else stem if item is None else file
+
+
+def without_suffix(file: str) -> str:
+    """A path without the suffix of a video, image or array; folders keep their dots."""
+    stem, dot, suffix = file.rpartition(".")
+    known = f".{suffix.lower()}" in (*VIDEOS.suffixes, *IMAGES.suffixes, *ARRAYS)
+    return stem if dot and known else file
 
 
 def split_named(name: str) -> str | None:

@@ -10,6 +10,7 @@ from types import ModuleType
 from data_prep.config import CorpusConfig, ImagesConfig
 from data_prep.shards.storage import is_url
 from data_prep.sources import animated, arrays, frame_folders
+from data_prep.sources.corpus import VIDEOS
 
 FORMATS: tuple[ModuleType, ...] = (arrays, frame_folders, animated)
 
@@ -27,8 +28,12 @@ class FoundVideos:
         return sorted({*files} - self.files | self.names)
 
 
-def find_videos(files: list[str], root: str, config: CorpusConfig | ImagesConfig) -> FoundVideos:
+def find_videos(
+    files: list[str], root: str, config: CorpusConfig | ImagesConfig, sure: bool
+) -> FoundVideos:
     """The videos that are no video files among files below `root`; none behind a URL.
+
+    Unless it is `sure` that a corpus is one of videos, images alone make none.
 
     Raises:
         InputError: an array's shape does not say which axis is which.
@@ -37,6 +42,8 @@ def find_videos(files: list[str], root: str, config: CorpusConfig | ImagesConfig
     if is_url(root) or not isinstance(config, CorpusConfig):
         return videos
     for kind in FORMATS:
+        if not (sure or kind is arrays or videos.names or any(map(_is_video, files))):
+            continue
         found: dict[str, list[str]] = kind.detect(files, root, config.axes)
         many = kind is arrays  # videos to a file; else files to a video
         parts = [part for of_place in found.values() for part in of_place]
@@ -46,3 +53,7 @@ def find_videos(files: list[str], root: str, config: CorpusConfig | ImagesConfig
         videos.names.update(parts if many else found)
         videos.files.update(found if many else parts)
     return videos
+
+
+def _is_video(file: str) -> bool:
+    return file.lower().endswith(VIDEOS.suffixes)

@@ -10,7 +10,7 @@ from data_prep.errors import InputError
 from data_prep.sources.corpus import IMAGES, VIDEOS, Corpus, Media, group_of, of_media
 from data_prep.sources.equal import drop_equal
 from data_prep.sources.files import LeftOut, find_files
-from data_prep.sources.folder import SPLIT_FILES, list_folder
+from data_prep.sources.folder import SPLIT_FILES, list_folder, split_folder
 from data_prep.sources.formats import FoundVideos, find_videos
 from data_prep.sources.kth import list_kth
 from data_prep.sources.lists import LIST_SUFFIXES, list_from_file
@@ -44,7 +44,9 @@ def list_corpus(
         return list_from_file(location, config, media)
     left_out = LeftOut()
     files, unnamed = _encodable(find_files(location, option, left_out))
-    videos = FoundVideos() if media is IMAGES else find_videos(files, location, config)
+    videos = FoundVideos()
+    if media is not IMAGES:
+        videos = find_videos(files, location, config, sure=media is VIDEOS or layout == KTH)
     files = videos.instead_of(files)
     found, read = _list_files(location, files, config, option, layout, media, videos.names)
     suffixes = found.media.suffixes
@@ -102,7 +104,9 @@ def _list_files(
         if lists := official.find_lists(location, files):
             about = location, files, config, media or VIDEOS, option, also
             return list_official(official, lists, *about), [file for file, _, _ in lists]
-    named = layout in ("auto", KTH) and media is not IMAGES and config.splits is None
+    named = media is not IMAGES and (
+        layout == KTH or (layout == "auto" and not _split(files, config))
+    )
     if named and (kth := list_kth(location, files, config, also, asked=layout == KTH)):
         return kth, []
     if layout not in ("auto", "folder"):
@@ -113,6 +117,12 @@ def _list_files(
         media = VIDEOS if also else media
     found = list_folder(location, files, config, media, option, also if media is VIDEOS else ())
     return found, [file for file in files if file.lower() in SPLIT_FILES]
+
+
+def _split(files: list[str], config: Config) -> bool:
+    """Whether a list or folders name the splits."""
+    listed = config.splits is not None or any(file.lower() in SPLIT_FILES for file in files)
+    return listed or len({folder for file in files if (folder := split_folder(file))}) > 1
 
 
 def _encodable(files: list[str]) -> tuple[list[str], list[dict[str, str]]]:

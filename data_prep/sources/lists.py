@@ -9,6 +9,7 @@ from typing import Any
 from data_prep.config import CorpusConfig, ImagesConfig
 from data_prep.errors import InputError
 from data_prep.shards.storage import is_url
+from data_prep.sources.arrays import item_of
 from data_prep.sources.corpus import (
     DEALT,
     IMAGES,
@@ -185,7 +186,7 @@ def _existing(sources: list[Source], root: str) -> tuple[list[Source], list[dict
     """The sources that are there, and the others recorded; what lies behind URLs is not asked."""
     if is_url(root):
         return sources, []
-    there = [source for source in sources if os.path.isfile(f"{root}/{source.path}")]
+    there = [s for s in sources if os.path.exists(f"{root}/{item_of(s.path)[0]}")]
     kept = {source.path for source in there}
     gone = [source.path for source in sources if source.path not in kept]
     return there, [{"source": path, "reason": "no such file"} for path in gone]

@@ -22,6 +22,7 @@ from data_prep.sources.corpus import (
     hold_out,
     of_media,
     split_named,
+    without_suffix,
 )
 from data_prep.sources.rows import Row, read_text
 from data_prep.sources.source import Source
@@ -109,7 +110,7 @@ def _match(
     """
     by_stem = defaultdict(list)
     for file in files:
-        by_stem[file.rsplit("/", 1)[-1].rsplit(".", 1)[0]].append(file)
+        by_stem[without_suffix(file).rsplit("/", 1)[-1]].append(file)
     sources: dict[str, Source] = {}
     missing = {}
     for split, row in sorted(rows, key=lambda named: SPLITS.index(named[0])):
@@ -128,7 +129,7 @@ def _bearing(name: str, by_stem: Mapping[str, list[str]]) -> list[str]:
 
     The second is so where the list was written further up than the corpus begins.
     """
-    found = {f: "/" + f.rsplit(".", 1)[0] for f in by_stem.get(name.rsplit("/", 1)[-1], [])}
+    found = {f: "/" + without_suffix(f) for f in by_stem.get(name.rsplit("/", 1)[-1], [])}
     below = [file for file, path in found.items() if path.endswith(f"/{name}")]
     return below or [file for file, path in found.items() if f"/{name}".endswith(path)]
 

@@ -8,6 +8,7 @@ import gzip
 import json
 import math
 import os
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from data_prep.sources.arrays import MOVING_MNIST, open_array
 
 MAGIC = b"\x00\x00\x08\x03"  # idx: bytes, three axes
 OPTION = "moving_mnist.digits"
+LEAST = 20  # digits, so that each split has some
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}  # of the digits
 
 
@@ -33,8 +35,14 @@ def write_moving_mnist(folder: Path, config: MovingMNISTConfig) -> Path:
         InputError: a file is missing or holds something else.
     """
     digits = read_digits(config.digits)
-    with Path(str(config.digits)).expanduser().open("rb") as file:
-        wanted = json.dumps(asdict(config) | {"digits": sha256_of(file)}, sort_keys=True)
+    height, width = digits.shape[1:]
+    if max(height, width) >= config.size:
+        raise InputError(
+            f"{OPTION} {config.digits}: digits of {width}x{height} pixels do not fit frames of "
+            f"moving_mnist.size {config.size}"
+        )
+    checksums = {name: _checksum(getattr(config, name)) for name in ("digits", "official")}
+    wanted = json.dumps(asdict(config) | checksums, sort_keys=True)
     finished = folder / "corpus.json"
     if finished.is_file() and finished.read_text() == wanted:
         return folder
@@ -88,13 +96,15 @@ def read_digits(file: str | None) -> np.ndarray:
     try:
         content = path.read_bytes()
         content = gzip.decompress(content) if path.suffix == ".gz" else content
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{OPTION} {file}: cannot be read ({error})") from None
     if content[:4] != MAGIC:
         raise InputError(f"{OPTION} {file}: no idx file of images; labels are not needed")
     count, height, width = (int.from_bytes(content[at : at + 4]) for at in (4, 8, 12))
-    if len(content) != 16 + count * height * width or not count:
+    if len(content) != 16 + count * height * width:
         raise InputError(f"{OPTION} {file}: {len(content)} bytes are not {count} images")
+    if count < LEAST:
+        raise InputError(f"{OPTION} {file}: {count} images; at least {LEAST} are needed")
     return np.frombuffer(content, np.uint8, offset=16).reshape(count, height, width)
 
 
@@ -115,6 +125,14 @@ def _official(config: MovingMNISTConfig) -> np.ndarray:
             f"frames first, and moving_mnist asks for {frames} frames of {side} pixels"
         )
     return np.ascontiguousarray(array[:, : config.test].swapaxes(0, 1))
+
+
+def _checksum(file: str | None) -> str | None:
+    path = Path(file).expanduser() if file is not None else None
+    if path is None or not path.is_file():
+        return None
+    with path.open("rb") as opened:
+        return sha256_of(opened)
 
 
 def _save(path: Path, sequences: np.ndarray) -> None:

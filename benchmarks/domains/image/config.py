@@ -37,7 +37,7 @@ class ImageEvaluationConfig(EvaluationConfig):
     validation_images: int = 64
     max_images: int | None = MOST_IMAGES
     slow_images: int = 48
-    whole_images: int | None = 24
+    whole_images: int | None = None
     slow_whole_images: int = 4
     tile_overlap: int = 8
     grey: bool = False

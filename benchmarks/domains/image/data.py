@@ -32,6 +32,7 @@ from denoise.config import TRAINED_LEVEL, CorruptionConfig, step_of
 from denoise.corruption import Corruption, corruptions
 from denoise.data import CleanImages, NoisyImages, NoisyPairs, clip_pixels
 
+PHOTOGRAPHS_SET = "photographs"
 # The photographs that scikit-image carries; its drawings, test patterns and scans are left out.
 PHOTOGRAPHS = (
     "astronaut.png",
@@ -226,18 +227,18 @@ def prepare_data(config: RunConfig, inputs: Inputs) -> ImageData:
     else:
         name = inputs.data.resolve().name
         frames = prepare_images(inputs.data, cache, options.images)
-    if name == "photographs":
+    if name == PHOTOGRAPHS_SET:
         name = "corpus"  # not to be mistaken for the bundled ones
     photographs = [
         Source(file, "test", file)
         for file in PHOTOGRAPHS
         if (Path(skimage.data.data_dir) / file).is_file()
     ]
-    corpora = {"photographs": Corpus(skimage.data.data_dir, IMAGES, photographs)}
+    corpora = {PHOTOGRAPHS_SET: Corpus(skimage.data.data_dir, IMAGES, photographs)}
     shards = {
         name: frames,
-        "photographs": prepare_images(
-            Path(skimage.data.data_dir), cache, options.images, corpora["photographs"]
+        PHOTOGRAPHS_SET: prepare_images(
+            Path(skimage.data.data_dir), cache, options.images, corpora[PHOTOGRAPHS_SET]
         ),
     }
     for test_name, folder in inputs.test_sets.items():
@@ -275,7 +276,12 @@ def _distinct(rejected: list[dict[str, str]]) -> list[dict[str, str]]:
 def _whole_sets(
     corpora: dict[str, Corpus], corruption: CorruptionConfig, evaluation: ImageEvaluationConfig
 ) -> tuple[dict[str, WholeImages], list[dict[str, str]]]:
-    """The whole images of test sets, and those that cannot be used, if noise is asked for."""
+    """The whole images of test sets, and those that cannot be used, if noise is asked for.
+
+    The photographs stand in where no other set is given.
+    """
+    given = {name: corpus for name, corpus in corpora.items() if name != PHOTOGRAPHS_SET}
+    corpora = given or corpora
     found: dict[str, WholeImages] = {}
     rejected: list[dict[str, str]] = []
     for name, corpus in corpora.items() if corruption.sigmas else ():

@@ -162,6 +162,8 @@ class ImageJudge(ComparingJudge[ImageCondition]):
         if _denoiser(predictor).told_noise and setting.count > self.told_step(condition) + 1:
             return False
         few = setting.count in self.config.few or setting == predictor.trained_setting()
+        if condition.images == VALIDATION and self.corruptions[condition.corruption].sigma:
+            return True  # on whole images the selected one of all is judged
         return few or (condition.images in (VALIDATION, self.first_set) and self._swept(condition))
 
     def values(
@@ -199,9 +201,12 @@ class ImageJudge(ComparingJudge[ImageCondition]):
     ) -> CostCall:
         """Denoising of one image; the noise changes the cost of a fixed protocol alone."""
         if whole := self.whole(condition):
-            times = self._crops_of(whole, _denoiser(predictor))
             predict = partial(predictor.predict, self._single_image(), setting)
-            return CostCall("predict", predict, times)
+            height, width = whole.sizes[0]
+            if isinstance(predictor, PixelDenoiser):
+                crops = math.ceil(height * width / self.tiling.size**2)
+                return CostCall("predict", predict, crops, at_once=True)
+            return CostCall("predict", predict, self.tiling.count(height, width))
         if setting.fixed:
             image = self.noisy(condition, self.sets[condition.images].at([0]))
             return CostCall(self.told_step(condition), partial(predictor.predict, image, setting))
@@ -246,16 +251,6 @@ class ImageJudge(ComparingJudge[ImageCondition]):
             for name, value in quality.items():
                 found.setdefault(name, []).append(float(value))
         return {name: np.array(values) for name, values in found.items()}
-
-    def _crops_of(self, images: WholeImages, denoiser: Denoiser) -> int:
-        """How many crops the first whole image costs: its tiles, or its area where there are none.
-
-        Of a grey image a network of one channel computes only that; it is not counted so.
-        """
-        height, width = images.sizes[0]
-        if isinstance(denoiser, PixelDenoiser):
-            return math.ceil(height * width / self.tiling.size**2)
-        return self.tiling.count(height, width)
 
     def told_step(self, condition: ImageCondition) -> int:
         """The diffusion step that models are told under a condition."""
@@ -316,6 +311,8 @@ class ImageJudge(ComparingJudge[ImageCondition]):
             pictures[f"{place}/clean"] = to_bytes(shown.frames())
             pictures[f"{place}/noisy"] = to_bytes(self.data.decode(noisy.embeddings))
             for name, (predictor, scores) in models.items():
+                if not self.shows(predictor, condition):
+                    continue
                 setting = scores.settings[scores.selected(condition)]
                 prediction = predictor.predict(noisy, setting).prediction
                 pictures[f"{place}/{name}"] = to_bytes(self.data.decode(prediction))

@@ -18,8 +18,8 @@ HOW = (
     "Gaussian noise of sigma/255 on whole images in [0, 1], neither clipped nor rounded; PSNR in "
     "dB of clipped RGB, a mean over images. Models of crops run in tiles of {size} pixels that "
     "share {overlap}, averaged by a smooth window; settings are those that validation selects on "
-    "crops with the same noise. Costs are those of the first image of the set, all tiles counted. "
-    "The step that models are told is the nearest one of the schedule."
+    "crops in colour with noise of the same sigma. Costs are those of the first image of the set, "
+    "all tiles counted. The step that models are told is the nearest one of the schedule."
 )
 GREY = (
     "Judged in grey: one noise for all channels. Models of three channels see it three times, and "
@@ -49,46 +49,54 @@ def yardstick(result: Result) -> Iterator[str | Table]:
     yield HOW.format(size=size, overlap=overlap)
     anything = False
     for name, described in sets.items():
-        quoted = quoted_rows(name, described["grey"])
+        quoted = quoted_rows(name, described["grey"], described["images"])
         anything = anything or bool(quoted)
         yield f"### {name}, {described['images']} images{', grey' if described['grey'] else ''}"
         if described["grey"]:
             yield GREY
-        yield whole_table(result, name, quoted)
+        yield whole_table(result, name, described["images"], quoted)
     if anything:
         yield NOT_RUN
 
 
-def whole_table(result: Result, name: str, quoted: list[Quoted]) -> Table:
-    """PSNR of every model on the whole images of a set, best first, and quoted rows below."""
+def whole_table(result: Result, name: str, images: int, quoted: list[Quoted]) -> Table:
+    """PSNR of every model on the whole images of a set, best first, and quoted rows below.
+
+    A model that was judged on fewer images than the set has says so, and comes last.
+    """
     sigmas = [float(sigma) for sigma in result.config["corruption"]["sigmas"]]
     found = [
         (model, rows)
         for model in result.models
         if any(rows := [selected_row(model, _under(name, sigma)) for sigma in sigmas])
     ]
-    found.sort(key=lambda entry: -_quality(entry[1]))
-    lines = [_line(model, rows) for model, rows in found]
+    found.sort(key=lambda entry: (_judged(entry[1]) < images, -_quality(entry[1])))
+    lines = [_line(model, rows, images) for model, rows in found]
     for entry in quoted:
         psnr = [number(entry.psnr.get(sigma), 2) for sigma in sigmas]
         lines.append([f"{entry.model}, quoted", *psnr, *("–" for _ in HEADER)])
     return ["model", *(f"sigma {sigma:g}" for sigma in sigmas), *HEADER], lines
 
 
-def quoted_rows(name: str, grey: bool) -> list[Quoted]:
-    """What is published of a set that is known by its name, in grey or in colour."""
-    channels = "grey" if grey else "colour"
+def quoted_rows(name: str, grey: bool, images: int) -> list[Quoted]:
+    """What is published of a set that is known by its name, in grey or in colour.
+
+    Nothing where fewer images are judged than the set has.
+    """
+    content, channels = _quotations(), "grey" if grey else "colour"
+    if content["images"].get(name.lower()) != images:
+        return []
     return [
         Quoted(row["model"], {float(sigma): value for sigma, value in row["psnr"].items()})
-        for row in _quotations()
+        for row in content["rows"]
         if row["set"] == name.lower() and row["channels"] == channels
     ]
 
 
 @cache
-def _quotations() -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = yaml.safe_load(QUOTED.read_text())["rows"]
-    return rows
+def _quotations() -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(QUOTED.read_text())
+    return content
 
 
 def _under(name: str, sigma: float) -> Condition:
@@ -101,14 +109,21 @@ def _quality(rows: list[Row | None]) -> float:
     return sum(values) / len(values)
 
 
-def _line(model: Model, rows: list[Row | None]) -> list[str]:
+def _judged(rows: list[Row | None]) -> int:
+    """The number of images on which a model was judged."""
+    return max(row.metrics["psnr"].n for row in rows if row)
+
+
+def _line(model: Model, rows: list[Row | None], images: int) -> list[str]:
     last = next(row for row in reversed(rows) if row)
     psnr = [interval(row.metrics["psnr"], 2) if row else "–" for row in rows]
     settings = list(dict.fromkeys(row.setting.label for row in rows if row))
-    elsewhere = ", trained by others" if TRAINED_ELSEWHERE in model.traits else ""
+    special = ", trained by others" if TRAINED_ELSEWHERE in model.traits else ""
+    if (judged := _judged(rows)) < images:
+        special += f", on the first {judged} images"
     flops = last.cost.flops
     return [
-        f"{model.title}{elsewhere}",
+        f"{model.title}{special}",
         *psnr,
         number(last.metrics["ssim"].mean, 3),
         ", ".join(settings),

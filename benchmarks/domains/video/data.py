@@ -153,6 +153,8 @@ def prepare_data(config: RunConfig, inputs: Inputs) -> VideoData:
         name = data.name
     else:
         frames, name = prepare_frames(data, cache, options.corpus), data.resolve().name
+    if data is not None and name == MOVING_MNIST:
+        name = "videos"  # not to be mistaken for the sequences that are made
     embeddings = prepare_embeddings(frames, cache, config.encoder) if frames else given
     _require_long_enough(embeddings, frames_needed(config))
     encoder = encoder_of(embeddings, config.encoder)

@@ -94,6 +94,8 @@ class Video(Domain):
 
     def built_in(self, config: VideoConfig) -> tuple[str, Any]:
         """What the built-in corpus is, in words, and its configuration with a number a split."""
+        if config.moving_mnist.digits is not None:
+            return "sequences of Moving MNIST", config.moving_mnist
         return "videos of bouncing balls", config.balls
 
     def headline(self, result: "Result", part: str | None) -> "Table":

@@ -131,14 +131,14 @@ def prepare_clips(config: RunConfig, shifts: BallsShiftsConfig, inputs: Inputs) 
     if not corpus.encoder.decodable:
         raise InputError(
             f"encoder.name {corpus.encoder.name}: thinking is judged in pixels, and this encoder "
-            "has no way back to them; use dct or a vae: encoder"
+            "has no way back to them; use dct, vae: or tae:"
         )
     sets: dict[str, SampleSet] = {
         VALIDATION: ClipSet(corpus, "validation"),
         IN_DISTRIBUTION: ClipSet(corpus, "test"),
     }
     found: Shifts = {}
-    if inputs.data is None:
+    if inputs.data is None and config.domain.moving_mnist.digits is None:
         balls = config.domain.balls
         for what, first, degrees in filter(lambda found: found[2], _shifts(balls, shifts)):
             found[what] = [Degree(IN_DISTRIBUTION, first)]
