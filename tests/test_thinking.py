@@ -25,6 +25,7 @@ from benchmarks.tasks.registry import load_task
 from benchmarks.tasks.thinking.candidates import Contenders
 from benchmarks.tasks.thinking.evaluation import ThinkingJudge
 from benchmarks.tasks.thinking.looping import LoopedLonger
+from benchmarks.tasks.thinking.report import headline
 from benchmarks.tasks.thinking.result import Found, OnSet
 from benchmarks.tasks.thinking.stopping import Trace, choose_threshold, judge_stopping
 from benchmarks.tasks.thinking.verification import judge_foreign
@@ -197,6 +198,20 @@ def test_every_measure_chooses_among_samples_and_is_attacked(run: tuple[Path, Pa
         line for line in facets.splitlines() if line.startswith("| EBT, residual")
     )
     assert all((run[0] / "figures" / f"{name}.png").is_file() for name in VERIFYING)
+
+
+def test_documents_show_facets_verification_and_choices(run: tuple[Path, Path]) -> None:
+    result = read_result(run[0])
+    titles = {"EBT, residual", "Transformer++", "Flow"}
+    header, rows = headline(result, "facets")
+    assert header[0] == "model"
+    assert {row[0] for row in rows} == titles
+    header, rows = headline(result, "verification")
+    assert header[:2] == ["model", "surprise"]
+    assert {row[0] for row in rows} >= titles
+    header, rows = headline(result, "samples")
+    assert header[0] == "chosen by"
+    assert {"any one", "oracle"} <= {row[0] for row in rows}
 
 
 def test_foreign_candidates_are_verified(run: tuple[Path, Path]) -> None:

@@ -210,8 +210,21 @@ def _still(figures: Mapping[str, Picture], name: str) -> list[Picture]:
     return [replace(picture, on_page=False) for picture in chosen(figures, name)]
 
 
+# What documents show besides how well energies know the error.
+PARTS: dict[str, Callable[[Result], Table]] = {
+    "facets": lambda result: facets_grid(result).table(),
+    "verification": surprise_table,
+    "samples": sampled_choice_table,
+}
+
+
 def headline(result: Result, part: str | None = None) -> Table:
-    """How well the energy of each model knows the error, at its selected setting, on a set."""
+    """How well the energy of each model knows the error, at its selected setting, on a set.
+
+    `part` names that set, or one of PARTS.
+    """
+    if part in PARTS:
+        return PARTS[part](result)
     known = any(name in row.metrics for m in thinkers(result) for row in m.rows for name in FUTURE)
     header = ["model", "setting", "PSNR dB", *KNOWN_HEADER, *(FUTURE_HEADER if known else [])]
     rows = []
