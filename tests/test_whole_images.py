@@ -15,6 +15,8 @@ from baselines.dncnn import DnCNN
 from benchmarks.cli.command_line import main
 from benchmarks.domains.image.data import whole_images
 from benchmarks.domains.image.yardstick import QUOTED, quoted_rows
+from benchmarks.record.results import read_result
+from benchmarks.tasks.registry import load_task
 from data_prep.config import DeadLeavesConfig, EncoderConfig
 from data_prep.encoders.dct import BlockDCT
 from data_prep.errors import InputError
@@ -347,6 +349,9 @@ def test_whole_images_are_judged_beside_quoted_rows(judged: Path) -> None:
     assert "| DRUNet, quoted | 33.25 | 30.94 |" in report
     assert "| others, trained by others | – |" in report
     assert "Quoted rows were not run here" in report
+    header, lines = load_task("denoise").headline(read_result(judged), "whole set12")
+    assert header[:3] == ["model", "sigma 15", "sigma 25"]
+    assert {"Direct", "DRUNet, quoted"} <= {line[0] for line in lines}
     compared = {name for c in result["comparisons"] for name in (c["a"], c["b"])}
     assert "DRUNet" not in compared
 

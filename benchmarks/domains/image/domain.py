@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from benchmarks.reporting.tables import Table
 
 
+WHOLE = "whole "  # before the name of a set, as the part of a result that a document shows
+
+
 class Image(Domain):
     """Remove noise from images."""
 
@@ -96,13 +99,19 @@ class Image(Domain):
         return "canvases of dead leaves", config.dead_leaves
 
     def headline(self, result: "Result", part: str | None) -> "Table":
-        """Quality and cost of every model, at the trained level or another, or the `verdicts`."""
+        """Quality and cost of every model, at the trained level or another, or the `verdicts`.
+
+        `whole NAME` is the table of the whole images of a set.
+        """
         from benchmarks.domains.image.report import headline
         from benchmarks.domains.image.verdicts import TRAINED, contrasted
+        from benchmarks.domains.image.yardstick import yardstick_of
         from benchmarks.reporting.verdicts import document_grid
 
         if part == VERDICTS:
             return document_grid(result, contrasted(result))
+        if part and part.startswith(WHOLE):
+            return yardstick_of(result, part.removeprefix(WHOLE))
         return headline(result, part or TRAINED)
 
     def report(self, folder: Path, result: "Result") -> "Report":

@@ -47,16 +47,19 @@ def yardstick(result: Result) -> Iterator[str | Table]:
         return
     size, overlap = result.config["images"]["size"], result.config["evaluation"]["tile_overlap"]
     yield HOW.format(size=size, overlap=overlap)
-    anything = False
     for name, described in sets.items():
-        quoted = quoted_rows(name, described["grey"], described["images"])
-        anything = anything or bool(quoted)
         yield f"### {name}, {described['images']} images{', grey' if described['grey'] else ''}"
         if described["grey"]:
             yield GREY
-        yield whole_table(result, name, described["images"], quoted)
-    if anything:
+        yield yardstick_of(result, name)
+    if any(quoted_rows(name, **described) for name, described in sets.items()):
         yield NOT_RUN
+
+
+def yardstick_of(result: Result, name: str) -> Table:
+    """The table of the whole images of a set, with what is published of it."""
+    described = result.data["whole_sets"][name]
+    return whole_table(result, name, described["images"], quoted_rows(name, **described))
 
 
 def whole_table(result: Result, name: str, images: int, quoted: list[Quoted]) -> Table:
