@@ -13,7 +13,7 @@ from benchmarks.tasks.contract import ModelTask
 from benchmarks.tasks.registry import domains_of, load_task, presets_of, task_names
 from data_prep.encoders.registry import ENCODERS
 from data_prep.errors import InputError
-from data_prep.sources.registry import OFFICIAL
+from data_prep.sources.registry import FORMATS, KTH, OFFICIAL
 
 
 def print_all() -> int:
@@ -46,7 +46,15 @@ def listed() -> Iterator[tuple[str, list[tuple[str, str]]]]:
         "Encoders",
         [(n, _first_line(place.partition(":")[0])) for n, place in ENCODERS.items()],
     )
-    yield "Layouts of corpora", [(n, _first_line(module)) for n, module in OFFICIAL.items()]
+    layouts = {**OFFICIAL, KTH: "data_prep.sources.kth"}
+    yield "Layouts of corpora", [(n, _first_line(module)) for n, module in layouts.items()]
+    yield "Videos besides video files", [(n, _first_line(m)) for n, m in FORMATS.items()]
+    others = [
+        (f"{kind}:FILE", f"{domain}: {_first_line(place.partition(':')[0])}")
+        for domain, task in domains.items()
+        for kind, place in task.domain.files_of_others.items()
+    ]
+    yield "Files of others, by --checkpoint NAME=KIND:FILE", others
 
 
 def print_runs(folder: Path) -> int:

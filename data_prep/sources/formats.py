@@ -1,18 +1,14 @@
-"""What is a video besides video files, by format.
+"""What is a video besides video files, by format."""
 
-A new format is one file with a `NOUN` and a function `detect`, and one line here.
-"""
-
+import importlib
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from types import ModuleType
 
 from data_prep.config import CorpusConfig, ImagesConfig
 from data_prep.shards.storage import is_url
-from data_prep.sources import animated, arrays, frame_folders
+from data_prep.sources import arrays
 from data_prep.sources.corpus import VIDEOS
-
-FORMATS: tuple[ModuleType, ...] = (arrays, frame_folders, animated)
+from data_prep.sources.registry import FORMATS
 
 
 @dataclass
@@ -41,7 +37,7 @@ def find_videos(
     videos = FoundVideos()
     if is_url(root) or not isinstance(config, CorpusConfig):
         return videos
-    for kind in FORMATS:
+    for kind in map(importlib.import_module, FORMATS.values()):
         if not (sure or kind is arrays or videos.names or any(map(_is_video, files))):
             continue
         found: dict[str, list[str]] = kind.detect(files, root, config.axes)

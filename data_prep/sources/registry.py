@@ -17,6 +17,13 @@ OFFICIAL = {
     "kinetics": "data_prep.sources.kinetics",
     "mmaction": "data_prep.sources.mmaction",
 }
+# What is a video besides video files. A new format is one file with a `NOUN` and a function
+# `detect`, and one line here.
+FORMATS = {
+    "arrays": "data_prep.sources.arrays",
+    "frame folders": "data_prep.sources.frame_folders",
+    "animated images": "data_prep.sources.animated",
+}
 KTH = "kth"  # has no lists: the names of its videos tell their persons
 LAYOUTS = ("auto", "folder", *OFFICIAL, KTH)
 
