@@ -253,7 +253,7 @@ def test_bm3d_calls_its_package_with_the_noise_on_pixels(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "bm3d", SimpleNamespace(bm3d_rgb=denoise))
     encoder = BlockDCT(EncoderConfig(patch_size=4, frequencies=None), 16)
     images = torch.full((2, 3, 16, 16), 0.5)
-    assert torch.allclose(BM3D(encoder).denoise(images, 0.25, Setting()), images.double() / 2)
+    assert torch.allclose(BM3D(encoder).denoise(images, 0.25, Setting()), images / 2)
 
 
 def test_pixel_mse_is_that_of_clipped_images() -> None:
