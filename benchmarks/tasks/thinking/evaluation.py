@@ -27,6 +27,7 @@ from benchmarks.record.metrics import ENERGIES
 from benchmarks.record.results import Comparison, Metric
 from benchmarks.tasks.thinking.conditions import ThinkingCondition
 from benchmarks.tasks.thinking.config import ThinkingEvaluationConfig
+from data_prep.shards.plan import digest
 from worldmodel.predictor import Predictor, Setting, Trajectory
 
 ThinkingScores = Scores[ThinkingCondition]
@@ -92,6 +93,12 @@ class ThinkingJudge(Judge[ThinkingCondition]):
         """FLOPs of one forward pass of the plain baseline over a sample: the unit of all models."""
         context, plain = first_sample(self.data, self.device), plain.to(self.device)
         return count_flops(lambda: plain.predict(context, plain.trained_setting()))
+
+    def identity(self, condition: ThinkingCondition) -> str:
+        """What is judged on a set: the same samples of the same corpus, the same name."""
+        return digest(
+            self.data.fingerprint, condition.samples, self.data.sets[condition.samples].sources
+        )
 
     def cases(self, name: str) -> Iterator[Case]:
         """The batches of a set, one after the other."""

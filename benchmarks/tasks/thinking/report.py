@@ -57,6 +57,7 @@ from benchmarks.tasks.thinking.tables import (
 )
 from benchmarks.tasks.thinking.verifying_tables import (
     attack_table,
+    cheapest_table,
     kinds_table,
     sampled_choice_table,
     surprise_table,
@@ -213,7 +214,7 @@ def _still(figures: Mapping[str, Picture], name: str) -> list[Picture]:
 # What documents show besides how well energies know the error.
 PARTS: dict[str, Callable[[Result], Table]] = {
     "facets": lambda result: facets_grid(result).table(),
-    "verification": surprise_table,
+    "verification": cheapest_table,
     "samples": sampled_choice_table,
 }
 

@@ -35,7 +35,7 @@ class Thinking(ModelTask["Samples"]):
         from benchmarks.domains.judging import judge_models, selected_setting
         from benchmarks.domains.samples import IN_DISTRIBUTION
         from benchmarks.measure.energies import PAIR
-        from benchmarks.measure.scores import write_selected_values, write_values
+        from benchmarks.measure.scores import describe_places, write_selected_values, write_values
         from benchmarks.measure.verdicts import judge_contrasts
         from benchmarks.progress import tracked
         from benchmarks.record.results import Result, describe_environment
@@ -63,6 +63,7 @@ class Thinking(ModelTask["Samples"]):
         judged = judge_models(trained, judge, evaluation, unit, device, lambda _: [])
         farthest = [degrees[-1].samples for degrees in data.shifts.values()][:1]
         places = {name: ThinkingCondition(name) for name in [IN_DISTRIBUTION, *farthest]}
+        judged_places = [(c.samples, c) for c in judge.conditions]
         pairs = list(zip(judged.models, trained, strict=True))
         shown = tracked(pairs, "thinking")
         sets = [one for pair in shown for one in judge_dynamics(*pair, trained, judge)]
@@ -71,7 +72,7 @@ class Thinking(ModelTask["Samples"]):
             config=side_by_side(config),
             seeds=config.seeds,
             environment=describe_environment(device),
-            data=data.describe(),
+            data=data.describe() | {"places": describe_places(judged_places, judge.identity)},
             models=[with_gains(model, judged.scores[model.name]) for model in judged.models],
             comparisons=compare_all(judged.scores, judge),
             verdicts=[
@@ -84,9 +85,7 @@ class Thinking(ModelTask["Samples"]):
                 "energies": write_selected_values(
                     out, "energies", judged.scores, places.items(), PAIR
                 ),
-                "values": write_values(
-                    out, judged.scores, [(c.samples, c) for c in judge.conditions]
-                ),
+                "values": write_values(out, judged.scores, judged_places),
                 "logs": training_logs(trained, config.seeds),
             },
             details=Found(
