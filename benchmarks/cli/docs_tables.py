@@ -167,12 +167,12 @@ def _source(result: Result) -> str:
 
 
 def _rounded(content: Any) -> Any:
-    """JSON values with numbers of six digits, more than any table shows."""
+    """JSON values with numbers of eight digits, so that no table rounds another way."""
     if isinstance(content, dict):
         return {name: _rounded(value) for name, value in content.items()}
     if isinstance(content, list):
         return [_rounded(value) for value in content]
-    return float(f"{content:.6g}") if isinstance(content, float) else content
+    return float(f"{content:.8g}") if isinstance(content, float) else content
 
 
 if __name__ == "__main__":
