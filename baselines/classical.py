@@ -1,5 +1,6 @@
 """Denoisers without training: the noisy image itself, a blur, and classics that know the noise."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,9 +53,9 @@ class ClassicalDenoiser(PixelDenoiser):
         denoised = np.stack([self.denoise_image(image, noise) for image in arrays])
         return torch.from_numpy(denoised).permute(0, 3, 1, 2).to(images)
 
+    @abstractmethod
     def denoise_image(self, image: np.ndarray, noise: float) -> np.ndarray:
         """One image `[height, width, 3]`."""
-        raise NotImplementedError
 
 
 class GaussianBlur(PixelDenoiser):

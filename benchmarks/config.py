@@ -12,7 +12,7 @@ from data_prep.errors import InputError
 from worldmodel.config import BackboneConfig, ModelConfig, TrainingConfig, require_counts
 
 if TYPE_CHECKING:
-    from data_prep.sources.corpus import Media
+    from data_prep.sources.media import Media
 
 JSON = dict[str, Any]  # an object of a JSON or YAML file
 

@@ -27,9 +27,10 @@ from data_prep.shards.format import (
 from data_prep.shards.plan import SetPlan, digest, make_set, require_location, versions_of
 from data_prep.shards.storage import Folder, absolute, fetched, is_url
 from data_prep.sources.arrays import item_of
-from data_prep.sources.corpus import IMAGES, SPLITS, VIDEOS, Corpus
+from data_prep.sources.corpus import SPLITS, Corpus
 from data_prep.sources.files import TRUTH
 from data_prep.sources.layouts import list_corpus
+from data_prep.sources.media import IMAGES, VIDEOS
 from data_prep.sources.source import Source
 
 Config = CorpusConfig | ImagesConfig

@@ -104,8 +104,8 @@ def _shards_options(parser: Parser) -> None:
 
 
 def _shards(options: Namespace) -> int:
-    from data_prep.sources.corpus import VIDEOS
     from data_prep.sources.layouts import list_corpus
+    from data_prep.sources.media import VIDEOS
 
     videos = _of(CorpusConfig, options)
     corpus = list_corpus(options.source, videos, options.source, options.layout)

@@ -1,5 +1,6 @@
 """Whole images: denoisers of crops run in tiles that overlap, those of pixels run at once."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -16,7 +17,7 @@ from denoise.model import Denoiser
 from worldmodel.predictor import Clips, Setting, Trajectory
 
 
-class PixelDenoiser(Denoiser):
+class PixelDenoiser(Denoiser, ABC):
     """A denoiser of pixels, for images of any size."""
 
     def __init__(self, encoder: Encoder):
@@ -34,9 +35,9 @@ class PixelDenoiser(Denoiser):
         prediction = self.encoder.encode(clean.to(noisy))[:, None]
         return Trajectory(torch.stack([context.embeddings, prediction]))
 
+    @abstractmethod
     def denoise(self, images: Tensor, noise: float, setting: Setting) -> Tensor:
         """Images `[B, 3, height, width]` in [0, 1] with noise of this standard deviation."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,9 @@ def test_a_committed_result_is_small_and_says_how_it_was_made(name: str) -> None
     result = kept_result(name)
     assert result.environment["command"].startswith("python benchmarks/run.py --task ")
     assert len(result.environment["commit"]) == 40  # of a checkout without changes
+    assert not re.search(
+        r"(?:^|[\s=:\"])~?/\w", (KEPT / f"{name}.json").read_text()
+    )  # no machine's
     used = "".join(document.read_text(encoding="utf-8") for document in DOCUMENTS)
     assert f"<!-- table: {name} -->" in used or f"<!-- table: {name}, " in used
 

@@ -165,7 +165,17 @@ def test_what_documents_keep_of_a_result_gives_the_same_table_and_means(
 ) -> None:
     monkeypatch.setattr("benchmarks.cli.docs_tables.KEPT", tmp_path)
     monkeypatch.setattr("benchmarks.cli.docs_tables.DOCUMENTS", ())
+    file = finished / "results.json"
+    written = file.read_text()
+    content = json.loads(written)
+    content["environment"]["command"] += " --data /home/me/videos/ucf101 --test a=/data/kodak24"
+    content["config"]["encoder"]["name"] = "tae:~/weights/taef2"
+    file.write_text(json.dumps(content))
     keep_result(finished, "mine")
+    file.write_text(written)
+    said = (tmp_path / "mine.json").read_text()
+    assert "--data path/to/videos/ucf101 --test a=path/to/data/kodak24" in said
+    assert "tae:path/to/weights/taef2" in said
     result, kept = read_result(finished), kept_result("mine")
     compare = load_task("next_frame")
     assert compare.headline(kept) == compare.headline(result)

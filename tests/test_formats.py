@@ -13,8 +13,8 @@ from data_prep.errors import InputError
 from data_prep.frames import prepare_frames
 from data_prep.prepare import main
 from data_prep.shards.format import ShardSet
-from data_prep.sources.corpus import VIDEOS
 from data_prep.sources.layouts import list_corpus
+from data_prep.sources.media import VIDEOS
 
 CONFIG = CorpusConfig(frames=4, size=16, sources_per_shard=4)
 

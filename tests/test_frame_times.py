@@ -14,7 +14,7 @@ from data_prep.config import CorpusConfig
 from data_prep.decoding.clip import DecodedClip
 from data_prep.decoding.video import read_clips
 from data_prep.errors import DecodeError
-from data_prep.sources.corpus import VIDEOS
+from data_prep.sources.media import VIDEOS
 
 FPS = 30
 SIZE = 64

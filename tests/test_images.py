@@ -13,7 +13,8 @@ from data_prep.errors import DecodeError, InputError
 from data_prep.frames import prepare_images
 from data_prep.prepare import main
 from data_prep.shards.format import ShardSet
-from data_prep.sources.corpus import IMAGES, Corpus
+from data_prep.sources.corpus import Corpus
+from data_prep.sources.media import IMAGES
 from data_prep.sources.source import Source
 from data_prep.synthetic.dead_leaves import prepare_dead_leaves, render_dead_leaves
 

@@ -9,8 +9,9 @@ import pytest
 from data_prep.config import CorpusConfig, ImagesConfig
 from data_prep.errors import InputError
 from data_prep.sources import registry
-from data_prep.sources.corpus import IMAGES, Corpus
+from data_prep.sources.corpus import Corpus
 from data_prep.sources.layouts import list_corpus
+from data_prep.sources.media import IMAGES
 from data_prep.sources.official import OfficialLayout
 from data_prep.sources.rows import Row
 

@@ -11,9 +11,9 @@ from data_prep.config import BouncingBallsConfig, CorpusConfig
 from data_prep.frames import prepare_frames
 from data_prep.prepare import main
 from data_prep.shards.format import ShardSet
-from data_prep.sources.corpus import IMAGES
 from data_prep.sources.files import LeftOut, find_files
 from data_prep.sources.layouts import list_corpus, list_test_sources
+from data_prep.sources.media import IMAGES
 from data_prep.synthetic.bouncing_balls import render_bouncing_balls, write_video
 
 OPTIONS = ["--frames", "3", "--size", "16", "--workers", "1"]

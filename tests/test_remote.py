@@ -20,8 +20,9 @@ from data_prep.prepare import main
 from data_prep.shards.format import ShardSet
 from data_prep.shards.storage import Folder, fetched
 from data_prep.shards.stream import stream_shard
-from data_prep.sources.corpus import IMAGES, SPLITS
+from data_prep.sources.corpus import SPLITS
 from data_prep.sources.layouts import list_corpus
+from data_prep.sources.media import IMAGES
 from data_prep.verify import find_problems, repair
 
 CONFIG = CorpusConfig(sources_per_shard=4)

@@ -20,8 +20,8 @@ from benchmarks.tasks.registry import load_task
 from data_prep.config import DeadLeavesConfig, EncoderConfig
 from data_prep.encoders.dct import BlockDCT
 from data_prep.errors import InputError
-from data_prep.sources.corpus import IMAGES
 from data_prep.sources.layouts import list_test_sources
+from data_prep.sources.media import IMAGES
 from data_prep.synthetic.dead_leaves import render_dead_leaves
 from denoise.config import CorruptionConfig
 from denoise.corruption import Corruption, corruptions

@@ -146,9 +146,8 @@ def _entries(runs: Sequence[Run]) -> tuple[list[Entry], list[str]]:
     for run in runs:
         for model in run.result.models:
             key = _plan(run.result, model)
-            if {TRAINED_BEFORE, TRAINED_ELSEWHERE} & {
-                *model.traits
-            }:  # what it is, the result does not say
+            before = TRAINED_BEFORE in model.traits or TRAINED_ELSEWHERE in model.traits
+            if before:  # what it is, the result does not say
                 key = f"{run.name}: {model.name}"
             entry = found.get(key)
             if entry is None:

@@ -28,6 +28,8 @@ from data_prep.options import PlainParser, run_command
 from data_prep.shards.storage import atomic_file, write_json
 
 ROOT = Path(__file__).parents[2]
+# A path from the root or the home on, alone or after an option or a name.
+PLACE = re.compile(r"(?<![^\s=:])~?(?:/[^\s/=:]+){2,}/?")
 KEPT = Path(__file__).parents[1] / "results"
 PAGES = ("", "-next-frame", "-denoising", "-thinking", "-scaling", "-probes")
 DOCUMENTS = (ROOT / "README.md", *(ROOT / "docs" / f"results{page}.md" for page in PAGES))
@@ -93,7 +95,7 @@ def keep_result(run: Path, name: str) -> None:
     kept = replace(
         result, data=result.data | {"rejected": []}, files={}, schema_version=SCHEMA_VERSION
     )
-    write_json(KEPT / f"{name}.json", _rounded(dataclasses.asdict(kept)))
+    write_json(KEPT / f"{name}.json", _published(dataclasses.asdict(kept)))
 
 
 def check() -> Iterator[str]:
@@ -166,12 +168,17 @@ def _source(result: Result) -> str:
     )
 
 
-def _rounded(content: Any) -> Any:
-    """JSON values with numbers of eight digits, so that no table rounds another way."""
+def _published(content: Any) -> Any:
+    """JSON values without places of a machine, of which the last two parts stay.
+
+    Numbers have eight digits, so that no table rounds another way.
+    """
     if isinstance(content, dict):
-        return {name: _rounded(value) for name, value in content.items()}
+        return {name: _published(value) for name, value in content.items()}
     if isinstance(content, list):
-        return [_rounded(value) for value in content]
+        return [_published(value) for value in content]
+    if isinstance(content, str):
+        return PLACE.sub(lambda place: f"path/to/{'/'.join(Path(place[0]).parts[-2:])}", content)
     return float(f"{content:.8g}") if isinstance(content, float) else content
 
 

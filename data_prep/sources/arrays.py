@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.errors import DecodeError, InputError
+from data_prep.sources.media import VIDEOS
 
 NOUN = "arrays"
 SUFFIXES = (".npy", ".npz")
-# Those of video files; arrays beside them are more likely labels or features.
-VIDEO_SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".gif")
 ITEM = re.compile(r"(.+\.np[yz])#(\d+)", re.IGNORECASE)
 AXES = "TNHWC"  # frames, videos, height, width, channels
 CHANNELS = (1, 3)
@@ -26,13 +25,14 @@ MOVING_MNIST, MOVING_MNIST_SHAPE = "mnist_test_seq.npy", (20, 10000, 64, 64)
 def detect(files: list[str], root: str, axes: str | None) -> dict[str, list[str]]:
     """The videos of each array among `files`, by file.
 
-    Beside video files, an array of which nothing says that it holds videos is none.
+    Beside video files, an array of which nothing says that it holds videos is none: it is more
+    likely of labels or features.
 
     Raises:
         InputError: an array's shape does not say which axis is which.
     """
     found = {}
-    others = any(file.lower().endswith(VIDEO_SUFFIXES) for file in files)
+    others = any(file.lower().endswith(VIDEOS.suffixes) for file in files)
     for file in files:
         if not file.lower().endswith(SUFFIXES):
             continue

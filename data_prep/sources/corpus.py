@@ -11,6 +11,7 @@ from data_prep.errors import InputError
 from data_prep.sources.arrays import SUFFIXES as ARRAYS
 from data_prep.sources.arrays import item_of
 from data_prep.sources.files import LeftOut
+from data_prep.sources.media import IMAGES, VIDEOS, Media
 from data_prep.sources.source import Source
 
 SPLITS = ("train", "validation", "test")
@@ -24,20 +25,6 @@ SPLIT_ALIASES = {
 DEALT = "dealing groups by their names"
 # UCF101 names its recordings: v_ApplyEyeMakeup_g08_c01.avi is clip 1 of group 8.
 UCF101_GROUP = re.compile(r"(.+_g\d+)_c\d+$")
-
-
-@dataclass(frozen=True)
-class Media:
-    """A kind of file that a corpus is made of."""
-
-    noun: str
-    suffixes: tuple[str, ...]
-
-
-# A gif is a video, whether it moves or not.
-VIDEO_SUFFIXES = ".mp4 .m4v .mov .3gp .mkv .webm .avi .mpg .mpeg .ts .mts .m2ts .wmv .flv .ogv .gif"
-VIDEOS = Media("video", tuple(VIDEO_SUFFIXES.split()))
-IMAGES = Media("image", (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".avif", ".tif", ".tiff"))
 
 
 @dataclass(frozen=True)

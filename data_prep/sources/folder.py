@@ -11,7 +11,6 @@ from data_prep.sources.corpus import (
     SPLITS,
     UCF101_GROUP,
     Corpus,
-    Media,
     deal_splits,
     group_of,
     hold_out,
@@ -20,6 +19,7 @@ from data_prep.sources.corpus import (
 )
 from data_prep.sources.equal import drop_equal
 from data_prep.sources.lists import check_listed, read_rows
+from data_prep.sources.media import Media
 from data_prep.sources.official import keep_groups_apart
 from data_prep.sources.source import Source
 

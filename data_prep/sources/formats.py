@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from data_prep.config import CorpusConfig, ImagesConfig
 from data_prep.shards.storage import is_url
 from data_prep.sources import arrays
-from data_prep.sources.corpus import VIDEOS
+from data_prep.sources.media import VIDEOS
 from data_prep.sources.registry import FORMATS
 
 

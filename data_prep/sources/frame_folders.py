@@ -4,9 +4,10 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 
+from data_prep.sources.media import IMAGES
+
 NOUN = "folders of frames"
 LEAST = 8  # images; a few numbered ones are more likely thumbnails
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 FRAME = re.compile(r"(.*?)(\d+)(\.[A-Za-z]+)")
 
 
@@ -32,7 +33,7 @@ def numbered(names: Sequence[str]) -> list[tuple[int, str]]:
     kinds = set()
     for name in names:
         match = FRAME.fullmatch(name)
-        if match and match.group(3).lower() in SUFFIXES:
+        if match and match.group(3).lower() in IMAGES.suffixes:
             kinds.add((match.group(1), match.group(3).lower()))
             found.setdefault(int(match.group(2)), name)
     return sorted(found.items()) if len(kinds) == 1 else []

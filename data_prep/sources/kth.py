@@ -7,7 +7,8 @@ import re
 from collections.abc import Collection
 
 from data_prep.config import CorpusConfig, ImagesConfig
-from data_prep.sources.corpus import VIDEOS, Corpus, hold_out
+from data_prep.sources.corpus import Corpus, hold_out
+from data_prep.sources.media import VIDEOS
 from data_prep.sources.source import Source
 
 NAME = re.compile(r"(?:.*/)?person(\d{2})_([a-z]+)_d\d(?:_[^/]*)?", re.IGNORECASE)

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from data_prep.config import CorpusConfig, ImagesConfig
 from data_prep.errors import InputError
-from data_prep.sources.corpus import IMAGES, VIDEOS, Corpus, Media, group_of, of_media
+from data_prep.sources.corpus import Corpus, group_of, of_media
 from data_prep.sources.equal import drop_equal
 from data_prep.sources.files import LeftOut, find_files
 from data_prep.sources.folder import SPLIT_FILES, list_folder, split_folder
 from data_prep.sources.formats import FoundVideos, find_videos
 from data_prep.sources.kth import list_kth
 from data_prep.sources.lists import LIST_SUFFIXES, list_from_file
+from data_prep.sources.media import IMAGES, VIDEOS, Media
 from data_prep.sources.official import list_official
 from data_prep.sources.registry import KTH, OFFICIAL, official_layout
 from data_prep.sources.source import Source

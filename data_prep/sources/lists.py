@@ -12,17 +12,15 @@ from data_prep.shards.storage import is_url
 from data_prep.sources.arrays import item_of
 from data_prep.sources.corpus import (
     DEALT,
-    IMAGES,
     SPLITS,
-    VIDEOS,
     Corpus,
-    Media,
     deal_splits,
     group_of,
     hold_out,
     split_named,
 )
 from data_prep.sources.equal import identities, plain
+from data_prep.sources.media import IMAGES, VIDEOS, Media
 from data_prep.sources.rows import Row, read_csv, read_text
 from data_prep.sources.source import Source
 

@@ -8,8 +8,8 @@ Kinetics belongs to the YouTube video that its name tells.
 import re
 from collections.abc import Iterator
 
-from data_prep.sources.corpus import VIDEOS
 from data_prep.sources.equal import plain
+from data_prep.sources.media import VIDEOS
 from data_prep.sources.official import OfficialLayout
 from data_prep.sources.rows import Row
 

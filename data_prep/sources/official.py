@@ -17,13 +17,13 @@ from data_prep.shards.storage import is_url
 from data_prep.sources.corpus import (
     SPLITS,
     Corpus,
-    Media,
     group_of,
     hold_out,
     of_media,
     split_named,
     without_suffix,
 )
+from data_prep.sources.media import Media
 from data_prep.sources.rows import Row, read_text
 from data_prep.sources.source import Source
 

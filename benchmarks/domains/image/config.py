@@ -8,7 +8,7 @@ from data_prep.config import DeadLeavesConfig, ImagesConfig, require
 from denoise.config import CorruptionConfig
 
 if TYPE_CHECKING:
-    from data_prep.sources.corpus import Media
+    from data_prep.sources.media import Media
 
 MOST_IMAGES = 128  # of a test set that are judged, unless more are asked for
 
@@ -67,7 +67,7 @@ class ImageConfig(DomainConfig):
 
     def sources(self) -> "tuple[ImagesConfig, Media]":
         """How a folder of the user's is listed, and as what."""
-        from data_prep.sources.corpus import IMAGES
+        from data_prep.sources.media import IMAGES
 
         return self.images, IMAGES
 

@@ -23,8 +23,9 @@ from data_prep.errors import InputError
 from data_prep.frames import prepare_images
 from data_prep.shards.format import MANIFEST, SampleReference, ShardSet
 from data_prep.shards.plan import digest
-from data_prep.sources.corpus import IMAGES, SPLITS, Corpus
+from data_prep.sources.corpus import SPLITS, Corpus
 from data_prep.sources.layouts import list_test_sources
+from data_prep.sources.media import IMAGES
 from data_prep.sources.source import Source
 from data_prep.synthetic.dead_leaves import prepare_dead_leaves
 from data_prep.verify import require_whole

@@ -8,7 +8,7 @@ from data_prep.config import BouncingBallsConfig, CorpusConfig, MovingMNISTConfi
 from worldmodel.config import Scaling
 
 if TYPE_CHECKING:
-    from data_prep.sources.corpus import Media
+    from data_prep.sources.media import Media
 
 
 @dataclass
@@ -63,7 +63,7 @@ class VideoConfig(DomainConfig):
 
     def sources(self) -> "tuple[CorpusConfig, Media]":
         """How a folder of the user's is listed, and as what."""
-        from data_prep.sources.corpus import VIDEOS
+        from data_prep.sources.media import VIDEOS
 
         return self.corpus, VIDEOS
 

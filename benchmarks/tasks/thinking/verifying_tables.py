@@ -22,7 +22,7 @@ COLUMNS = 4  # of panels, one for each kind
 
 
 def cheapest_table(result: Result) -> Table:
-    """The same with every measure of a model once, in the setting that costs least."""
+    """As `surprise_table`, with every measure of a model once, in the setting that costs least."""
     header, rows = surprise_table(result)
     first: dict[tuple[str, str], list[str]] = {}
     for row in rows:

@@ -7,7 +7,7 @@ from data_prep.config import BouncingBallsConfig, CorpusConfig, require
 from worldmodel.config import SIZES
 
 if TYPE_CHECKING:
-    from data_prep.sources.corpus import Media
+    from data_prep.sources.media import Media
 
 Part = Literal["all", "data", "model"]
 TOKEN_NAMES = ("1 token a frame", "16 patches", "64 patches")
@@ -83,6 +83,6 @@ class ThroughputConfig:
 
     def sources(self) -> "tuple[CorpusConfig, Media]":
         """How a folder of the user's is listed, and as what."""
-        from data_prep.sources.corpus import VIDEOS
+        from data_prep.sources.media import VIDEOS
 
         return self.corpus, VIDEOS

@@ -7,8 +7,9 @@ from typing import Any
 from benchmarks.config import Inputs
 from benchmarks.tasks.throughput.config import ThroughputConfig
 from data_prep.shards.plan import digest
-from data_prep.sources.corpus import VIDEOS, Corpus
+from data_prep.sources.corpus import Corpus
 from data_prep.sources.layouts import list_corpus
+from data_prep.sources.media import VIDEOS
 from data_prep.synthetic.bouncing_balls import write_bouncing_balls
 
 
