@@ -16,7 +16,6 @@ from data_prep.sources.media import VIDEOS
 NOUN = "arrays"
 SUFFIXES = (".npy", ".npz")
 ITEM = re.compile(r"(.+\.np[yz])#(\d+)", re.IGNORECASE)
-AXES = "TNHWC"  # frames, videos, height, width, channels
 CHANNELS = (1, 3)
 # The official test sequences of Moving MNIST.
 MOVING_MNIST, MOVING_MNIST_SHAPE = "mnist_test_seq.npy", (20, 10000, 64, 64)
@@ -117,7 +116,7 @@ def _reason(error: Exception) -> str:
 
 
 def axes_of(shape: tuple[int, ...], given: str | None, name: str) -> str:
-    """What each axis of an array is, one letter of AXES each.
+    """What each axis of an array is: T frames, N videos, H height, W width or C channels.
 
     Without `given` axes only what a shape cannot mean otherwise is taken: `THW`, `THWC`, `TCHW`,
     and the official Moving MNIST.
