@@ -50,7 +50,7 @@ def run(
     data: str | Path | None = None,
     preset: str = DEFAULT_PRESET,
     out: str | Path | None = None,
-    options: Mapping[str, Any] | None = None,
+    options: Mapping[str, object] | None = None,
 ) -> Result:
     """Run a task as the command line does, and give its result.
 
@@ -86,7 +86,7 @@ def evaluate(
     name: str = "model",
     preset: str = DEFAULT_PRESET,
     out: str | Path | None = None,
-    options: Mapping[str, Any] | None = None,
+    options: Mapping[str, object] | None = None,
 ) -> Result:
     """Judge a predictor that is held in memory beside the floors of a comparison.
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from data_prep.errors import InputError
 from worldmodel.config import BackboneConfig, ModelConfig
@@ -128,7 +128,7 @@ class ModelSpec:
     package: str | None = None
     by_default: bool = True
     family: str | None = None
-    overrides: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    overrides: Mapping[str, object] = field(default_factory=dict, hash=False)
 
     @property
     def section(self) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jsonargparse import Namespace
 
@@ -19,12 +19,16 @@ from benchmarks.cli.places import require_places, require_run
 from benchmarks.cli.threads import let_threads_sleep
 from benchmarks.config import Inputs
 from benchmarks.tasks.configuring import COMMAND, OPTIONS
-from benchmarks.tasks.contract import ModelTask, Task
+from benchmarks.tasks.contract import AnyTask, ModelTask
 from benchmarks.tasks.registry import load_task, task_names
 from benchmarks.training.pretrained import absolute
 from data_prep.errors import InputError
 from data_prep.options import run_command
 from data_prep.stopping import end_with_parent, exit_code
+
+if TYPE_CHECKING:
+    from benchmarks.record.results import Result
+    from benchmarks.reporting.report import Report
 
 # Options that say what to do with a run, not what the run is.
 NOT_KEPT = (
@@ -52,7 +56,7 @@ PLACES = ("--out", "--cache-dir", "--resume", "--export")
 class Asked:
     """A task with its configuration, where its data come from, and the options that say so."""
 
-    task: Task[Any, Any]
+    task: AnyTask
     config: Any
     inputs: Inputs
     options: Namespace
@@ -275,7 +279,7 @@ def _device(options: Namespace) -> str:
     return device
 
 
-def _write_and_print(folder: Path, result: Any, place: str | None) -> None:
+def _write_and_print(folder: Path, result: "Result", place: str | None) -> None:
     import yaml
 
     from benchmarks.record.results import skipped
@@ -288,7 +292,7 @@ def _write_and_print(folder: Path, result: Any, place: str | None) -> None:
 
 def _write_report(
     folder: Path,
-    make: Callable[[], Any],
+    make: Callable[[], "Report"],
     place: str | None,
     configuration: str | None = None,
     closing: Sequence[str] = (),
@@ -320,7 +324,7 @@ def _write_index(folder: Path) -> None:
         print(f"all runs: {folder / INDEX}")
 
 
-def _inputs(task: Task[Any, Any], options: Namespace) -> Inputs:
+def _inputs(task: AnyTask, options: Namespace) -> Inputs:
     data = Path(options.data) if options.data else None
     if data is not None and not data.exists():
         raise InputError(f"--data {data}: no such file or folder")

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from benchmarks.config import JSON
 from benchmarks.measure.intervals import Interval, difference, mean
 from benchmarks.measure.scores import metric
 from benchmarks.measure.verdicts import not_told_apart
@@ -18,7 +18,7 @@ from benchmarks.record.results import (
     Result,
     read_result,
 )
-from benchmarks.record.selection_metric import quality_of
+from benchmarks.record.selection_metric import Quality, quality_of
 from benchmarks.reporting.best_marks import MARKED, mark_best
 from benchmarks.reporting.report import Part, Report, Section, bullets
 from benchmarks.reporting.tables import (
@@ -178,7 +178,7 @@ def _entries(runs: Sequence[Run]) -> tuple[list[Entry], list[str]]:
 
 def _plan(result: Result, model: Model) -> str:
     """What decides a model but its seed, and on what it was judged: the same, the same name."""
-    config: dict[str, Any] = result.config
+    config: JSON = result.config
     training = {n: v for n, v in config["training"].items() if n not in OTHER_OPTIONS}
     section = config["sections"].get(model.name)
     decided: object = model.name
@@ -289,13 +289,13 @@ def _grown(values: np.ndarray, seeds: int) -> np.ndarray:
     return np.repeat(values, seeds, axis=0) if len(values) == 1 else values
 
 
-def _rank(entry: Entry, place: str, quality: Any) -> float:
+def _rank(entry: Entry, place: str, quality: Quality) -> float:
     values = entry.values(place, quality.metric)
     assert values is not None
     return float(-values.mean() if quality.higher else values.mean())
 
 
-def _encoder(entry: Entry) -> Any:
+def _encoder(entry: Entry) -> object:
     return entry.runs[0].result.data["encoder"]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResultEntry, HfApi, eval_result_entries_to_yaml
 
+from benchmarks.config import JSON
 from benchmarks.record.results import Model, Result, read_result
 from benchmarks.reporting.tables import Table, interval, markdown
 from benchmarks.tasks.contract import ModelTask
@@ -62,7 +63,7 @@ def _write(folder: Path, loaded: LoadedRun, data: Any, result: Result) -> None:
     model = next(m for m in result.models if m.name == trained.name)
     training = model.training
     assert training is not None
-    config: dict[str, Any] = {
+    config: JSON = {
         "class": type(predictor).__name__,
         "config": dataclasses.asdict(planned.config),
         "backbone": dataclasses.asdict(planned.backbone),
@@ -106,7 +107,7 @@ def _entries(result: Result, model: Model) -> list[EvalResultEntry]:
     return found
 
 
-def _card(result: Result, model: Model, config: dict[str, Any], decodable: bool) -> str:
+def _card(result: Result, model: Model, config: JSON, decodable: bool) -> str:
     """The model card: what it is, what it reached, and what it is not good for."""
     environment, encoder = result.environment, result.data["encoder"]
     training = model.training

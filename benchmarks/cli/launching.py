@@ -6,14 +6,13 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from data_prep.stopping import LIFELINE, SIGNALS
 
 SCRIPT = Path(__file__).parents[1] / "run.py"
 
 
-def launches(config: Any) -> bool:
+def launches(config: object) -> bool:
     """Whether this command has to start the processes of a run on one machine.
 
     On several machines, and where torchrun or Slurm has started this process, they are there.
@@ -35,7 +34,7 @@ def launch(devices: int, arguments: Sequence[str]) -> int:
     )
     asked: list[int] = []
 
-    def forward(number: int, _: Any) -> None:
+    def forward(number: int, _: object) -> None:
         if not asked:  # torchrun would not wait for its processes if it were told twice
             process.send_signal(number)
         asked.append(number)

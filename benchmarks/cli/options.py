@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 from jsonargparse import DefaultHelpFormatter, Namespace
 
 from benchmarks.cli.plugins import add_all
+from benchmarks.config import JSON
 from benchmarks.domains.registry import DOMAINS
 from benchmarks.former_names import FORMER
 from benchmarks.models import place_of
@@ -22,7 +23,7 @@ from benchmarks.tasks.configuring import (
     sections_of_run,
     variants_of,
 )
-from benchmarks.tasks.contract import ModelTask, Task
+from benchmarks.tasks.contract import AnyTask, ModelTask
 from benchmarks.tasks.registry import DEFAULT_PRESET, domains_of, load_task, presets_of, task_names
 from benchmarks.training.pretrained import absolute, source_of
 from data_prep.encoders.named import named as own_encoders
@@ -60,7 +61,7 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter)
     """Keeps the lines of the examples."""
 
 
-def build_parser(task: Task[Any, Any] | None, defaults: Sequence[Path]) -> Parser:
+def build_parser(task: AnyTask | None, defaults: Sequence[Path]) -> Parser:
     """The parser of a task in a domain; its defaults are in YAML files, the last one first."""
     parser = Parser(
         prog="python benchmarks/run.py",
@@ -127,7 +128,7 @@ def build_parser(task: Task[Any, Any] | None, defaults: Sequence[Path]) -> Parse
     return parser
 
 
-def _add_task_options(parser: Parser, task: Task[Any, Any]) -> None:
+def _add_task_options(parser: Parser, task: AnyTask) -> None:
     parser.add_argument(
         "--domain", type=str | None, help=f"what is predicted: {' or '.join(DOMAINS)}"
     )
@@ -232,7 +233,7 @@ def to_config(options: Namespace) -> Any:
         InputError: a value is wrong; names the option.
     """
     task = load_task(options.task, options.domain)
-    values: dict[str, Any] = options.as_dict()
+    values: JSON = options.as_dict()
     if isinstance(task, ModelTask):
         chosen = [*(values.get("model") or []), *map(absolute, values.get("checkpoint") or [])]
         added = [s.name for s in task.specs if place_of(s) in chosen or source_of(s) in chosen]
@@ -289,7 +290,7 @@ def _with_size(arguments: list[str]) -> list[str]:
     return [*(f"--backbone.{option}={value}" for option, value in given.items()), *arguments]
 
 
-def _task(arguments: list[str], resumed: Path | None) -> Task[Any, Any] | None:
+def _task(arguments: list[str], resumed: Path | None) -> AnyTask | None:
     """The task that arguments or a file of options name, in its domain; None where none do."""
     files = [*map(Path, values_of(arguments, "--config")), *([resumed] if resumed else [])]
     name = value_of(arguments, "--task") or _named(files, "task")

@@ -1,7 +1,6 @@
 """Are the places that options name what they should be? Asked before anything heavy is imported."""
 
 from pathlib import Path
-from typing import Any
 
 from benchmarks.config import Inputs, RunConfig
 from data_prep.errors import InputError
@@ -9,7 +8,7 @@ from data_prep.errors import InputError
 RESULTS, MANIFEST = "results.json", "manifest.json"
 
 
-def require_places(config: Any, inputs: Inputs) -> None:
+def require_places(config: object, inputs: Inputs) -> None:
     """Check the folders of data, test sets and a run that is used.
 
     Raises:

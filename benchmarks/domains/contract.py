@@ -5,7 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from benchmarks.config import DomainConfig, EvaluationConfig, Inputs, PerceptionConfig, RunConfig
+from benchmarks.config import (
+    JSON,
+    DomainConfig,
+    EvaluationConfig,
+    Inputs,
+    PerceptionConfig,
+    RunConfig,
+)
 from benchmarks.models import ModelSpec, RunData, added_models
 from benchmarks.record.contrasts import Contrast
 
@@ -25,7 +32,7 @@ VERDICTS = "verdicts"  # the part of a comparison that a document shows as the g
 class Described(Protocol):
     """Data that say what they are."""
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> JSON:
         """What the data are, for the result: `corpus`, `clips` by split, `rejected` and more."""
         ...
 
@@ -114,7 +121,7 @@ class Domain(ABC):
         """Data of the shapes that a configuration asks for, without values that mean anything."""
 
     @abstractmethod
-    def built_in(self, config: Any) -> tuple[str, Any]:
+    def built_in(self, config: Any) -> tuple[str, object]:
         """What the built-in corpus is, in words, and its configuration with a number a split."""
 
     @abstractmethod

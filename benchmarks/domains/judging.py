@@ -4,11 +4,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Generic
+from typing import Generic
 
 import numpy as np
 
-from benchmarks.config import EvaluationConfig
+from benchmarks.config import JSON, EvaluationConfig
 from benchmarks.measure.costs import measure_cost
 from benchmarks.measure.scores import (
     Condition,
@@ -128,7 +128,7 @@ class ComparingJudge(Judge[Condition]):
         """FLOPs of one forward pass of the plain baseline: the unit of all models."""
 
     @abstractmethod
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> JSON:
         """What is judged and how, for the data of the result."""
 
     @abstractmethod

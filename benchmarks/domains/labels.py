@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import Tensor
 
+from benchmarks.config import JSON
 from data_prep.encoders.base import Encoder
 from data_prep.errors import InputError
 from data_prep.shards.format import SampleReference, ShardSet
@@ -100,7 +101,7 @@ def labelled(
     return Items(name, chosen, sources, found, None if found else _missing(classes))
 
 
-def _missing(classes: set[Any]) -> str:
+def _missing(classes: set[object]) -> str:
     """Why there is no label to find, where items are of these classes."""
     if len(classes) == 1:
         return f"its only class is {next(iter(classes))}; a probe needs at least two"
@@ -147,7 +148,7 @@ def _class_folders(sources: Iterable[str]) -> dict[str, str]:
     return classes
 
 
-def _labels(frames: ShardSet, sample: SampleReference, folder: str) -> dict[str, Any]:
+def _labels(frames: ShardSet, sample: SampleReference, folder: str) -> JSON:
     """All that is known of a clip that lies in this folder of its class, by name."""
     metadata = frames.read_metadata(sample)
     truth = metadata.get("truth")

@@ -4,12 +4,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
+from benchmarks.config import JSON
 from benchmarks.domains.trials import Trials
 from benchmarks.measure.outcomes import Outcomes
 from benchmarks.models import RunData
@@ -141,7 +142,7 @@ class Samples(ABC):
         return iter(())
 
     @abstractmethod
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> JSON:
         """What the data is, for the result."""
 
     def blurred_truth(self, case: Case) -> Tensor:
@@ -158,7 +159,7 @@ class Samples(ABC):
         blurred = gaussian_blur(frames.flatten(0, 1), size, width).clamp(0, 1)
         return self.embed(blurred).unflatten(0, frames.shape[:2])
 
-    def describe_sets(self) -> dict[str, Any]:
+    def describe_sets(self) -> JSON:
         """The sizes of the sets, and the shifts."""
         return {
             "sets": {name: len(set(found.sources)) for name, found in self.sets.items()},

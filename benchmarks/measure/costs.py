@@ -14,6 +14,7 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+from benchmarks.config import JSON
 from benchmarks.record.costs import Cost
 from worldmodel.compiling import replaced
 
@@ -33,7 +34,7 @@ class _FlopCounter(TorchDispatchMode):
         self.flops = 0
 
     def __torch_dispatch__(
-        self, function: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+        self, function: Any, types: Any, args: Any = (), kwargs: JSON | None = None
     ) -> Any:
         result = function(*args, **(kwargs or {}))
         formula = flop_registry.get(function._overloadpacket)

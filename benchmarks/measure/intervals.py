@@ -9,7 +9,6 @@ interval covers 0.94 to 0.975 whether seeds, sources or their interaction domina
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from scipy.special import stdtrit
@@ -210,7 +209,7 @@ def jackknife(statistic: Callable[[np.ndarray], np.ndarray], sources: int) -> In
     return _interval(float(whole.mean()), sources * whole[:, None] - (sources - 1) * without)
 
 
-def _mapped(found: Interval, monotone: Callable[[Any], Any]) -> Interval:
+def _mapped(found: Interval, monotone: Callable[[float], float]) -> Interval:
     """An interval whose ends went through a monotone map."""
     ends = [None if end is None else float(monotone(end)) for end in (found.low, found.high)]
     return Interval(float(monotone(found.mean)), ends[0], ends[1], found.n)

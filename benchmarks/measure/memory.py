@@ -11,6 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from benchmarks.config import JSON
 from benchmarks.measure.substitute import substituted
 from worldmodel import attention, thinking
 from worldmodel.noise import forget_states
@@ -25,7 +26,7 @@ class _Held(TorchDispatchMode):
         self._alive = {id(tensor.untyped_storage()): None for tensor in known}
 
     def __torch_dispatch__(
-        self, function: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+        self, function: Any, types: Any, args: Any = (), kwargs: JSON | None = None
     ) -> Any:
         result = function(*args, **(kwargs or {}))
         for tensor in tree_leaves(result):
@@ -61,7 +62,7 @@ class _Believing(TorchDispatchMode):
     """Answers whatever is asked of a fake value with one, so that checks are passed."""
 
     def __torch_dispatch__(
-        self, function: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+        self, function: Any, types: Any, args: Any = (), kwargs: JSON | None = None
     ) -> Any:
         if function is torch.ops.aten._local_scalar_dense.default:
             return True if args[0].dtype == torch.bool else 1

@@ -4,12 +4,11 @@ import os
 import pickle
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks.config import PerceptionConfig
+from benchmarks.config import JSON, PerceptionConfig
 from benchmarks.measure.substitute import substituted
 from data_prep.encoders.weights import checksum
 from data_prep.errors import InputError
@@ -105,9 +104,9 @@ class Perception:
         else:
             self.i3d = I3D(Path(config.i3d).expanduser(), device)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> JSON:
         """By which weights the metrics were computed, for the result."""
-        found: dict[str, Any] = {"skipped": self.skipped}
+        found: JSON = {"skipped": self.skipped}
         if self.lpips is not None:
             found["lpips"] = LPIPS_NAMES[self.lpips.backbone]
         if self.i3d is not None:
@@ -120,7 +119,7 @@ def lpips_cache() -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
-def perception_columns(described: dict[str, Any]) -> list[tuple[str, str, int]]:
+def perception_columns(described: JSON) -> list[tuple[str, str, int]]:
     """The columns of tables for the metrics that were computed, with what they rest on."""
     columns = []
     if "lpips" in described:

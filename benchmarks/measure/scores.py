@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 import safetensors.numpy
 from torch import Tensor
 
+from benchmarks.config import JSON
 from benchmarks.measure.intervals import Interval, mean
 from benchmarks.record.metrics import ENERGIES, declared
 from benchmarks.record.results import Metric, SettingRecord
@@ -137,7 +138,7 @@ def write_arrays(out: Path, name: str, found: Values) -> str:
 
 def describe_places(
     places: Iterable[tuple[str, Condition]], identity: Callable[[Condition], str]
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, JSON]:
     """The conditions of a file of values, and what is judged there, for the result."""
     return {
         place: {"condition": asdict(condition), "identity": identity(condition)}

@@ -11,6 +11,8 @@ import altair
 import numpy as np
 import vl_convert
 
+from benchmarks.config import JSON
+
 FOLDER = "figures"
 WIDTH, HEIGHT = 900, 380  # pixels; the page has its own width
 LABELS = 290  # pixels of the longest name of a curve
@@ -23,7 +25,7 @@ LETTERS = 14  # pixels from one name to the next
 AWAY = 26  # pixels from the curves to their names
 SCALE = 2  # pixels of a file for one of the chart
 
-Spec = dict[str, Any]
+Spec = JSON
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Quality against what it costs, as a chart whose axis the reader chooses."""
 
 from collections.abc import Collection, Sequence
-from typing import Any
 
+from benchmarks.config import JSON
 from benchmarks.record.results import Model, Result, Row
 from benchmarks.record.selection_metric import Quality, quality_of
 from benchmarks.reporting.charts import Chart, Curves
@@ -41,7 +41,7 @@ def compute_chart(
     return Chart(title, name, curves.spec())
 
 
-def _points(model: Model, rows: Sequence[Row], quality: Quality) -> list[dict[str, Any]]:
+def _points(model: Model, rows: Sequence[Row], quality: Quality) -> list[JSON]:
     points = []
     for line, of_line in _by_kind(rows).items():
         for row in of_line:
@@ -85,7 +85,7 @@ def _kind(row: Row) -> str:
     return f"mean of {samples}" if samples > 1 else str(row.setting.options.get("sampler") or "")
 
 
-def _shown(points: Sequence[dict[str, Any]], quality: Quality) -> tuple[float, float]:
+def _shown(points: Sequence[JSON], quality: Quality) -> tuple[float, float]:
     """The ends of the axis: the best setting of every model is seen, far worse ones are not."""
     sign = 1 if quality.higher else -1
     tops: dict[str, float] = {}

@@ -1,8 +1,8 @@
 """Tables that the reports of all tasks share, made from the result alone."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from benchmarks.config import JSON
 from benchmarks.record.costs import Cost
 from benchmarks.record.metrics import ENERGIES, OVER_ERROR, RANK, declared, titles
 from benchmarks.record.model_names import title_of
@@ -274,7 +274,7 @@ def seeds_text(result: Result) -> str:
     return "one training seed: they speak of these trained models, not of the methods"
 
 
-def environment_lines(environment: dict[str, Any], seeds: list[int] | None = None) -> list[str]:
+def environment_lines(environment: JSON, seeds: list[int] | None = None) -> list[str]:
     """Commit, versions, machine and how to repeat the run."""
     packages = ", ".join(f"{name} {version}" for name, version in environment["packages"].items())
     seeded = f"Seeds: {', '.join(map(str, seeds))}. " if seeds else ""

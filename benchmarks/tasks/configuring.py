@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.config import RunConfig, require_models, side_by_side
+from benchmarks.config import JSON, RunConfig, require_models, side_by_side
 from benchmarks.models import ModelSpec
-from benchmarks.tasks.contract import ModelTask, Task, plain_fields, sections_of
+from benchmarks.tasks.contract import AnyTask, ModelTask, plain_fields, sections_of
 from benchmarks.tasks.registry import DEFAULT_PRESET, load_task, presets_of
 from data_prep.errors import InputError
 from worldmodel.config import ModelConfig
@@ -14,7 +14,7 @@ from worldmodel.config import ModelConfig
 OPTIONS, COMMAND = "config.yaml", "command.txt"
 
 
-def sections_of_run(task: Task[Any, Any]) -> dict[str, type]:
+def sections_of_run(task: AnyTask) -> dict[str, type]:
     """The configuration classes of a task by section of the options, its models' last."""
     if not isinstance(task, ModelTask):
         return task.sections()
@@ -22,14 +22,14 @@ def sections_of_run(task: Task[Any, Any]) -> dict[str, type]:
     return sections_of(RunConfig) | sections_of(task.domain.config) | task.sections() | families
 
 
-def variants_of(task: Task[Any, Any]) -> list[ModelSpec]:
+def variants_of(task: AnyTask) -> list[ModelSpec]:
     """The models of a task that override options of their family."""
     if not isinstance(task, ModelTask):
         return []
     return [spec for spec in task.specs if spec.config and spec.section != spec.name]
 
 
-def plain_options(task: Task[Any, Any]) -> dict[str, type]:
+def plain_options(task: AnyTask) -> dict[str, type]:
     """The options of a task that stand in no section, with the class whose fields they are."""
     holders = [task.config]
     if isinstance(task, ModelTask):
@@ -38,7 +38,7 @@ def plain_options(task: Task[Any, Any]) -> dict[str, type]:
     return {name: h for h in holders for name in plain_fields(h) if name not in sections}
 
 
-def build_config(task: Task[Any, Any], values: Mapping[str, Any]) -> Any:
+def build_config(task: AnyTask, values: JSON) -> Any:
     """The configuration of a task from options by name; what is not given is as by default.
 
     Raises:
@@ -67,7 +67,7 @@ def build_config(task: Task[Any, Any], values: Mapping[str, Any]) -> Any:
 
 
 def _model_sections(
-    specs: Sequence[ModelSpec], models: Sequence[str], values: Mapping[str, Any]
+    specs: Sequence[ModelSpec], models: Sequence[str], values: JSON
 ) -> dict[str, ModelConfig]:
     """The configurations of the models, without those that do not run and cannot be as told."""
     found: dict[str, ModelConfig] = {}
@@ -82,7 +82,7 @@ def _model_sections(
     return found
 
 
-def _given(spec: ModelSpec, values: Mapping[str, Any]) -> dict[str, Any]:
+def _given(spec: ModelSpec, values: JSON) -> JSON:
     """The options of a model: those of its family, what makes it different, and its own."""
     own = values.get(spec.name) or {}
     if spec.section == spec.name:
@@ -90,7 +90,7 @@ def _given(spec: ModelSpec, values: Mapping[str, Any]) -> dict[str, Any]:
     return {**(values.get(spec.section) or {}), **spec.overrides, **own}
 
 
-def options_of(task: str, config: RunConfig) -> dict[str, Any]:
+def options_of(task: str, config: RunConfig) -> JSON:
     """The options that make a configuration: what `build_config` takes, for a file."""
     options = side_by_side(config)
     sections = options.pop("sections")
@@ -103,7 +103,7 @@ def preset_config(name: str, preset: str = DEFAULT_PRESET, domain: str | None = 
     import yaml
 
     task = load_task(name, domain)
-    values: dict[str, Any] = {}
+    values: JSON = {}
     for file in presets_of(task)[preset]:
         for key, value in yaml.safe_load(file.read_text()).items():
             before = values.get(key)
@@ -111,21 +111,21 @@ def preset_config(name: str, preset: str = DEFAULT_PRESET, domain: str | None = 
     return build_config(task, values)
 
 
-def _part(kind: type, sections: Mapping[str, type], values: Mapping[str, Any]) -> Any:
+def _part(kind: type, sections: Mapping[str, type], values: JSON) -> Any:
     """A configuration of which some options stand in sections."""
     given = {n: _section(n, of, values.get(n) or {}) for n, of in sections.items()}
     plain = {n: values[n] for n in plain_fields(kind) if n in values and n not in sections}
     return kind(**given, **plain)
 
 
-def _section(name: str, kind: Callable[..., Any], values: Mapping[str, Any]) -> Any:
+def _section(name: str, kind: Callable[..., Any], values: JSON) -> Any:
     try:
         return kind(**values)
     except TypeError as error:
         raise InputError(f"{name}: {error}; see the options by --help") from None
 
 
-def _model_section(name: str, kind: Callable[..., Any], values: Mapping[str, Any]) -> Any:
+def _model_section(name: str, kind: Callable[..., Any], values: JSON) -> Any:
     """The configuration of a model; its class does not know the model's name."""
     try:
         return _section(name, kind, values)

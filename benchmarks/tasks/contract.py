@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from benchmarks.config import Inputs, RunConfig
 from benchmarks.domains.contract import Described, Domain
-from benchmarks.models import ModelSpec
+from benchmarks.models import ModelSpec, RunData
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,6 +95,9 @@ class Task(ABC, Generic[Config, Data]):
         """What the result says, its figures drawn into `folder`."""
 
 
+AnyTask = Task[Any, Any]  # a task whose configuration and data only itself knows
+
+
 class ModelTask(Task[RunConfig, Data], Generic[Data]):
     """A task that trains the models of its domain.
 
@@ -106,7 +109,7 @@ class ModelTask(Task[RunConfig, Data], Generic[Data]):
         """The models of the domain."""
         return self.domain.specs
 
-    def models(self, config: RunConfig, data: Any) -> "list[PlannedModel]":
+    def models(self, config: RunConfig, data: RunData) -> "list[PlannedModel]":
         """The models of a run, in the order of its configuration."""
         from benchmarks.training.plan import plan_models
 

@@ -6,14 +6,13 @@ import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 import torch
 from rich.console import Console
 from rich.progress import track
 
 from benchmarks.config import Inputs, RunConfig
-from benchmarks.domains.contract import Domain
+from benchmarks.domains.contract import Domain, DomainData
 from benchmarks.domains.fake import FakeData, repeated
 from benchmarks.measure.costs import count_flops
 from benchmarks.measure.memory import fake_tensors, held_bytes
@@ -58,7 +57,7 @@ class Outline:
 
 
 def dry_run(
-    task: ModelTask[Any], config: RunConfig, inputs: Inputs, device: str, console: Console
+    task: ModelTask[DomainData], config: RunConfig, inputs: Inputs, device: str, console: Console
 ) -> None:
     """Print data, models, FLOPs and memory of a run, and whether it fits the device."""
     config = task.largest(config)

@@ -7,7 +7,8 @@ from typing import Any
 
 import yaml
 
-from benchmarks.config import Inputs, RunConfig
+from benchmarks.config import JSON, Inputs, RunConfig
+from benchmarks.domains.contract import DomainData
 from benchmarks.models import ModelSpec, added_models, place_of
 from benchmarks.record.results import RESULTS, read_result
 from benchmarks.tasks.configuring import OPTIONS, build_config
@@ -52,7 +53,7 @@ def of_run(folder: Path, task: str, cache: Path) -> tuple[RunConfig, Inputs]:
         raise InputError(f"{folder}: {error}; if it is of an earlier version, repeat it") from None
 
 
-def _require_added(folder: Path, task: ModelTask[Any], options: dict[str, Any]) -> None:
+def _require_added(folder: Path, task: ModelTask[DomainData], options: JSON) -> None:
     """Raise InputError where a run has code of the user's own that is not named again."""
     encoder = str((options.get("encoder") or {}).get("name", ""))
     if encoder.startswith("own:") and encoder not in own_encoders:

@@ -2,10 +2,9 @@
 
 import pkgutil
 from pathlib import Path
-from typing import Any
 
 from benchmarks.domains.registry import DOMAINS, load_domain, preset_files
-from benchmarks.tasks.contract import Task
+from benchmarks.tasks.contract import AnyTask
 
 # The comparison of a domain's models has a name of its own in each domain.
 COMPARE = "benchmarks.tasks.compare.task:Compare"
@@ -35,7 +34,7 @@ def domains_of(task: str) -> list[str]:
     return list(DOMAINS) if own is None else [own]
 
 
-def load_task(name: str, domain: str | None = None) -> Task[Any, Any]:
+def load_task(name: str, domain: str | None = None) -> AnyTask:
     """The task of this name in a domain.
 
     Raises:
@@ -44,11 +43,11 @@ def load_task(name: str, domain: str | None = None) -> Task[Any, Any]:
     """
     own = comparisons().get(name)
     place = TASKS[name] if own is None else COMPARE
-    task: Task[Any, Any] = pkgutil.resolve_name(place)(load_domain(own or domain or FIRST_DOMAIN))
+    task: AnyTask = pkgutil.resolve_name(place)(load_domain(own or domain or FIRST_DOMAIN))
     return task
 
 
-def presets_of(task: Task[Any, Any]) -> dict[str, list[Path]]:
+def presets_of(task: AnyTask) -> dict[str, list[Path]]:
     """The preset files of a task by name: its own, or those in its domain.
 
     `full` is what the default preset is, but for what its own file says.

@@ -5,19 +5,20 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import yaml
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.config import RunConfig
+from benchmarks.domains.contract import DomainData
 from benchmarks.models import RunData
 from benchmarks.tasks.contract import ModelTask
 from benchmarks.training.fit import train_model
 from benchmarks.training.plan import PlannedModel, training_flops
 from benchmarks.training.processes import Job, run_in_processes
 from data_prep.shards.storage import atomic_file, write_json
+from worldmodel.callbacks import Report
 from worldmodel.config import Optimizer
 from worldmodel.training import RECORD
 
@@ -91,7 +92,7 @@ def finalists_of(losses: Mapping[Trial, float]) -> list[Trial]:
 
 
 def search(
-    task: ModelTask[Any],
+    task: ModelTask[DomainData],
     config: RunConfig,
     data: RunData,
     out: Path,
@@ -144,7 +145,7 @@ def search(
 class _Search:
     """Trains trials; what is finished in `out` is not trained again."""
 
-    task: ModelTask[Any]
+    task: ModelTask[DomainData]
     config: RunConfig
     data: RunData
     out: Path
@@ -197,7 +198,7 @@ def train_trial(
     data: RunData,
     folder: Path,
     device: str,
-    report: Any,
+    report: Report,
 ) -> None:
     """Train a trial in its folder; one that diverges leaves a record without a loss."""
     try:

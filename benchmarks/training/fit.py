@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from benchmarks.config import RunConfig
+from benchmarks.config import JSON, RunConfig
 from benchmarks.models import ModelSpec, RunData
 from benchmarks.progress import Work
 from benchmarks.record.results import Training
@@ -227,10 +226,10 @@ def training_logs(models: Sequence[TrainedModel], seeds: list[int]) -> dict[str,
     }
 
 
-def _plan(planned: PlannedModel, config: RunConfig, data: RunData, seed: int) -> dict[str, Any]:
+def _plan(planned: PlannedModel, config: RunConfig, data: RunData, seed: int) -> JSON:
     """What decides the weights of a model: option by option, and the data's checksum."""
     training = planned.training(config)
-    sections: dict[str, Any] = {"backbone": planned.backbone, "training": training}
+    sections: JSON = {"backbone": planned.backbone, "training": training}
     if planned.config is not None:
         sections[planned.name] = planned.config
     options = {

@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from benchmarks.config import JSON
 from benchmarks.models import ModelSpec, Role, RunData, place_of, register
 from data_prep.errors import InputError
 from worldmodel.config import BackboneConfig, ModelConfig
@@ -28,7 +29,7 @@ class Checkpoint:
 
     source: str
     network: str
-    about: dict[str, Any] = field(compare=False)
+    about: JSON = field(compare=False)
 
     def __call__(
         self, config: ModelConfig | None, backbone: BackboneConfig, data: RunData
@@ -181,7 +182,7 @@ def source_of(spec: ModelSpec) -> str | None:
     return None
 
 
-def _about(pair: str, source: str) -> dict[str, Any]:
+def _about(pair: str, source: str) -> JSON:
     """What the folder or repository says of its model."""
     file = Path(source) / "config.json"
     if source.startswith(HUB):
@@ -194,7 +195,7 @@ def _about(pair: str, source: str) -> dict[str, Any]:
             said = str(error).strip().splitlines()[0]
             raise InputError(f"--checkpoint {pair}: {said}") from None
     try:
-        about: dict[str, Any] = json.loads(file.read_text())
+        about: JSON = json.loads(file.read_text())
     except (OSError, ValueError):
         raise InputError(
             f"--checkpoint {pair}: no config.json there; give a folder that --push has written, "

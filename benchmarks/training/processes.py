@@ -3,9 +3,9 @@
 import functools
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 import torch
 
@@ -14,22 +14,23 @@ from benchmarks.training.malloc import keep_freed_memory
 from data_prep.workers import Workers, say
 
 ALL = "all trainings"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Job:
     """Arguments of a training, its steps, and what it costs in any unit common to all jobs."""
 
-    arguments: tuple[Any, ...]
+    arguments: tuple[object, ...]
     steps: int
     cost: float
 
-    def call(self, train: Any, report: Any) -> Any:
+    def call(self, train: Callable[..., T], report: object) -> T:
         """What `train` gives in this process."""
         return train(*self.arguments, report)
 
 
-def run_in_processes(train: Any, jobs: Mapping[str, Job], processes: int) -> None:
+def run_in_processes(train: Callable[..., object], jobs: Mapping[str, Job], processes: int) -> None:
     """Call `train(*arguments, report)` for each job, by name.
 
     Everything must be picklable; `report` takes the number of steps done and the validation loss.
@@ -63,5 +64,5 @@ def _prepare() -> None:
     torch.set_num_threads(1)
 
 
-def _call(train: Any, arguments: tuple[Any, ...]) -> None:
+def _call(train: Callable[..., object], arguments: tuple[object, ...]) -> None:
     train(*arguments, lambda *said: say(said))

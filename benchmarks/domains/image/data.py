@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import skimage.data
 import torch
 from torch import Tensor
 
-from benchmarks.config import Inputs, RunConfig
+from benchmarks.config import JSON, Inputs, RunConfig
 from benchmarks.domains.image.config import ImageConfig, ImageEvaluationConfig
 from benchmarks.domains.image.whole import WholeImages, whole_images
 from data_prep.config import ImagesConfig
@@ -184,7 +183,7 @@ class ImageData:
         """Embeddings `[B, 1, P, D]` to frames `[B, 3, height, width]`, not clipped."""
         return self.encoder.decode(embeddings[:, 0])
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> JSON:
         """What the data is, for the result."""
         return {
             "corpus": self.name,

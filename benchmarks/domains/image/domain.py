@@ -94,7 +94,7 @@ class Image(Domain):
         encoder = build_or_shape(config.encoder, config.domain.images.size)
         return FakeData(FakeClips(1, encoder), FakePairs(2, encoder), encoder)
 
-    def built_in(self, config: ImageConfig) -> tuple[str, Any]:
+    def built_in(self, config: ImageConfig) -> tuple[str, object]:
         """What the built-in corpus is, in words, and its configuration with a number a split."""
         return "canvases of dead leaves", config.dead_leaves
 

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.config import JSON
 from benchmarks.domains.image.conditions import TOLD, VALIDATION, ImageCondition
 from benchmarks.domains.image.config import ImageEvaluationConfig
 from benchmarks.domains.image.data import ImageData, ImageSet
@@ -106,7 +107,7 @@ class ImageJudge(ComparingJudge[ImageCondition]):
         """Whether the model is told how strong the noise is."""
         return [TOLD] if _denoiser(predictor).told_noise else []
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> JSON:
         """Each corruption with its diffusion step and noise, and the metrics of perception.
 
         Models that are told the noise are told this step.

@@ -3,6 +3,7 @@
 from typing import Any
 
 from baselines.config import DirectConfig, DiTConfig, EqMConfig, PublishedDiTConfig
+from benchmarks.config import JSON
 from benchmarks.models import ModelSpec, Network, Role, Untrained
 from denoise.config import (
     STEPS,
@@ -23,22 +24,22 @@ ALL_LEVELS = {"levels": [1 / STEPS, WIDE_LEVEL]}
 WITHOUT_CONTEXT = LINEAR | {"context": False}
 
 
-def _ebt(name: str, overrides: dict[str, Any]) -> ModelSpec:
+def _ebt(name: str, overrides: JSON) -> ModelSpec:
     return _variant("ebt", EBT, EBTDenoiserConfig, name, overrides, by_default=not overrides)
 
 
-def _dit(name: str, overrides: dict[str, Any], **others: Any) -> ModelSpec:
+def _dit(name: str, overrides: JSON, **others: Any) -> ModelSpec:
     return _variant("dit", DIT, DiTConfig, name, overrides, by_default=not overrides, **others)
 
 
-def _direct(name: str, overrides: dict[str, Any], **others: Any) -> ModelSpec:
+def _direct(name: str, overrides: JSON, **others: Any) -> ModelSpec:
     by_default = not (overrides or others.get("looped"))
     return _variant(
         "direct", DIRECT, DirectConfig, name, overrides, by_default=by_default, **others
     )
 
 
-def _eqm(name: str, overrides: dict[str, Any]) -> ModelSpec:
+def _eqm(name: str, overrides: JSON) -> ModelSpec:
     return _variant("eqm", EQM, EqMConfig, name, overrides, by_default=False)
 
 
@@ -47,7 +48,7 @@ def _variant(
     build: Network,
     config: type[ModelConfig],
     name: str,
-    overrides: dict[str, Any],
+    overrides: JSON,
     **others: Any,
 ) -> ModelSpec:
     role = Role.ENERGY if build is EBT else Role.NETWORK

@@ -3,11 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 from torch import Tensor
 
-from benchmarks.config import Inputs, RunConfig
+from benchmarks.config import JSON, Inputs, RunConfig
 from benchmarks.domains.image.config import CorruptionShiftsConfig
 from benchmarks.domains.image.data import ImageData, ImageSet, prepare_data
 from benchmarks.domains.samples import (
@@ -111,7 +110,7 @@ class ImageSamples(Samples):
                 ],
             )
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> JSON:
         """What the data is, for the result."""
         return self.corpus.describe() | self.describe_sets()
 
@@ -145,7 +144,7 @@ def prepare_noisy_images(
 
 def _degrees(
     config: CorruptionShiftsConfig,
-) -> Iterator[tuple[str, float, str, dict[str, Any]]]:
+) -> Iterator[tuple[str, float, str, JSON]]:
     """By what grows from set to set: the degree, the corruption and the options it needs."""
     for level in config.levels:
         levels = sorted({TRAINED_LEVEL, level})

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from benchmarks.config import JSON
 from benchmarks.domains.image.verdicts import under
 from benchmarks.record.results import TRAINED_ELSEWHERE, Model, Result, Row
 from benchmarks.reporting.tables import Condition, Table, interval, number, selected_row
@@ -42,7 +42,7 @@ class Quoted:
 
 def yardstick(result: Result) -> Iterator[str | Table]:
     """A table for each set of whole images; nothing where none was judged."""
-    sets: dict[str, Any] = result.data.get("whole_sets") or {}
+    sets: JSON = result.data.get("whole_sets") or {}
     if not sets:
         return
     size, overlap = result.config["images"]["size"], result.config["evaluation"]["tile_overlap"]
@@ -97,8 +97,8 @@ def quoted_rows(name: str, grey: bool, images: int) -> list[Quoted]:
 
 
 @cache
-def _quotations() -> dict[str, Any]:
-    content: dict[str, Any] = yaml.safe_load(QUOTED.read_text())
+def _quotations() -> JSON:
+    content: JSON = yaml.safe_load(QUOTED.read_text())
     return content
 
 

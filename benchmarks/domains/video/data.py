@@ -3,14 +3,13 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.config import Inputs, RunConfig
+from benchmarks.config import JSON, Inputs, RunConfig
 from benchmarks.domains.video.config import VideoConfig, frames_needed
 from benchmarks.record.selection_metric import EMBEDDINGS_ONLY
 from data_prep.config import BouncingBallsConfig
@@ -111,7 +110,7 @@ class VideoData:
             return EMBEDDINGS_ONLY
         return "video frames" if self.frames else "decoded embeddings"
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> JSON:
         """What the data is, for the result."""
         manifest = (self.frames or self.embeddings).manifest
         rejected = manifest.get("rejected", [])

@@ -92,7 +92,7 @@ class Video(Domain):
         clips = FakeClips(options.used_frames, encoder)
         return FakeData(clips, clips, encoder)
 
-    def built_in(self, config: VideoConfig) -> tuple[str, Any]:
+    def built_in(self, config: VideoConfig) -> tuple[str, object]:
         """What the built-in corpus is, in words, and its configuration with a number a split."""
         if config.moving_mnist.digits is not None:
             return "sequences of Moving MNIST", config.moving_mnist

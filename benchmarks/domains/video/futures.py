@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from benchmarks.config import JSON
 from benchmarks.domains.video.data import VideoData
 from benchmarks.measure.outcomes import Outcomes
 from data_prep.shards.format import SampleReference
@@ -64,11 +64,11 @@ class KnownFutures:
     def _places(self) -> dict[str, SampleReference]:
         return {sample.key: sample for sample in self.clips.samples}
 
-    def _entry(self, key: str) -> dict[str, Any]:
+    def _entry(self, key: str) -> JSON:
         """What is stored about a clip beside its frames."""
         return self.data.embeddings.read_metadata(self._places[key])
 
-    def _told(self, entry: dict[str, Any]) -> bool:
+    def _told(self, entry: JSON) -> bool:
         """Whether the truth of a clip is kept, and balls may turn at its frames, nowhere else."""
         if "truth" not in entry:
             return False

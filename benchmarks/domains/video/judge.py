@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.config import JSON
 from benchmarks.domains.judging import ComparingJudge, CostCall
 from benchmarks.domains.video.conditions import (
     FUTURES,
@@ -182,7 +182,7 @@ class FrameJudge(ComparingJudge[FrameCondition]):
         """The split."""
         return condition.split
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> JSON:
         """What the encoder loses, and the metrics of perception."""
         ceiling = encoder_ceiling(self.data, self.chosen["test"])
         return {"encoder_ceiling": ceiling, "perception": self._describe_perception()}
@@ -206,7 +206,7 @@ class FrameJudge(ComparingJudge[FrameCondition]):
             judged += [self.config.context_frames, self.config.horizon]
         return digest(shards.manifest["shards"], condition.split, judged)
 
-    def _describe_perception(self) -> dict[str, Any]:
+    def _describe_perception(self) -> JSON:
         """By which weights, and on what, the metrics of perception were computed."""
         if self.perception is None:
             return {}

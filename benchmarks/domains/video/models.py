@@ -1,7 +1,5 @@
 """The models of video, each declared once."""
 
-from typing import Any
-
 from baselines.config import (
     ContrastiveConfig,
     ConvLSTMConfig,
@@ -12,6 +10,7 @@ from baselines.config import (
     TransformerPPConfig,
     TransformerPublishedConfig,
 )
+from benchmarks.config import JSON
 from benchmarks.models import ModelSpec, Network, Role, Untrained
 from worldmodel.config import BLIND, LINEAR, SYSTEM_2, UNSUPERVISED, EBTConfig, ModelConfig
 from worldmodel.published.config import PublishedEBTConfig
@@ -28,7 +27,7 @@ PUBLISHED_EBT = Network("worldmodel.published.model:PublishedEBT")
 TRANSFORMER_PUBLISHED = Network("baselines.transformer_published:TransformerPublished")
 
 
-def _ebt(name: str, overrides: dict[str, Any]) -> ModelSpec:
+def _ebt(name: str, overrides: JSON) -> ModelSpec:
     return ModelSpec(
         name,
         Role.ENERGY,

@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks.config import Inputs, RunConfig
+from benchmarks.config import JSON, Inputs, RunConfig
 from benchmarks.domains.samples import (
     IN_DISTRIBUTION,
     VALIDATION,
@@ -116,7 +115,7 @@ class VideoSamples(Samples):
             return iter(())
         return trials(clips.data, clips.split, batch_size, device)
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> JSON:
         """What the data is, for the result."""
         return self.corpus.describe() | self.describe_sets()
 
@@ -153,7 +152,7 @@ def prepare_clips(config: RunConfig, shifts: BallsShiftsConfig, inputs: Inputs) 
 
 def _shifts(
     balls: BouncingBallsConfig, shifts: BallsShiftsConfig
-) -> Sequence[tuple[str, float, list[tuple[str, float, dict[str, Any]]]]]:
+) -> Sequence[tuple[str, float, list[tuple[str, float, JSON]]]]:
     """By what grows: the degree of training, and name, degree and changed options of each set."""
     fastest, largest, most = balls.speeds[1], balls.radii[1], balls.balls[1]
     return [

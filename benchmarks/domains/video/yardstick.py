@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from benchmarks.config import JSON
 from benchmarks.domains.video.conditions import ROLLOUT
 from benchmarks.domains.video.data import MOVING_MNIST
 from benchmarks.record.results import Result
@@ -73,6 +73,6 @@ def yardstick_table(result: Result, quoted: bool) -> Table:
 
 
 @cache
-def _quotations() -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = yaml.safe_load(QUOTED.read_text())["rows"]
+def _quotations() -> list[JSON]:
+    rows: list[JSON] = yaml.safe_load(QUOTED.read_text())["rows"]
     return sorted(rows, key=lambda row: float(row["mse"]))

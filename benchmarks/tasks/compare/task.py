@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks.config import Inputs, RunConfig, side_by_side
 from benchmarks.domains.contract import DomainData
@@ -29,7 +29,9 @@ class Compare(ModelTask[DomainData]):
         """Make or reuse the data of the domain."""
         return self.domain.prepare(config, inputs)
 
-    def run(self, config: RunConfig, data: Any, inputs: Inputs, out: Path, device: str) -> "Result":
+    def run(
+        self, config: RunConfig, data: DomainData, inputs: Inputs, out: Path, device: str
+    ) -> "Result":
         """Train, judge and compare all models."""
         from benchmarks.domains.judging import judge_models, judge_references, selected_setting
         from benchmarks.measure.energies import PAIR

@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from benchmarks.config import Inputs, RunConfig, side_by_side
 from benchmarks.domains.contract import DomainData
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from benchmarks.reporting.report import Report
     from benchmarks.reporting.tables import Table
     from benchmarks.training.fit import TrainedModel
+    from worldmodel.predictor import Setting
 
 
 class Probe(ModelTask[DomainData]):
@@ -37,7 +38,9 @@ class Probe(ModelTask[DomainData]):
             used, inputs = of_run(Path(config.task.run), self.domain.compares, inputs.cache)
         return self.domain.prepare(used, inputs)
 
-    def run(self, config: RunConfig, data: Any, inputs: Inputs, out: Path, device: str) -> "Result":
+    def run(
+        self, config: RunConfig, data: DomainData, inputs: Inputs, out: Path, device: str
+    ) -> "Result":
         """Train models, or load those of a run, and probe them."""
         import torch
 
@@ -82,7 +85,7 @@ class Probe(ModelTask[DomainData]):
         )
 
     def _of_run(
-        self, config: RunConfig, data: Any, inputs: Inputs, out: Path, device: str
+        self, config: RunConfig, data: DomainData, inputs: Inputs, out: Path, device: str
     ) -> "tuple[RunConfig, list[TrainedModel]]":
         """The configuration of the given run, its models, and those trained before it."""
         from benchmarks.tasks.loading import load_run, of_run
@@ -137,7 +140,7 @@ class Probe(ModelTask[DomainData]):
         return make_report(folder, result)
 
 
-def _as_trained(model: "TrainedModel") -> Any:
+def _as_trained(model: "TrainedModel") -> "Setting":
     """The setting of a model to which others are made equal."""
     return model.predictors[0].trained_setting()
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
-from benchmarks.config import RunConfig
+from benchmarks.config import JSON, RunConfig
 from benchmarks.models import ModelSpec
 from benchmarks.tasks.compare.config import CompareConfig
 from benchmarks.tasks.scaling.config import Axis, size_of
@@ -131,7 +131,7 @@ CHANGES: dict[Axis, Callable[[RunConfig, Any], RunConfig]] = {
 
 
 def _with_options(
-    config: RunConfig, specs: Sequence[ModelSpec], options: dict[str, Any], place: str
+    config: RunConfig, specs: Sequence[ModelSpec], options: JSON, place: str
 ) -> RunConfig:
     """The configuration with options such as `encoder.frequencies` or `ebt.form` changed.
 
@@ -156,7 +156,7 @@ def _with_options(
                 changed = replace(config.sections[model], **{name: value})
                 config = config.with_section(model, changed)
             continue
-        parts: dict[str, Any] = {"": config, "domain": config.domain, "task": config.task}
+        parts: JSON = {"": config, "domain": config.domain, "task": config.task}
         holder = next(
             (n for n, part in parts.items() if section in {f.name for f in fields(part)}), ""
         )

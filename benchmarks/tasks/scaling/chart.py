@@ -1,9 +1,8 @@
 """The loss of every point, and the fitted laws, against an x that the reader chooses."""
 
-from typing import Any
-
 import numpy as np
 
+from benchmarks.config import JSON
 from benchmarks.measure.power_law import PowerLaw
 from benchmarks.record.model_names import title_of
 from benchmarks.reporting.charts import Chart, Curves
@@ -33,7 +32,7 @@ def _curve(variant: str, model: str) -> str:
     return f"{title_of(model)}, {variant.replace('_', ' ')}" if variant else title_of(model)
 
 
-def _point(point: Point, fields: dict[str, str]) -> dict[str, Any]:
+def _point(point: Point, fields: dict[str, str]) -> JSON:
     curve, (low, high) = _curve(point.variant, point.model), point.loss.ends
     seeds = ", ".join(f"{loss:.4f}" for loss in point.seed_losses)
     return {
@@ -50,7 +49,7 @@ def _point(point: Point, fields: dict[str, str]) -> dict[str, Any]:
     }
 
 
-def _laws(found: Found, fields: dict[str, str]) -> list[dict[str, Any]]:
+def _laws(found: Found, fields: dict[str, str]) -> list[JSON]:
     """Samples of every pure law that was not refused, over the range of its points."""
     laws = []
     for fit in found.fits:

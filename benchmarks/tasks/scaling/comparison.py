@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from benchmarks.config import JSON
 from benchmarks.measure.intervals import mean
 from benchmarks.measure.scores import metric
 from benchmarks.record.results import Result, read_result
@@ -84,7 +84,7 @@ def compare_sweeps(runs: Sequence[tuple[str, Path, Result]], folder: Path) -> Re
     )
 
 
-def _decisive(options: dict[str, Any]) -> dict[str, Any]:
+def _decisive(options: JSON) -> JSON:
     """The options that change what a sweep finds, its seeds aside."""
     return {
         name: _decisive(value) if isinstance(value, dict) else value

@@ -1,8 +1,9 @@
 """The configuration of a sweep. Imports nothing heavy."""
 
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal
+from typing import Literal
 
+from benchmarks.config import JSON
 from benchmarks.tasks.compare.config import CompareConfig
 from data_prep.config import require
 from worldmodel.config import SIZES
@@ -74,7 +75,7 @@ class ScalingConfig(CompareConfig):
 
     values: ValuesConfig = field(default_factory=ValuesConfig)
     axis: Axis = "width"
-    variants: dict[str, dict[str, Any]] = field(default_factory=dict)
+    variants: dict[str, JSON] = field(default_factory=dict)
     search_each: bool = False
     jobs: int = 1
     num_jobs: int = 1

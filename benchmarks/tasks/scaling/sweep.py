@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from benchmarks.config import Inputs, RunConfig
+from benchmarks.config import JSON, Inputs, RunConfig
 from benchmarks.domains.contract import Domain
 from benchmarks.models import added_models, place_of
 from benchmarks.record.results import RESULTS
@@ -132,7 +131,7 @@ class Sweep:
             _write(folder / COMMAND, f"python benchmarks/run.py --config {place.folder / POINT}\n")
             _write(folder / OPTIONS, yaml.safe_dump(self._options(config), sort_keys=False))
 
-    def _options(self, config: RunConfig) -> dict[str, Any]:
+    def _options(self, config: RunConfig) -> JSON:
         """The options of a run of this configuration, where this sweep runs."""
         data = str(self.inputs.data.resolve()) if self.inputs.data is not None else None
         places = {"data": data, "cache_dir": str(self.inputs.cache.resolve())}

@@ -2,9 +2,8 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
-from benchmarks.config import Inputs
+from benchmarks.config import JSON, Inputs
 from benchmarks.tasks.throughput.config import ThroughputConfig
 from data_prep.shards.plan import digest
 from data_prep.sources.corpus import Corpus
@@ -20,7 +19,7 @@ class ThroughputData:
     name: str
     corpus: Corpus | None
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> JSON:
         """What the data is, for the result."""
         return {
             "corpus": self.name,
