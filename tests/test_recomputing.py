@@ -13,8 +13,11 @@ import safetensors.numpy
 
 from benchmarks.cli.docs_tables import KEPT, kept_result, main
 from benchmarks.cli.recomputing import Values, recomputed_faults
+from benchmarks.domains.registry import load_domain
 from benchmarks.record.contrasts import Answer
 from benchmarks.record.results import Comparison, Result, Verdict
+from benchmarks.tasks.scaling.result import Found
+from benchmarks.tasks.scaling.task import Scaling
 
 NAMES = sorted(path.stem for path in KEPT.glob("*.safetensors"))
 
@@ -42,6 +45,17 @@ def faults(result: Result, values: Values) -> list[str]:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_kept_result_follows_from_its_values(name: str) -> None:
     assert faults(kept_result(name), values_of(name)) == []
+
+
+def test_an_exponent_that_its_points_do_not_give_is_named() -> None:
+    result = kept_result(next(path.stem for path in KEPT.glob("scaling_*.json")))
+    sweep = Scaling(load_domain("video"))
+    found = result.found(Found)
+    assert list(sweep.contradictions(result)) == []
+    exponent = replace(found.fits[0].exponent, mean=found.fits[0].exponent.mean + 0.01)
+    fits = [replace(found.fits[0], exponent=exponent), *found.fits[1:]]
+    (fault,) = sweep.contradictions(replace(result, details=replace(found, fits=fits)))
+    assert f"{found.fits[0].model} {found.fits[0].axis}" in fault
 
 
 def with_metric(result: Result, metric: str, **changes: Any) -> Result:

@@ -110,6 +110,10 @@ def check() -> Iterator[str]:
             yield f"{path.name}: a table is not that of its result; run the command tables"
         for fault in faults(text, kept_result):
             yield f"{path.name}: {fault}"
+    for path in sorted(KEPT.glob("*.json")):
+        result = kept_result(path.stem)
+        inside = load_task(result.task, result.domain).contradictions(result)
+        yield from (f"{path.stem}: {fault}" for fault in inside)
     for path in sorted(KEPT.glob("*.safetensors")):
         values = {n: v.astype(np.float64) for n, v in safetensors.numpy.load_file(path).items()}
         found = recomputed_faults(kept_result(path.stem), values)

@@ -83,6 +83,10 @@ class Task(ABC, Generic[Config, Data]):
 
         return row_values(result)
 
+    def contradictions(self, result: "Result") -> "Iterator[str]":
+        """Where numbers of a result do not follow from others of the same result, a line each."""
+        yield from ()
+
     def compare(self, runs: "Sequence[tuple[str, Path, Result]]", folder: Path) -> "Report | None":
         """The report of several runs, by name and folder; None where models are compared alike.
 

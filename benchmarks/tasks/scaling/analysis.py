@@ -1,6 +1,6 @@
 """From the points of a sweep to exponents, their intervals and ratios, and what is refused."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks.measure.power_law import PowerLaw, fit_power_law, goodness
 from benchmarks.record.results import Metric
 from benchmarks.tasks.scaling.points import MeasuredPoint
-from benchmarks.tasks.scaling.result import PURE, WITH_FLOOR, Contrast, Fit, Ratio
+from benchmarks.tasks.scaling.result import PURE, WITH_FLOOR, Contrast, Fit, Found, Ratio
 
 REPLICATES = 500
 LEAST_VALUES = {PURE: 4, WITH_FLOOR: 5}
@@ -131,6 +131,20 @@ def contrast(fitted: Mapping[Key, Fitted]) -> list[Contrast]:
             ratio = _metric(point, a / b * d / c, four[0].fit.exponent.n)
             found.append(Contrast(variants[0], second, shared[0], other, four[0].fit.form, ratio))
     return found
+
+
+def other_laws(found: Found, tolerance: float = 2e-3) -> Iterator[str]:
+    """Fits whose exponent is not that of the law through the points that stand beside them.
+
+    Losses and exponents may have been rounded, so they may differ by `tolerance`.
+    """
+    for fit in found.fits:
+        own = [p for p in found.points if (p.variant, p.model) == (fit.variant, fit.model)]
+        x = np.array([point.x[fit.axis] for point in own])
+        law = _law(x, np.array([point.seed_losses for point in own]), fit.form)
+        if abs(law.exponent - fit.exponent.mean) > tolerance * max(1.0, abs(law.exponent)):
+            name = " ".join(filter(None, (fit.variant, fit.model, fit.axis, fit.form)))
+            yield f"{name}: the exponent is {fit.exponent.mean}, its points give {law.exponent}"
 
 
 def _law(x: np.ndarray, losses: np.ndarray, form: str) -> PowerLaw:

@@ -98,6 +98,13 @@ class Scaling(ModelTask[DomainData]):
 
         return ((point.name, point.loss) for point in result.found(Found).points)
 
+    def contradictions(self, result: "Result") -> "Iterator[str]":
+        """Laws that are not those through the losses of the points and their training seeds."""
+        from benchmarks.tasks.scaling.analysis import other_laws
+        from benchmarks.tasks.scaling.result import Found
+
+        return other_laws(result.found(Found))
+
     def compare(self, runs: "Sequence[tuple[str, Path, Result]]", folder: Path) -> "Report":
         """All sweeps in one report; those that differ in their seeds alone are pooled."""
         from benchmarks.tasks.scaling.comparison import compare_sweeps
