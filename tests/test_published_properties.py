@@ -236,6 +236,23 @@ def test_noise_on_the_projection_moves_only_where_the_gradient_is_taken() -> Non
         assert torch.allclose(inside, flat, atol=1e-5)
 
 
+def test_noise_that_no_step_can_remove_may_be_left_out() -> None:
+    batch, setting = random_clips(), Thinking(2)
+    kept, without = (published_ebt(replace(SYSTEM_1, retained_noise=r)) for r in (True, False))
+    plane = kept.energy.project.weight.detach()
+    assert plane.shape[0] < plane.shape[1]
+    inside = torch.linalg.pinv(plane) @ plane  # [F, F]
+    a, b = (m.predict(batch, setting).candidates.flatten(3) for m in (kept, without))
+    # The energy sees the same, so both take the same steps; they differ by the noise outside.
+    assert torch.allclose(a @ inside, b, atol=1e-4)
+    assert torch.allclose(b @ inside, b, atol=1e-4)
+    outside = a - a @ inside
+    assert outside[0].std() > 0.5
+    assert torch.allclose(outside[-1], outside[0], atol=1e-4)
+    losses = [sum(float(x.detach()) for x in m.training_losses(batch, 0)) for m in (kept, without)]
+    assert losses[1] < losses[0]
+
+
 def test_seeds_change_starts_and_no_two_draws_are_alike() -> None:
     model, batch = published_ebt(SYSTEM_1), random_clips()
     first = model.predict(batch, Thinking(1)).candidates[0]

@@ -33,6 +33,8 @@ class PublishedEBTConfig(ModelConfig):
             the energy and its gradient are taken, in training and predictions.
         start_noise: standard deviation of the noise where candidates start (published: 1). Where a
             frame has more dimensions than the model's width, most of it stays in the prediction.
+        retained_noise: whether the part of the start noise that no step can remove, outside the
+            row space of the projection, is there (published: true).
         replay: number of clips in a buffer that keeps their final candidates (0: no buffer).
         replay_share: number of clips from the buffer that are added to each batch, as a share of
             it.
@@ -55,6 +57,7 @@ class PublishedEBTConfig(ModelConfig):
     random_step_size: float = 1.0
     langevin_noise: float = 0.0
     start_noise: float = 0.18
+    retained_noise: bool = True
     replay: int = 0
     replay_share: float = 0.5
     inference_steps: int | None = None

@@ -95,6 +95,19 @@ class PublishedEnergy(nn.Module):
         gradient = self.backbone.input_gradient(to_features, look)[:, :, 0]  # [B, C, W]
         return (gradient @ self.project.weight).to(candidate.dtype), energies
 
+    def start(self, noise: Tensor, retained: bool) -> Tensor:
+        """Start candidates `[B, C, F]` from noise; without what no step can remove if not retained.
+
+        A step moves a candidate in the row space of the projection; the rest of the noise is set to
+        zero. No gradient goes through it.
+        """
+        weight = self.project.weight.detach()  # [W, F]
+        if retained or weight.shape[0] >= weight.shape[1]:
+            return noise
+        with torch.autocast(noise.device.type, enabled=False):
+            basis = torch.linalg.qr(weight.float().T).Q.to(noise)  # [F, W], orthonormal columns
+            return noise @ basis @ basis.T
+
     def calibrate(self, gradient: Tensor) -> None:
         """Set the step size once, so that the first update has an RMS of 0.3.
 

@@ -274,7 +274,8 @@ class PublishedEBT(Predictor):
     def _start(self, draws: Draws) -> Tensor:
         """Start candidates `[B, C * N, P * D]`."""
         drawn = draws.normal(Stream.START, self.frame[0] * self.frame[1])
-        return self.config.start_noise * drawn.to(self.energy.project.weight)
+        noise = self.config.start_noise * drawn.to(self.energy.project.weight)
+        return self.energy.start(noise, self.config.retained_noise)
 
     def _of_patches(self, energies: Tensor) -> Tensor:
         """Energies of frames `[...]` in equal parts for their patches `[..., P]`."""

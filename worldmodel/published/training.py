@@ -41,7 +41,7 @@ def training_steps(
     frames = torch.arange(rows.target.shape[1], device=rows.target.device)
     visible = Visible.every(len(frames), frames.device)
     sizes = _step_sizes(config, noise, rows, frames, seed)
-    candidate = _start(config, noise, rows, frames, seed)
+    candidate = _start(energy, config, noise, rows, frames, seed)
     landscapes = _landscapes(config, noise, seed)
     judged = 1 if config.truncate else len(landscapes)
     contexts: dict[tuple[int, bool], EncodedContext] = {}
@@ -62,12 +62,18 @@ def training_steps(
 
 
 def _start(
-    config: PublishedEBTConfig, noise: Noise, rows: Rows, frames: Tensor, seed: int
+    energy: PublishedEnergy,
+    config: PublishedEBTConfig,
+    noise: Noise,
+    rows: Rows,
+    frames: Tensor,
+    seed: int,
 ) -> Tensor:
     """Start candidates `[B + R, C, F]`: noise, and what was stored of replayed clips."""
     target, fresh = rows.target, len(rows.target) - len(rows.continued)
     drawn = noise.normal(Stream.TRAINING_START, (seed,), rows.keys, frames, target.shape[2])
-    return torch.cat([config.start_noise * drawn.to(target)[:fresh], rows.continued])
+    start = energy.start(config.start_noise * drawn.to(target)[:fresh], config.retained_noise)
+    return torch.cat([start, rows.continued])
 
 
 def _landscapes(config: PublishedEBTConfig, noise: Noise, seed: int) -> list[int]:
