@@ -8,12 +8,15 @@ import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from matplotlib.figure import Figure
 from playwright.sync_api import Browser, sync_playwright
 
 from benchmarks import models as registered
+from data_prep import stopping
 from data_prep.config import BouncingBallsConfig, CorpusConfig, EncoderConfig
 from data_prep.embed import prepare_embeddings
 from data_prep.encoders.named import named
@@ -52,6 +55,28 @@ def frame_shards(balls: Path, tmp_path_factory: pytest.TempPathFactory) -> Shard
 @pytest.fixture(scope="session")
 def embedding_shards(frame_shards: ShardSet, tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
     return prepare_embeddings(frame_shards, tmp_path_factory.mktemp("cache"), EncoderConfig())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _small_figures() -> Iterator[None]:
+    """Figures are drawn and written, but coarse and not laid out tightly, which takes longest."""
+    savefig = Figure.savefig
+
+    def coarse(figure: Figure, *arguments: Any, **options: Any) -> None:
+        savefig(figure, *arguments, **options | {"dpi": 50})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", coarse)
+        patch.setattr(Figure, "tight_layout", lambda figure, **_: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_end_by_force() -> Iterator[None]:
+    """A run that is told to end may take long; its process is that of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stopping, "GRACE", 240.0)
+        yield
 
 
 @pytest.fixture(scope="session")

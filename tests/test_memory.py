@@ -111,6 +111,7 @@ def large_frames(frames: int) -> tuple[int, int]:
     return found[0], found[1]
 
 
+@pytest.mark.slow
 def test_memory_grows_with_the_tokens_and_not_with_their_square() -> None:
     (short, plain), (long, _) = large_frames(6), large_frames(12)
     assert short < 3 * plain
@@ -126,7 +127,9 @@ def test_parts_of_a_batch_take_less_memory() -> None:
     assert part < 0.5 * whole
 
 
-@pytest.mark.parametrize("task", ["next_frame", "denoise", "thinking"])
+@pytest.mark.parametrize(
+    "task", ["next_frame", "denoise", pytest.param("thinking", marks=pytest.mark.slow)]
+)
 def test_a_dry_run_says_what_a_run_would_take(
     task: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,7 @@
-"""Every preset runs to its report: at reduced size, with few models, in its own precision."""
+"""Every preset runs to its report: at reduced size, with few models, in its own precision.
+
+The default presets always do, the others among the slow tests.
+"""
 
 import signal
 from collections.abc import Iterator
@@ -14,6 +17,7 @@ from PIL import Image
 from benchmarks.cli.command_line import main
 from benchmarks.record.results import read_result
 from benchmarks.reporting.html import PAGE
+from benchmarks.tasks.registry import DEFAULT_PRESET
 from benchmarks.tasks.scaling import fitting, sweep
 
 TRAINED = {
@@ -76,6 +80,12 @@ MODELS = {
 }
 
 
+PRESETS = [
+    pytest.param(*of, marks=[] if of[2] == DEFAULT_PRESET else [pytest.mark.slow])
+    for of in WITH_MODELS
+]
+
+
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Presets share their corpora."""
@@ -121,7 +131,7 @@ def given(task: str, preset: str, folder: Path) -> list[str]:
     return []
 
 
-@pytest.mark.parametrize(("task", "domain", "preset"), WITH_MODELS)
+@pytest.mark.parametrize(("task", "domain", "preset"), PRESETS)
 @pytest.mark.filterwarnings("ignore")
 def test_a_preset_runs_to_its_report(
     task: str, domain: str, preset: str, cache: Path, tmp_path: Path

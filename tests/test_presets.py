@@ -49,6 +49,7 @@ def ways_to_train(domain: str) -> Iterator[tuple[str, ModelSpec, RunConfig]]:
                 yield f"{spec.name} in {task}, {preset}", spec, config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("domain", sorted({domain for _, domain, _ in WITH_MODELS}))
 @pytest.mark.filterwarnings("ignore:embedding width")
 def test_two_steps_of_every_preset(domain: str, tmp_path: Path) -> None:

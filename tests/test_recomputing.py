@@ -151,7 +151,7 @@ def test_results_without_values_are_named(
 ) -> None:
     for kind in ("json", "safetensors"):
         shutil.copy(KEPT / f"{NAMES[0]}.{kind}", tmp_path)
-    (tmp_path / "older.json").touch()
+    shutil.copy(KEPT / f"{NAMES[0]}.json", tmp_path / "older.json")
     monkeypatch.setattr("benchmarks.cli.docs_tables.KEPT", tmp_path)
     monkeypatch.setattr("benchmarks.cli.docs_tables.DOCUMENTS", ())
     assert main(["check"]) == 0
