@@ -128,7 +128,11 @@ def test_parts_of_a_batch_take_less_memory() -> None:
 
 
 @pytest.mark.parametrize(
-    "task", ["next_frame", "denoise", pytest.param("thinking", marks=pytest.mark.slow)]
+    "task",
+    [
+        "next_frame",
+        *(pytest.param(task, marks=pytest.mark.slow) for task in ("denoise", "thinking")),
+    ],
 )
 def test_a_dry_run_says_what_a_run_would_take(
     task: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -3,22 +3,21 @@
 The default presets always do, the others among the slow tests.
 """
 
-import signal
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from asking import WITH_MODELS
 from matplotlib.figure import Figure
 from PIL import Image
+from sweeping import run_points_here
 
 from benchmarks.cli.command_line import main
 from benchmarks.record.results import read_result
 from benchmarks.reporting.html import PAGE
 from benchmarks.tasks.registry import DEFAULT_PRESET
-from benchmarks.tasks.scaling import fitting, sweep
+from benchmarks.tasks.scaling import fitting
 
 TRAINED = {
     "backbone": {"layers": 1, "heads": 2, "width": 32},
@@ -99,20 +98,11 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     def save(figure: Figure, place: Path, **_: Any) -> None:
         Image.new("RGB", (2, 2)).save(place)
 
-    class Process:
-        def __init__(self, command: list[str], **_: Any):
-            self.code = main(command[2:])
-
-        def wait(self) -> int:
-            return self.code
-
     with monkeypatch.context() as patch:
         patch.setattr(Figure, "tight_layout", lambda figure, **_: None)
         patch.setattr(Figure, "savefig", save)
         patch.setattr(fitting, "REPLICATES", 8)
-        started = SimpleNamespace(Popen=Process, DEVNULL=None, STDOUT=None, PIPE=None)
-        patch.setattr(sweep, "subprocess", started)
-        patch.setattr(signal, "signal", lambda *_: None)  # points run in a thread
+        run_points_here(patch)
         yield
 
 

@@ -350,6 +350,7 @@ def test_what_has_no_labels_is_said_before_anything_is_trained(
     assert not (out / "models").exists()
 
 
+@pytest.mark.slow
 def test_denoisers_are_probed_on_leaves_and_digits(tmp_path: Path) -> None:
     arguments = ["--task", "probe", "--domain", "image", "--preset", "smoke", "--device", "cpu"]
     arguments += ["--training.steps", "2", "--training.validate_every", "2"]

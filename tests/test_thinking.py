@@ -45,7 +45,7 @@ SMALL = [
         "--models",
         "ebt_residual,transformer_pp,flow,copy_last",
     ),
-    *("--balls.train", "3", "--balls.validation", "2", "--balls.test", "5", "--seeds", "0,1"),
+    *("--balls.train", "3", "--balls.validation", "2", "--balls.test", "4", "--seeds", "0,1"),
     *("--training.steps", "3", "--training.processes", "1"),
     *("--evaluation.counts", "[1,2,3]", "--evaluation.candidates", "[1,3]"),
     *("--evaluation.thresholds", "4"),
@@ -302,6 +302,7 @@ def test_an_unknown_domain_is_refused(capsys: pytest.CaptureFixture[str]) -> Non
     assert "--part denoise: is now --domain image" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_thinking_about_images(tmp_path: Path) -> None:
     arguments = [
         *("--task", "thinking", "--domain", "image", "--preset", "smoke"),
