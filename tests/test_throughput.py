@@ -84,6 +84,7 @@ def test_a_throughput_run_prints_and_writes_every_measurement(
     assert len(names) == 8
     (equal,) = [found for found in result.measurements if found.name.startswith("equal sets")]
     assert equal.value == 1
+    assert (tmp_path / "run" / "figures" / "ratios.png").is_file()
     (tmp_path / "run" / "report.md").unlink()
     assert main(["--report", str(tmp_path / "run")]) == 0
     assert (tmp_path / "run" / "report.md").read_text() == report

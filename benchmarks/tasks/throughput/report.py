@@ -7,8 +7,10 @@ from benchmarks.record.results import Measurement, Profile, Result
 from benchmarks.reporting.grid import Cell, Grid, Line
 from benchmarks.reporting.report import Part, Report, Section, bullets
 from benchmarks.reporting.tables import Table, environment_lines, number
+from benchmarks.tasks.throughput.chart import REACHED, kind_of, ratios_chart
 
-HEADER = ["measured", "median [lowest, highest]", "reference", "its median", "ratio", "target"]
+HEADER = ["measured", "median [lowest, highest]", "ratio", "target", "reference", "its median"]
+TARGET = HEADER.index("target") - 1  # among the cells after the name
 
 
 def make_report(result: Result) -> Report:
@@ -20,14 +22,16 @@ def make_report(result: Result) -> Report:
         *profiles,
         Section("How this was made", [bullets(environment_lines(result.environment))]),
     ]
+    chart = ratios_chart(result.measurements)
     opening: list[Part] = [_answer(result), _grid(result.measurements)]
+    opening += [] if chart is None else [chart]
     return Report("Throughput", opening, sections, profiles[0] if profiles else None)
 
 
 def _answer(result: Result) -> str:
     """How many targets were reached, and on what it was measured."""
-    judged = [_reached(m) for m in result.measurements if m.target is not None]
-    said = f"{sum(judged)} of {len(judged)} targets were reached. " if judged else ""
+    kinds = [kind_of(m) for m in result.measurements if m.target is not None]
+    said = f"{kinds.count(REACHED)} of {len(kinds)} targets were reached. " if kinds else ""
     return f"{said}Data: {result.data['corpus']}."
 
 
@@ -36,8 +40,8 @@ def _grid(measurements: Sequence[Measurement]) -> Grid:
     for one in measurements:
         cells = [Cell(text) for text in _cells(one)]
         if one.target is not None:
-            answer = Answer.BETTER if _reached(one) else Answer.WORSE
-            cells[-1] = Cell(_judgement(one), answer=answer)
+            answer = Answer.BETTER if kind_of(one) == REACHED else Answer.WORSE
+            cells[TARGET] = Cell(_judgement(one), answer=answer)
         lines.append(Line(one.name, "", cells))
     return Grid(HEADER, lines, sortable=True)
 
@@ -59,25 +63,18 @@ def _operations(found: Profile) -> Table:
     return ["operation", "calls", "ms in itself", "share"], rows
 
 
-def _reached(m: Measurement) -> bool:
-    """Whether a measurement reached its target."""
-    assert m.target is not None
-    value = m.value if m.ratio is None else m.ratio
-    return value <= m.target if m.at_most else value >= m.target
-
-
 def _judgement(m: Measurement) -> str:
     bound = "at most" if m.at_most else "at least"
-    return f"{bound} {m.target:.3g}: {'reached' if _reached(m) else 'missed'}"
+    return f"{bound} {m.target:.3g}: {kind_of(m)}"
 
 
 def _cells(m: Measurement) -> list[str]:
-    digits = 2 if abs(m.value) < 100 else 0
+    digits = 0 if abs(m.value) >= 100 else 2 if abs(m.value) >= 0.1 else 5
     spread = f"{number(m.value, digits)} [{number(m.low, digits)}, {number(m.high, digits)}]"
     return [
         f"{spread} {m.unit}",
-        m.reference or "–",
-        number(m.reference_value, 2),
         number(m.ratio, 1),
         "–",
+        m.reference or "–",
+        number(m.reference_value, 2),
     ]
