@@ -114,10 +114,10 @@ def test_a_run_says_what_thinking_buys(run: tuple[Path, Path]) -> None:
     assert gravities == [["in distribution", 0.0], ["gravity 1", 1.0]]
     assert "| model | gravity (widths/s²) |" in text
     assert "Does it gain from thinking longer than one step?" in text
-    first = text.splitlines()[2]
-    assert first.startswith("- Telling impossible from possible frames, EBT, residual: AUROC of")
-    assert "distance to its own prediction" in first
-    assert "Transformer++" in first
+    first, second = text.splitlines()[2:4]
+    assert first.startswith("- EBT, residual: the AUROC of its energy is ")
+    assert "that of the plain baseline's distance to its own prediction (difference" in first
+    assert "Transformer++" in second
     assert "EBT, residual that stops by its update" in text
     row = next(r for r in rows_of(result, "in distribution") if r.selected)
     assert {"energy_over_error", "expected_error", "true_spread", "spread_rank"} <= set(row.metrics)

@@ -289,22 +289,32 @@ def _verifying(result: Result) -> list[str]:
         if one.measure in (ENERGY, DISTANCE):
             of_measure = energies if one.measure == ENERGY else distances
             of_measure.setdefault(one.model, one)
-    sentences: list[str] = []
-    for name, energy in energies.items():
-        others = [
-            f"{title_of(other)} {interval(found.overall[AUROC], 2)}"
-            for other, found in distances.items()
-            if other not in energies
-        ]
-        over = energy.overall.get(OVER_REGRESSOR)
-        said = "" if over is None else f", {interval(over, 2)} over the plain baseline's distance"
-        beside = f" ({', '.join(others)})" if others and not sentences else ""
-        sentences.append(
-            f"Telling impossible from possible frames, {title_of(name)}: AUROC of its energy "
-            f"{interval(energy.overall[AUROC], 2)}{said}; of the distance to its own prediction, "
-            f"which every regressor has, {interval(distances[name].overall[AUROC], 2)}{beside}."
+    beside = "; ".join(
+        f"{title_of(name)} {interval(found.overall[AUROC], 2)}"
+        for name, found in distances.items()
+        if name not in energies
+    )
+    if not energies:
+        return []
+    return [
+        *(_energy_beside(name, energy, distances[name]) for name, energy in energies.items()),
+        "These are AUROCs of telling impossible from possible candidates. The distance to the own "
+        f"prediction, which needs no energy, has: {beside or 'nothing here'}.",
+    ]
+
+
+def _energy_beside(name: str, energy: Verification, own: Verification) -> str:
+    """Whether an energy verifies better than what every regressor has for nothing."""
+    said = f"{title_of(name)}: the AUROC of its energy is {interval(energy.overall[AUROC], 2)}"
+    over = energy.overall.get(OVER_REGRESSOR)
+    if over is not None:
+        low, high = over.ends
+        side = "above" if low > 0 else "below" if high < 0 else "not told apart from"
+        said += (
+            f", {side} that of the plain baseline's distance to its own prediction "
+            f"(difference {interval(over, 2)})"
         )
-    return sentences
+    return f"{said}; that of its own such distance is {interval(own.overall[AUROC], 2)}."
 
 
 def _shifts(result: Result) -> list[Table]:
