@@ -106,6 +106,7 @@ def untranslated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "compile", lambda function, options=None: compile(function))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_traced_graphs_train_alike(name: str, untranslated: None) -> None:
     model = build(name)
@@ -115,6 +116,7 @@ def test_traced_graphs_train_alike(name: str, untranslated: None) -> None:
     assert not [method for module, method in model.regions() if method in vars(module)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["ebt_residual", "transformer_pp"])
 def test_traced_graphs_predict_and_roll_out_alike(name: str, untranslated: None) -> None:
     model = build(name)

@@ -263,6 +263,7 @@ def test_pixel_mse_is_that_of_clipped_images() -> None:
     assert pixel_mse(prediction, target).tolist() == [0.25, 0.0]
 
 
+@pytest.mark.slow
 def test_a_training_in_a_process_is_loaded_like_any_other(finished: Path, tmp_path: Path) -> None:
     cache = finished.parent / "cache"
     arguments = ["--data", str(finished.parent / "my pictures"), "--cache-dir", str(cache)]

@@ -152,6 +152,7 @@ def test_training_lowers_the_loss(name: str, embedding_shards: ShardSet, tmp_pat
     assert record.seconds > 0
 
 
+@pytest.mark.slow
 def test_a_compiled_training_learns_the_same_and_says_what_starting_took(
     embedding_shards: ShardSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
