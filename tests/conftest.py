@@ -63,7 +63,7 @@ def _small_figures() -> Iterator[None]:
     savefig = Figure.savefig
 
     def coarse(figure: Figure, *arguments: Any, **options: Any) -> None:
-        savefig(figure, *arguments, **options | {"dpi": 50})
+        savefig(figure, *arguments, **options | {"dpi": 65})
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", coarse)

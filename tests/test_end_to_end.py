@@ -212,7 +212,7 @@ def test_charts_and_figures_show_the_numbers_of_the_result(finished: Path) -> No
         with Image.open(finished / "figures" / f"{name}.png") as picture:
             low, high = picture.convert("L").getextrema()
             assert (low, high) < (110, 256)
-            assert picture.width > 300
+            assert picture.width > 400
 
 
 def swept(model: Model) -> list[Row]:

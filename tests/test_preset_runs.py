@@ -99,7 +99,6 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         Image.new("RGB", (2, 2)).save(place)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Figure, "tight_layout", lambda figure, **_: None)
         patch.setattr(Figure, "savefig", save)
         patch.setattr(fitting, "REPLICATES", 8)
         run_points_here(patch)

@@ -133,7 +133,7 @@ def contrast(fitted: Mapping[Key, Fitted]) -> list[Contrast]:
     return found
 
 
-def other_laws(found: Found, tolerance: float = 2e-3) -> Iterator[str]:
+def contradicted_fits(found: Found, tolerance: float = 2e-3) -> Iterator[str]:
     """Fits whose exponent is not that of the law through the points that stand beside them.
 
     Losses and exponents may have been rounded, so they may differ by `tolerance`.

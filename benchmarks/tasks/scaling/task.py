@@ -100,10 +100,10 @@ class Scaling(ModelTask[DomainData]):
 
     def contradictions(self, result: "Result") -> "Iterator[str]":
         """Laws that are not those through the losses of the points and their training seeds."""
-        from benchmarks.tasks.scaling.analysis import other_laws
+        from benchmarks.tasks.scaling.analysis import contradicted_fits
         from benchmarks.tasks.scaling.result import Found
 
-        return other_laws(result.found(Found))
+        return contradicted_fits(result.found(Found))
 
     def compare(self, runs: "Sequence[tuple[str, Path, Result]]", folder: Path) -> "Report":
         """All sweeps in one report; those that differ in their seeds alone are pooled."""
