@@ -349,3 +349,29 @@ def test_the_first_update_is_of_moderate_size_by_default(patches: int, width: in
     start, moved = model.predict(context, Thinking(1)).candidates
     assert float(start.std()) == pytest.approx(0.18, rel=0.02)
     assert 0.1 < float((moved - start).square().mean().sqrt()) < 0.5
+
+
+def test_a_projection_fixed_on_principal_components_stays_and_keeps_most_of_the_frames(
+    tmp_path: Path,
+) -> None:
+    model = published_ebt(replace(SYSTEM_1, projection="pca"))
+    data = random_data(SMALL)
+    batch = data.first_batch(model.calibrating_clips)
+    assert len(batch.keys) >= model.energy.width
+    model.calibrate(batch)
+    weight, bias = (p.detach().clone() for p in model.energy.project.parameters())
+    frames = batch.embeddings.flatten(2).flatten(0, 1).double()
+    tokens = model.energy.project(frames.float()).detach()
+    assert float(tokens.mean(0).abs().max()) < 1e-4
+    assert float(tokens.square().mean()) == pytest.approx(1, rel=1e-3)
+    lengths = weight @ weight.T
+    assert torch.allclose(lengths, lengths[0, 0] * torch.eye(len(weight)), atol=1e-4)
+    # A slow reference: the best approximation of the centred frames by so many components.
+    left, values, right = torch.linalg.svd(frames - frames.mean(0), full_matrices=False)
+    width = len(weight)
+    best = left[:, :width] * values[:width] @ right[:width]
+    inside = torch.linalg.pinv(weight.double()) @ weight.double()
+    assert torch.allclose((frames - frames.mean(0)) @ inside, best, atol=1e-3)
+    train_predictor(model, data, 3e-3, tmp_path, "cpu", "test", {})
+    assert torch.equal(model.energy.project.weight, weight)
+    assert torch.equal(model.energy.project.bias, bias)

@@ -257,6 +257,11 @@ class Predictor(nn.Module, Shareable):
         """
         return []
 
+    @property
+    def calibrating_clips(self) -> int:
+        """Smallest number of clips that `calibrate` needs; most models are content with any."""
+        return 1
+
     def calibrate(self, batch: Clips) -> None:
         """Calibrate, once before training, on one fixed batch; most models have nothing to set."""
 

@@ -198,12 +198,15 @@ class TrainingData(L.LightningDataModule):
                 "devices; each needs one, so use fewer devices or more validation clips"
             )
 
-    def first_batch(self) -> Clips:
-        """The clips of the first step, of all devices, as far as one takes them."""
+    def first_batch(self, least: int = 1) -> Clips:
+        """The clips of the first step, of all devices, as far as one takes them.
+
+        There are at least `least`, from the steps after it where that has fewer.
+        """
         config, count = self.config, self.processes.count
-        batches = training_batches(self.train, config.batch_size * count, self.seed, 0, 1)
-        batch: Clips = next(iter(batches)).to("cpu")
-        first = slice(0, max(config.batch_size // config.accumulate, CALIBRATING_CLIPS))
+        size = max(config.batch_size * count, least)
+        batch: Clips = next(iter(training_batches(self.train, size, self.seed, 0, 1))).to("cpu")
+        first = slice(0, max(config.batch_size // config.accumulate, CALIBRATING_CLIPS, least))
         return replace(batch, embeddings=batch.embeddings[first], keys=batch.keys[first])
 
     def train_dataloader(self) -> DataLoader[Any]:
@@ -257,7 +260,7 @@ def train_predictor(
     if (folder / RECORD).is_file():
         load_model(predictor, folder / WEIGHTS)
         return TrainingRecord(**json.loads((folder / RECORD).read_text()))
-    batch = data.first_batch()
+    batch = data.first_batch(predictor.calibrating_clips)
     predictor.calibrate(batch)
     if config.checkpoint_blocks and predictor.backbone is not None:
         predictor.backbone.enable_gradient_checkpointing()  # type: ignore[operator]

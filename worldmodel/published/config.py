@@ -1,9 +1,12 @@
 """Configuration of the published EBT. Imports nothing heavy."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from data_prep.config import require
 from worldmodel.config import ModelConfig
+
+Projection = Literal["learned", "pca"]
 
 
 @dataclass
@@ -35,6 +38,8 @@ class PublishedEBTConfig(ModelConfig):
             frame has more dimensions than the model's width, most of it stays in the prediction.
         retained_noise: whether the part of the start noise that no step can remove, outside the
             row space of the projection, is there (published: true).
+        projection: the layer from a frame to its token: `learned` as published, or `pca`, fixed at
+            the principal components of training frames.
         replay: number of clips in a buffer that keeps their final candidates (0: no buffer).
         replay_share: number of clips from the buffer that are added to each batch, as a share of
             it.
@@ -58,6 +63,7 @@ class PublishedEBTConfig(ModelConfig):
     langevin_noise: float = 0.0
     start_noise: float = 0.18
     retained_noise: bool = True
+    projection: Projection = "learned"
     replay: int = 0
     replay_share: float = 0.5
     inference_steps: int | None = None

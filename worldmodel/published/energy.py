@@ -42,6 +42,7 @@ class PublishedEnergy(nn.Module):
             torch.tensor(config.step_size), requires_grad=config.learn_step_size
         )
         self.register_buffer("calibrated", torch.tensor(not config.calibrate))
+        self.project.requires_grad_(config.projection == "learned")
 
     @property
     def step_size(self) -> Tensor:
@@ -107,6 +108,22 @@ class PublishedEnergy(nn.Module):
         with torch.autocast(noise.device.type, enabled=False):
             basis = torch.linalg.qr(weight.float().T).Q.to(noise)  # [F, W], orthonormal columns
             return noise @ basis @ basis.T
+
+    def project_on_components(self, frames: Tensor) -> None:
+        """Set the projection to the principal components of frames `[N, F]`, the largest first.
+
+        Its rows are orthogonal and of one length, at which the tokens of these frames have a mean
+        square of 1. Where F is below W, the rows that are left over are zero.
+        """
+        with torch.no_grad():
+            centred = (frames - frames.mean(0)).double()
+            variances, components = torch.linalg.eigh(centred.T @ centred / len(frames))
+            rows = components.flip(1)[:, : self.width].T  # [min(W, F), F]
+            kept = float(variances.flip(0)[: self.width].sum())
+            rows = rows * math.sqrt(self.width / max(kept, torch.finfo(torch.float32).tiny))
+            self.project.weight.zero_()
+            self.project.weight[: len(rows)] = rows.to(self.project.weight)
+            self.project.bias.copy_(-self.project.weight @ frames.mean(0))
 
     def calibrate(self, gradient: Tensor) -> None:
         """Set the step size once, so that the first update has an RMS of 0.3.

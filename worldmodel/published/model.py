@@ -176,8 +176,17 @@ class PublishedEBT(Predictor):
         multiple = self.config.step_size_rate * float(size.detach())
         return [(size, multiple)] if size.requires_grad else []
 
+    @property
+    def calibrating_clips(self) -> int:
+        """As many clips as the projection has components, where it is set from them."""
+        if self.config.projection == "pca":
+            return self.energy.width
+        return super().calibrating_clips
+
     def calibrate(self, batch: Clips) -> None:
-        """Calibrate the step size, where that is asked for, on the starts of a batch."""
+        """Set a projection on principal components, and the step size, each where asked for."""
+        if self.config.projection == "pca":
+            self.energy.project_on_components(batch.embeddings.flatten(2).flatten(0, 1))
         if bool(self.energy.calibrated):
             return
         with torch.no_grad():
