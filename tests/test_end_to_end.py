@@ -208,7 +208,7 @@ def test_charts_and_figures_show_the_numbers_of_the_result(finished: Path) -> No
     energies = [model for model in result.models if model.role == "energy"]
     for line, model in zip(figure.axes[0].get_lines(), energies, strict=True):
         assert list(line.get_ydata()) == [row.metrics["smooth_l1"].mean for row in swept(model)]
-    for name in ("predictions", "horizon", "compute", "thinking", "training"):
+    for name in ("predictions", "horizon", "compute", "thinking", "spread", "training"):
         with Image.open(finished / "figures" / f"{name}.png") as picture:
             low, high = picture.convert("L").getextrema()
             assert (low, high) < (110, 256)

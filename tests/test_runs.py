@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 from browsing import opened, require_readable
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Browser
 from test_comparison import run as written
 
@@ -129,19 +131,22 @@ def test_a_predictor_in_memory_is_judged_beside_the_floors(judged: tuple[Result,
     assert "| `model` |" in result._repr_markdown_()
 
 
-def test_a_run_from_python_is_that_of_the_command_line(
+def test_a_run_in_a_notebook_shows_its_table_and_is_that_of_the_command_line(
     judged: tuple[Result, Path], balls: Path
 ) -> None:
     before, folder = judged
-    found = run(
-        "next_frame",
-        models=["copy_last"],
-        data=balls,
-        preset="smoke",
-        out=folder / "again",
-        options={"cache-dir": str(folder / "cache"), "evaluation.latency_repeats": 1},
-    )
-    (model,) = found.models
+    given = {
+        "models": ["copy_last"],
+        "data": str(balls),
+        "preset": "smoke",
+        "out": str(folder / "again"),
+        "options": {"cache-dir": str(folder / "cache"), "evaluation.latency_repeats": 1},
+    }
+    cells = ["from benchmarks import run", f"result = run('next_frame', **{given})", "result"]
+    notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells])
+    done = NotebookClient(notebook, resources={"metadata": {"path": folder}}).execute()
+    assert "| `copy_last` |" in done.cells[-1].outputs[0]["data"]["text/markdown"]
+    (model,) = load_result(folder / "again").models
     (same,) = (m for m in before.models if m.name == "copy_last")
     assert len(model.rows) == len(same.rows) > 2
     for here, there in zip(model.rows, same.rows, strict=True):

@@ -15,8 +15,11 @@ from data_prep.errors import InputError
 from worldmodel.data import Scaler
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Clips, Thinking
+from worldmodel.published.model import PublishedEBT
 
 CONFIG = "config.json"
+EBT = NextFrameEBT | PublishedEBT
+CLASSES: dict[str, type[EBT]] = {c.__name__: c for c in (NextFrameEBT, PublishedEBT)}
 OVERSHOOT = 0.05  # beyond [0, 1], as resizing leaves it
 
 
@@ -25,7 +28,7 @@ class Thought:
     """Candidates of the next frame `[M + 1, 3, height, width]` from the start to the last step.
 
     `energies [M + 1]` are theirs; where the energy loss taught the EBT, the half squared error that
-    it expects, on scaled embeddings.
+    it expects, on scaled embeddings. The published EBT's have no unit.
     """
 
     frames: Tensor
@@ -42,7 +45,7 @@ class VideoModel:
         InputError: frames have another shape or other values.
     """
 
-    predictor: NextFrameEBT
+    predictor: EBT
     encoder: Encoder
     scaler: Scaler
     size: int
@@ -117,8 +120,11 @@ def load(place: str | Path, revision: str | None = None) -> VideoModel:
     if not Path(place).is_dir():
         file = Path(hf_hub_download(str(place), CONFIG, revision=revision))
     config = json.loads(file.read_text())
-    if config.get("class") != NextFrameEBT.__name__:
-        raise InputError(f"{place}: holds a {config.get('class')}; load gives a NextFrameEBT")
+    if config.get("class") not in CLASSES:
+        raise InputError(
+            f"{place}: holds a {config.get('class')}; load gives an EBT for video, one of "
+            f"{', '.join(CLASSES)}"
+        )
     known = {f.name for f in fields(EncoderConfig)}
     options = {name: value for name, value in config["encoder"].items() if name in known}
     size, name = int(config["size"]), str(options.get("name"))
@@ -130,5 +136,5 @@ def load(place: str | Path, revision: str | None = None) -> VideoModel:
     if not encoder.decodable:
         raise InputError(f"{place}: its encoder {encoder.name} has no way back to pixels")
     scaler = Scaler(torch.tensor(config["mean"]), torch.tensor(config["scale"]))
-    predictor = NextFrameEBT.from_pretrained(str(place), revision=revision)
+    predictor: EBT = CLASSES[config["class"]].from_pretrained(str(place), revision=revision)
     return VideoModel(predictor, encoder, scaler, size)

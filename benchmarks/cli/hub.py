@@ -17,6 +17,7 @@ from benchmarks.tasks.registry import load_task
 from benchmarks.training.pretrained import HUB
 from data_prep.errors import InputError
 from worldmodel.sharing import write_model
+from worldmodel.video_model import CLASSES
 
 DATASET = "ebt-bench"  # name of the benchmark in results on the hub
 
@@ -115,7 +116,7 @@ def _card(result: Result, model: Model, config: JSON, decodable: bool) -> str:
     use = (
         '```python\nfrom worldmodel import load\n\nmodel = load("this folder")\n'
         "frame = model.predict(frames)  # [T, 3, height, width] in [0, 1]\n```"
-        if config["class"] == "NextFrameEBT" and decodable
+        if config["class"] in CLASSES and decodable
         else f'```python\nmodel = {config["class"]}.from_pretrained("this folder")\n```'
     )
     lines = [

@@ -6,7 +6,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.domains.video.conditions import ROLLOUT, TEACHER_FORCED
+from benchmarks.domains.video.conditions import FUTURES, ROLLOUT, SAMPLED, TEACHER_FORCED
+from benchmarks.domains.video.futures_table import deciding_score, distinct_rows, sampled
+from benchmarks.measure.scores import value_name
 from benchmarks.record.metrics import AHEAD
 from benchmarks.record.model_names import title_of
 from benchmarks.record.results import Result
@@ -15,14 +17,17 @@ from benchmarks.reporting.figures import (
     energy_figure,
     finish,
     model_style,
+    plain_numbers,
     risk_figure,
     save_figures,
     thinking_figure,
     training_curves,
 )
 from benchmarks.reporting.report import Picture
-from benchmarks.reporting.tables import selected_row
+from benchmarks.reporting.tables import rows_under, selected_row
 from benchmarks.reporting.values import load_arrays
+
+SPREAD_GROUPS = 8  # of the clips of each training seed, by the spread of their samples
 
 
 def draw_figures(folder: Path, result: Result) -> dict[str, Picture]:
@@ -40,6 +45,7 @@ def draw_figures(folder: Path, result: Result) -> dict[str, Picture]:
             ),
             "energy": ("Energy against error", energy_figure(folder, result)),
             "risk": ("Risk against coverage", risk_figure(folder, result)),
+            "spread": ("Spread of samples against error", _spread(folder, result)),
             "training": ("Training curves", training_curves(folder, result)),
         },
     )
@@ -97,4 +103,48 @@ def _horizon(result: Result) -> Figure | None:
         low, high = zip(*(p.ends for p in points), strict=True)
         axis.fill_between(ahead, low, high, color=color, alpha=0.1)
     axis.set(xlabel="frames ahead", ylabel=quality.title)
+    return finish(figure)
+
+
+def _spread(folder: Path, result: Result) -> Figure | None:
+    """Error of the mean of samples against their spread, in groups of clips of like spread.
+
+    Each model stands at the setting of its best score as samples. None where nothing was sampled.
+    """
+    found = load_arrays(folder, result, "values") if sampled(result) else {}
+    figure, axis = plt.subplots(figsize=(6.5, 5))
+    for index, model in enumerate([*result.models, *result.references]):
+        names = [
+            value_name(FUTURES, model.name, row.setting.label, "")
+            for row in sorted(
+                distinct_rows(rows_under(model, SAMPLED)),
+                key=lambda row: row.metrics[deciding_score(result)].mean,
+            )
+        ]
+        name = next((name for name in names if f"{name}spread" in found), None)
+        if name is None:
+            continue
+        spread, error = (found[f"{name}{kind}"].flatten() for kind in ("spread", "error"))
+        groups = np.array_split(np.argsort(spread), min(SPREAD_GROUPS, len(spread)))
+        means = [(spread[group].mean(), error[group].mean()) for group in groups]
+        axis.plot(
+            *zip(*means, strict=True),
+            "o-",
+            ms=4,
+            label=model.title,
+            color=model_style(model, index).color,
+        )
+    if not axis.lines:
+        plt.close(figure)
+        return None
+    ends = np.array([*axis.get_xlim(), *axis.get_ylim()])
+    line = [max(ends.min(), 1e-3), ends.max()]
+    axis.plot(line, line, "k:", lw=1, label="spread = error")
+    axis.set(xscale="log", yscale="log")
+    axis.set(
+        xlabel="spread of the samples (scaled embeddings)",
+        ylabel="half squared error of their mean",
+    )
+    for one in (axis.xaxis, axis.yaxis):
+        plain_numbers(one)
     return finish(figure)

@@ -69,7 +69,9 @@ def futures_table(result: Result, brief: bool = False) -> Table:
     A brief one fits a terminal: few scores, and intervals of the first alone.
     """
     judged = [*result.models, *result.references]
-    entries = [(model, row) for model in judged for row in _distinct(rows_under(model, SAMPLED))]
+    entries = [
+        (model, row) for model in judged for row in distinct_rows(rows_under(model, SAMPLED))
+    ]
     known = [n for n in (*SCORES, IN_EMBEDDINGS) if any(n in row.metrics for _, row in entries)]
     if "psnr" in known:
         known.remove(IN_EMBEDDINGS)
@@ -94,7 +96,7 @@ def futures_table(result: Result, brief: bool = False) -> Table:
     return header, rows
 
 
-def _distinct(rows: list[Row]) -> list[Row]:
+def distinct_rows(rows: list[Row]) -> list[Row]:
     """The rows without means of samples: what these are means of has a row of its own."""
     single = [row for row in rows if row.setting.options.get("samples", 1) == 1]
     return single or rows

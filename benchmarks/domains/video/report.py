@@ -1,6 +1,6 @@
 """The report of next-frame prediction."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from benchmarks.domains.video.animation import write_animation
@@ -22,7 +22,7 @@ from benchmarks.reporting.best_marks import MARKED, mark_best
 from benchmarks.reporting.charts import Chart
 from benchmarks.reporting.compute import compute_chart
 from benchmarks.reporting.figures import chosen
-from benchmarks.reporting.report import Report, Section, bullets
+from benchmarks.reporting.report import Picture, Report, Section, bullets
 from benchmarks.reporting.tables import (
     ENERGY_AND_ERROR,
     SUMMARY_HEADER,
@@ -93,7 +93,7 @@ def make_report(folder: Path, result: Result) -> Report:
             )
             for title, condition in PROTOCOLS
         ),
-        *_futures(result),
+        *_futures(result, figures),
         *verdict_sections(result, PROTOCOLS),
         Section(
             "Every setting, and what it costs",
@@ -144,14 +144,15 @@ def _chart(
     return [] if chart is None else [chart]
 
 
-def _futures(result: Result) -> list[Section]:
+def _futures(result: Result, figures: Mapping[str, Picture]) -> list[Section]:
     if not sampled(result):
         return []
     scored = Quality(deciding_score(result), tolerance=0.0, margin=0.0)
     title = f"{scored.title} against compute, all trained models"
     chart = compute_chart(result, SAMPLED, title, "compute_futures", quality=scored)
     charts = [] if chart is None else [chart]
-    return [Section(FUTURES, [READING_FUTURES, futures_table(result), *charts])]
+    pictures = chosen(figures, "spread")
+    return [Section(FUTURES, [READING_FUTURES, futures_table(result), *charts, *pictures])]
 
 
 def _more_columns(result: Result, condition: Condition) -> list[Column]:
