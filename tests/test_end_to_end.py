@@ -418,6 +418,7 @@ def test_the_page_reads_well_in_a_browser(browser: Browser, finished: Path) -> N
     require_readable(browser, finished / PAGE)
 
 
+@pytest.mark.slow
 def test_a_run_of_an_earlier_version_has_a_page_of_what_it_kept(
     finished: Path, tmp_path: Path
 ) -> None:

@@ -52,6 +52,7 @@ def judge(clips: int) -> FrameJudge:
     return FrameJudge(config, VideoData("many", shards, shards, ENCODER, scaler), CopyLast(), "cpu")
 
 
+@pytest.mark.slow
 def test_judging_many_clips_takes_no_more_memory_than_few() -> None:
     peaks = {}
     for clips in (200, 2000):
@@ -140,13 +141,11 @@ def test_a_dry_run_says_what_a_run_would_take(
     before = torch.zeros(1)
     out = ["--out", str(tmp_path / "run"), "--cache-dir", str(tmp_path / "cache")]
     models = {
-        "denoise": "ebt_residual,direct,dit",
+        "next_frame": "ebt_residual,transformer_pp",
+        "denoise": "ebt_residual,direct,direct_equal_training,dit",
         "thinking": "ebt_residual,ebt_residual_system2,transformer_pp_looped",
     }
-    chosen = [
-        "--models",
-        models.get(task, "ebt_residual,transformer_pp,transformer_pp_equal_training"),
-    ]
+    chosen = ["--models", models[task]]
     assert main(["--task", task, "--preset", "smoke", *chosen, "--dry-run", *out]) == 0
     said = capsys.readouterr().out
     assert "built in" in said

@@ -1,6 +1,6 @@
 """Every preset runs to its report: at reduced size, with few models, in its own precision.
 
-The default presets always do, the others among the slow tests.
+The default presets always do, the others and sweeps, whose points are runs, among the slow tests.
 """
 
 from collections.abc import Iterator
@@ -80,8 +80,9 @@ MODELS = {
 
 
 PRESETS = [
-    pytest.param(*of, marks=[] if of[2] == DEFAULT_PRESET else [pytest.mark.slow])
+    pytest.param(*of, marks=[] if fast else [pytest.mark.slow])
     for of in WITH_MODELS
+    for fast in [of[2] == DEFAULT_PRESET and of[0] != "scaling"]
 ]
 
 

@@ -231,7 +231,10 @@ def test_a_training_that_is_cut_off_goes_on_exactly(
     assert not same(whole, published_ebt(config))
 
 
-@pytest.mark.parametrize(("optimizer", "checkpoint_blocks"), [("adamw", False), ("muon", True)])
+@pytest.mark.parametrize(
+    ("optimizer", "checkpoint_blocks"),
+    [("adamw", False), pytest.param("muon", True, marks=pytest.mark.slow)],
+)
 def test_training_lowers_the_loss(optimizer: str, checkpoint_blocks: bool, tmp_path: Path) -> None:
     config = replace(
         SMALL,

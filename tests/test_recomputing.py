@@ -42,11 +42,6 @@ def faults(result: Result, values: Values) -> list[str]:
     return list(recomputed_faults(result, values))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_kept_result_follows_from_its_values(name: str) -> None:
-    assert faults(kept_result(name), values_of(name)) == []
-
-
 def test_an_exponent_that_its_points_do_not_give_is_named() -> None:
     result = kept_result(next(path.stem for path in KEPT.glob("scaling_*.json")))
     sweep = Scaling(load_domain("video"))

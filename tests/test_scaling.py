@@ -104,6 +104,7 @@ def test_a_sweep_names_all_points_and_refuses_what_two_cannot_support(finished: 
     assert main(["--report", str(finished)]) == 0
 
 
+@pytest.mark.slow
 def test_a_point_is_what_its_run_alone_gives(
     finished: Path, tmp_path: Path, cache: list[str]
 ) -> None:

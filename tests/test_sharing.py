@@ -184,7 +184,9 @@ def test_other_models_are_pushed_and_loaded_by_their_class(
     assert "give --run FOLDER and --model NAME" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", SIZED)
+@pytest.mark.parametrize(
+    "name", [SIZED[0], *(pytest.param(name, marks=pytest.mark.slow) for name in SIZED[1:])]
+)
 def test_a_model_that_a_selection_sized_is_pushed_and_judged(
     name: str, finished: tuple[Path, Path], tmp_path: Path
 ) -> None:
@@ -264,6 +266,11 @@ def test_a_checkpoint_is_judged_without_training(
     assert any({c.a, c.b} == {"transformer_pp", "mine"} for c in result.comparisons)
     assert "Trained before, elsewhere: " in (out / "report.md").read_text()
     assert main(["--resume", str(out)]) == 0
+
+
+@pytest.mark.slow
+def test_a_checkpoint_is_probed(finished: tuple[Path, Path], pushed: Path, tmp_path: Path) -> None:
+    cache = ["--cache-dir", str(finished[1])]
     probed = tmp_path / "probed"
     options = ["--task", "probe", "--preset", "smoke", *TINY[4:], "--models", "transformer_pp"]
     options[options.index("--evaluation.latency_repeats")] = "--seeds"
@@ -271,7 +278,7 @@ def test_a_checkpoint_is_judged_without_training(
     assert main([*options, *cache, "--checkpoint", f"mine={pushed}", "--out", str(probed)]) == 0
     assert "`mine`" in (probed / "report.md").read_text()
     beside = tmp_path / "beside"
-    options += ["--run", str(out), "--checkpoint", f"again={pushed}", "--out", str(beside)]
+    options += ["--run", str(finished[0]), "--checkpoint", f"again={pushed}", "--out", str(beside)]
     assert main([*options, *cache]) == 0
     text = (beside / "report.md").read_text()
     assert "`again`" in text
@@ -306,10 +313,10 @@ def test_what_is_no_checkpoint_is_said(
     assert "differs from that here" in said(f"mine={pushed}", "--balls.train", "5")
 
 
-def test_the_notebook_runs(pushed: Path, tmp_path: Path) -> None:
-    notebook = nbformat.read(Path(__file__).parent.parent / "examples" / "think.ipynb", 4)
-    shutil.copytree(pushed, tmp_path / "models" / "balls")  # or it would train one
-    done = NotebookClient(notebook, resources={"metadata": {"path": tmp_path}}).execute()
+def test_the_notebook_runs() -> None:
+    folder = Path(__file__).parent.parent / "examples"
+    notebook = nbformat.read(folder / "think.ipynb", 4)
+    done = NotebookClient(notebook, resources={"metadata": {"path": folder}}).execute()
     (kinds,) = [c for c in done.cells if "figure, axes" in c.source]
     assert any("image/png" in output.get("data", {}) for output in kinds.outputs)
     assert "truth, inverted" in done.cells[-1].outputs[0]["data"]["text/plain"]

@@ -1,23 +1,19 @@
 """A trained EBT with its encoder: frames in, frames and energies out."""
 
-import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from huggingface_hub import hf_hub_download
 from torch import Tensor
 
-from data_prep.config import EncoderConfig
 from data_prep.encoders.base import Encoder
-from data_prep.encoders.registry import build_encoder
 from data_prep.errors import InputError
 from worldmodel.data import Scaler
+from worldmodel.loading import shared_config, shared_encoder
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Clips, Thinking
 from worldmodel.published.model import PublishedEBT
 
-CONFIG = "config.json"
 EBT = NextFrameEBT | PublishedEBT
 CLASSES: dict[str, type[EBT]] = {c.__name__: c for c in (NextFrameEBT, PublishedEBT)}
 OVERSHOOT = 0.05  # beyond [0, 1], as resizing leaves it
@@ -116,25 +112,8 @@ def load(place: str | Path, revision: str | None = None) -> VideoModel:
         InputError: it holds another model; or its encoder is the user's own code, has other weights
             on this machine, or has no way back to pixels.
     """
-    file = Path(place) / CONFIG
-    if not Path(place).is_dir():
-        file = Path(hf_hub_download(str(place), CONFIG, revision=revision))
-    config = json.loads(file.read_text())
-    if config.get("class") not in CLASSES:
-        raise InputError(
-            f"{place}: holds a {config.get('class')}; load gives an EBT for video, one of "
-            f"{', '.join(CLASSES)}"
-        )
-    known = {f.name for f in fields(EncoderConfig)}
-    options = {name: value for name, value in config["encoder"].items() if name in known}
-    size, name = int(config["size"]), str(options.get("name"))
-    if name.startswith("own:"):
-        raise InputError(f"{place}: its encoder {name} is code, which is not run from a file")
-    encoder = build_encoder(EncoderConfig(**options | {"weights": None}), size)
-    if encoder.weights != config["encoder"]["weights"]:
-        raise InputError(f"{place}: the weights of {name} on this machine are others than its own")
-    if not encoder.decodable:
-        raise InputError(f"{place}: its encoder {encoder.name} has no way back to pixels")
+    config = shared_config(place, revision, CLASSES)
+    encoder = shared_encoder(place, config)
     scaler = Scaler(torch.tensor(config["mean"]), torch.tensor(config["scale"]))
     predictor: EBT = CLASSES[config["class"]].from_pretrained(str(place), revision=revision)
-    return VideoModel(predictor, encoder, scaler, size)
+    return VideoModel(predictor, encoder, scaler, int(config["size"]))

@@ -172,6 +172,11 @@ def _source(result: Result) -> str:
     )
 
 
+def without_places(text: str) -> str:
+    """A text without places of a machine, of which the last two parts stay."""
+    return PLACE.sub(lambda place: f"path/to/{'/'.join(Path(place[0]).parts[-2:])}", text)
+
+
 def _published(content: Any) -> Any:
     """JSON values without places of a machine, of which the last two parts stay.
 
@@ -182,7 +187,7 @@ def _published(content: Any) -> Any:
     if isinstance(content, list):
         return [_published(value) for value in content]
     if isinstance(content, str):
-        return PLACE.sub(lambda place: f"path/to/{'/'.join(Path(place[0]).parts[-2:])}", content)
+        return without_places(content)
     return float(f"{content:.8g}") if isinstance(content, float) else content
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResultEntry, HfApi, eval_result_entries_to_yaml
 
+from benchmarks.cli.docs_tables import without_places
 from benchmarks.config import JSON
 from benchmarks.record.results import Model, Result, read_result
 from benchmarks.reporting.tables import Table, interval, markdown
@@ -16,8 +17,9 @@ from benchmarks.tasks.loading import LoadedRun, load_run, of_run
 from benchmarks.tasks.registry import load_task
 from benchmarks.training.pretrained import HUB
 from data_prep.errors import InputError
+from denoise.image_model import CLASSES as IMAGE_EBTS
 from worldmodel.sharing import write_model
-from worldmodel.video_model import CLASSES
+from worldmodel.video_model import CLASSES as VIDEO_EBTS
 
 DATASET = "ebt-bench"  # name of the benchmark in results on the hub
 
@@ -113,12 +115,8 @@ def _card(result: Result, model: Model, config: JSON, decodable: bool) -> str:
     environment, encoder = result.environment, result.data["encoder"]
     training = model.training
     assert training is not None
-    use = (
-        '```python\nfrom worldmodel import load\n\nmodel = load("this folder")\n'
-        "frame = model.predict(frames)  # [T, 3, height, width] in [0, 1]\n```"
-        if config["class"] in CLASSES and decodable
-        else f'```python\nmodel = {config["class"]}.from_pretrained("this folder")\n```'
-    )
+    command = without_places(str(environment.get("command", "")))
+    use = _use(config["class"]) if decodable else _from_pretrained(config["class"])
     lines = [
         "---",
         "library_name: ebt-bench",
@@ -131,7 +129,7 @@ def _card(result: Result, model: Model, config: JSON, decodable: bool) -> str:
         f"{encoder['name']}: {encoder['grid'][0]}x{encoder['grid'][1]} patches of width "
         f"{encoder['dim']}. Training seed {config['seed']}.",
         "",
-        use,
+        f"```python\n{use}\n```",
         "",
         "## Results",
         "",
@@ -140,7 +138,7 @@ def _card(result: Result, model: Model, config: JSON, decodable: bool) -> str:
         f"Means with 95 % intervals, over {len(result.seeds)} training seeds: those of the run, "
         "not of this seed alone. Repeat it with",
         "",
-        f"```bash\n{environment.get('command', '')}   # commit {config['commit']}\n```",
+        f"```bash\n{command}   # commit {config['commit']}\n```",
         "",
         "## Limits",
         "",
@@ -150,6 +148,25 @@ def _card(result: Result, model: Model, config: JSON, decodable: bool) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _use(name: str) -> str:
+    """How a model whose encoder leads back to pixels is used."""
+    if name in VIDEO_EBTS:
+        return (
+            'from worldmodel import load\n\nmodel = load("this folder")\n'
+            "frame = model.predict(frames)  # [T, 3, height, width] in [0, 1]"
+        )
+    if name in IMAGE_EBTS:
+        return (
+            'from denoise import load\n\nmodel = load("this folder")\n'
+            "clean = model.denoise(noisy, sigma=25)  # [3, height, width] in [0, 1]"
+        )
+    return _from_pretrained(name)
+
+
+def _from_pretrained(name: str) -> str:
+    return f'model = {name}.from_pretrained("this folder")'
 
 
 def _results(model: Model) -> Table:
