@@ -15,7 +15,7 @@ from baselines.dit import DiTDenoiser
 from baselines.flow import NextFrameFlow
 from baselines.transformer_pp import TransformerPP
 from benchmarks.cli.command_line import main
-from benchmarks.cli.docs_tables import without_places
+from benchmarks.record.machine_places import without_places
 from benchmarks.record.results import read_result
 from data_prep.config import BouncingBallsConfig, DeadLeavesConfig
 from data_prep.errors import InputError

@@ -20,6 +20,7 @@ import safetensors.numpy
 
 from benchmarks.cli.citations import faults
 from benchmarks.cli.recomputing import recomputed_faults
+from benchmarks.record.machine_places import without_places
 from benchmarks.record.results import SCHEMA_VERSION, Result, parse_result, read_result
 from benchmarks.reporting.tables import markdown
 from benchmarks.tasks.registry import load_task
@@ -28,8 +29,6 @@ from data_prep.options import PlainParser, run_command
 from data_prep.shards.storage import atomic_file, write_json
 
 ROOT = Path(__file__).parents[2]
-# A path from the root or the home on, alone or after an option or a name.
-PLACE = re.compile(r"(?<![^\s=:])~?(?:/[^\s/=:]+){2,}/?")
 KEPT = Path(__file__).parents[1] / "results"
 PAGES = ("", "-next-frame", "-denoising", "-thinking", "-scaling", "-probes")
 DOCUMENTS = (ROOT / "README.md", *(ROOT / "docs" / f"results{page}.md" for page in PAGES))
@@ -170,11 +169,6 @@ def _source(result: Result) -> str:
         f"`{environment['command']}`, commit {environment['commit'][:7]}, {counted}, "
         f"{environment['cores']} cores of {environment['processor']}."
     )
-
-
-def without_places(text: str) -> str:
-    """A text without places of a machine, of which the last two parts stay."""
-    return PLACE.sub(lambda place: f"path/to/{'/'.join(Path(place[0]).parts[-2:])}", text)
 
 
 def _published(content: Any) -> Any:

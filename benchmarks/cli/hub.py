@@ -8,8 +8,8 @@ from typing import Any
 import yaml
 from huggingface_hub import EvalResultEntry, HfApi, eval_result_entries_to_yaml
 
-from benchmarks.cli.docs_tables import without_places
 from benchmarks.config import JSON
+from benchmarks.record.machine_places import without_places
 from benchmarks.record.results import Model, Result, read_result
 from benchmarks.reporting.tables import Table, interval, markdown
 from benchmarks.tasks.contract import ModelTask
@@ -103,7 +103,7 @@ def _entries(result: Result, model: Model) -> list[EvalResultEntry]:
                 low, high = value.ends
                 notes = (
                     f"95 % interval {low:.4g} to {high:.4g} over {value.n} sources, "
-                    f"{len(result.seeds)} training seeds; {row.setting.label}"
+                    f"{_seeds(result)}; {row.setting.label}"
                 )
                 task = f"{result.task}.{where}.{metric}"
                 found.append(EvalResultEntry(DATASET, task, round(value.mean, 6), notes=notes))
@@ -135,8 +135,7 @@ def _card(result: Result, model: Model, config: JSON, decodable: bool) -> str:
         "",
         *markdown(_results(model)),
         "",
-        f"Means with 95 % intervals, over {len(result.seeds)} training seeds: those of the run, "
-        "not of this seed alone. Repeat it with",
+        f"Means with 95 % intervals, over {_seeds(result)}: those of the run. Repeat it with",
         "",
         f"```bash\n{command}   # commit {config['commit']}\n```",
         "",
@@ -148,6 +147,11 @@ def _card(result: Result, model: Model, config: JSON, decodable: bool) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _seeds(result: Result) -> str:
+    count = len(result.seeds)
+    return "one training seed" if count == 1 else f"{count} training seeds, not of this seed alone"
 
 
 def _use(name: str) -> str:

@@ -27,7 +27,7 @@ from benchmarks.reporting.report import Picture
 from benchmarks.reporting.tables import rows_under, selected_row
 from benchmarks.reporting.values import load_arrays
 
-SPREAD_GROUPS = 8  # of the clips of each training seed, by the spread of their samples
+SPREAD_GROUPS = 8  # of the videos of all training seeds, by the spread of their samples
 
 
 def draw_figures(folder: Path, result: Result) -> dict[str, Picture]:
@@ -107,12 +107,13 @@ def _horizon(result: Result) -> Figure | None:
 
 
 def _spread(folder: Path, result: Result) -> Figure | None:
-    """Error of the mean of samples against their spread, in groups of clips of like spread.
+    """Error of the mean of samples against their spread, in groups of videos of like spread.
 
     Each model stands at the setting of its best score as samples. None where nothing was sampled.
     """
     found = load_arrays(folder, result, "values") if sampled(result) else {}
     figure, axis = plt.subplots(figsize=(6.5, 5))
+    axis.set(xscale="log", yscale="log")
     for index, model in enumerate([*result.models, *result.references]):
         names = [
             value_name(FUTURES, model.name, row.setting.label, "")
@@ -138,9 +139,8 @@ def _spread(folder: Path, result: Result) -> Figure | None:
         plt.close(figure)
         return None
     ends = np.array([*axis.get_xlim(), *axis.get_ylim()])
-    line = [max(ends.min(), 1e-3), ends.max()]
+    line = [ends.min(), ends.max()]
     axis.plot(line, line, "k:", lw=1, label="spread = error")
-    axis.set(xscale="log", yscale="log")
     axis.set(
         xlabel="spread of the samples (scaled embeddings)",
         ylabel="half squared error of their mean",
