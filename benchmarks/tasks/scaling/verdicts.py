@@ -89,9 +89,8 @@ def _left_out(without: Mapping[str, float]) -> str:
     """What leaving out each value in turn does."""
     if not without:
         return ""
-    ends = [pick(without, key=lambda value: without[value]) for pick in (min, max)]
-    low, high = (f"{without[value]:.2f} (without {value})" for value in ends)
-    return f" With one value left out it is {low} to {high}."
+    omissions = ", ".join(f"{left:.2f} (without {value})" for value, left in without.items())
+    return f" With one value left out it is {omissions}."
 
 
 def _crossing(ratio: Ratio, place: Metric) -> str:
