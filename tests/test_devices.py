@@ -116,14 +116,28 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("task", "model"), [*MODELS, *DENOISERS])
+SLOW = [
+    pytest.param("next_frame", name, marks=pytest.mark.slow)
+    for name in ("flow", "dit", "conv_lstm", "transformer_pp_gaussian", "transformer_pp_ensemble")
+]
+
+
+@pytest.mark.parametrize(("task", "model"), [*MODELS, *DENOISERS, *SLOW])
 def test_a_batch_in_parts_teaches_the_same(task: str, model: str, tmp_path: Path) -> None:
     train(tmp_path / "whole", model, task)
     train(tmp_path / "parts", model, task, accumulate=2)
     require_same(tmp_path / "whole", tmp_path / "parts", 1e-5)
 
 
-@pytest.mark.parametrize(("task", "model"), MODELS)
+@pytest.mark.parametrize(
+    ("task", "model"),
+    [
+        MODELS[1],
+        *(pytest.param(*each, marks=pytest.mark.slow) for each in (MODELS[0], MODELS[2])),
+        pytest.param("denoise", "eqm", marks=pytest.mark.slow),
+        *SLOW,
+    ],
+)
 def test_two_processes_learn_what_one_learns_from_both_batches(
     task: str, model: str, tmp_path: Path
 ) -> None:

@@ -387,10 +387,13 @@ def test_a_run_of_an_earlier_version_is_refused_with_what_to_do(
 @pytest.mark.slow
 def test_a_search_gives_a_file_for_config(balls: Path, tmp_path: Path) -> None:
     arguments = ["--data", str(balls), "--out", str(tmp_path / "out"), "--cache-dir", str(tmp_path)]
-    arguments += ["--models", "transformer_pp,transformer_pp_equal_training,copy_last"]
+    arguments += [
+        "--models",
+        "transformer_pp,transformer_pp_equal_training,flow,dit,conv_lstm,copy_last",
+    ]
     assert main([*TINY, *arguments, "--search"]) == 0
     found = json.loads((tmp_path / "out" / "search.json").read_text())
-    assert list(found) == ["transformer_pp", "transformer_pp_equal_training"]
+    assert list(found) == arguments[-1].split(",")[:-1]
     assert len({len(trials) for trials in found.values()}) == 1
     config = to_config(parse([*TINY, "--config", str(tmp_path / "out" / "search.yaml")]))
     for name, trials in found.items():

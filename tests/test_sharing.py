@@ -1,5 +1,6 @@
 """Trained models as folders that others load, and as repositories of a hub that is faked."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -18,6 +19,8 @@ import yaml
 from huggingface_hub import parse_eval_result_entries
 from nbclient import NotebookClient
 from safetensors.torch import load_file, save_file
+from test_resuming import BACKBONE, small
+from test_resuming import MODELS as EVERY
 
 from baselines.transformer_pp import TransformerPP
 from benchmarks.cli.command_line import main
@@ -25,10 +28,12 @@ from benchmarks.record.results import read_result
 from benchmarks.tasks.loading import load_run, of_run
 from benchmarks.tasks.registry import load_task
 from benchmarks.training.fit import TrainedModel
+from benchmarks.training.plan import PlannedModel
 from data_prep.errors import InputError
 from worldmodel import load
 from worldmodel.next_frame import NextFrameEBT
 from worldmodel.predictor import Clips, Thinking
+from worldmodel.sharing import write_model
 
 TINY = ["--task", "next_frame", "--preset", "smoke", "--device", "cpu", "--training.steps", "4"]
 TINY += ["--training.validate_every", "2", "--training.processes", "1"]
@@ -182,6 +187,26 @@ def test_other_models_are_pushed_and_loaded_by_their_class(
     assert "none of its models" in capsys.readouterr().err
     assert main(["--push", str(tmp_path / "x"), "--run", str(run)]) == 2
     assert "give --run FOLDER and --model NAME" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.filterwarnings("ignore:embedding width")
+def test_every_model_is_written_and_loaded(name: str, tmp_path: Path) -> None:
+    task, spec = EVERY[name]
+    config, data = small(task)
+    section = config.sections[spec.name]
+    model = PlannedModel(spec, section, BACKBONE, steps=1).build(data)
+    about = {
+        "config": dataclasses.asdict(section),
+        "backbone": dataclasses.asdict(BACKBONE),
+        "grid": list(data.encoder.grid),
+        "dim": data.encoder.dim,
+    }
+    write_model(model, tmp_path, about)
+    found = type(model).from_pretrained(str(tmp_path)).state_dict()
+    state = model.state_dict()
+    assert found.keys() == state.keys()
+    assert all(torch.equal(state[key], value) for key, value in found.items())
 
 
 @pytest.mark.parametrize(
