@@ -30,7 +30,7 @@ TINY += ["--corruption.levels", "[0.005,0.1,0.2]", "--evaluation.max_images", "5
 TINY += ["--corruption.others", '["poisson","salt and pepper","jpeg","blur"]']
 TINY += ["--evaluation.counts", "[1,3,6]", "--evaluation.few", "[1,3]"]
 NAMES = ["ebt_published", "dit_published", "ebt_residual", "dit", "dit_equal_training"]
-NAMES += ["dit_single_level", "direct", "direct_equal_training", "direct_multi_level"]
+NAMES += ["direct", "direct_equal_training", "direct_multi_level"]
 NAMES += ["bm3d", "wavelet", "gaussian_blur", "identity"]
 TINY += ["--models", ",".join(NAMES), "--dit_published.recursions", "[1]"]
 
@@ -112,7 +112,6 @@ def test_passes_are_swept_where_asked_and_never_beyond_the_noise(finished: Path)
     assert "ddim, 6 passes" not in settings("dit", "my pictures", "level 0.005")
     assert settings("dit", "mine", "level 0.1") <= few | many
     assert settings("dit", "mine", "level 0.1") >= few
-    assert settings("dit_single_level", "mine", "poisson") == {"x0, 1 pass"}
     assert settings("ebt_residual", "my pictures", "level 0.2") == {
         "1 step",
         "2 steps",

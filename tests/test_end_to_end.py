@@ -32,14 +32,8 @@ from worldmodel.published.model import PublishedEBT
 
 TINY = ["--task", "next_frame", "--preset", "smoke", "--device", "cpu"]
 TINY += ["--training.steps", "6", "--training.validate_every", "3", "--backbone.width", "64"]
-TINY += [
-    "--backbone.heads",
-    "2",
-    "--evaluation.latency_repeats",
-    "1",
-    "--evaluation.counts",
-    "[1,2]",
-]
+TINY += ["--backbone.heads", "2", "--evaluation.latency_repeats", "1"]
+TINY += ["--evaluation.counts", "[1,2]", "--evaluation.samples", "2", "--flow.samples", "2"]
 MODELS = [
     "ebt_published",
     "transformer_published",

@@ -1,10 +1,12 @@
 """The typed result of a run: `results.json`, from which every report is made."""
 
 import dataclasses
+import functools
 import json
 import os
 import platform
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
@@ -242,8 +244,8 @@ class Result:
 
     def found(self, kind: type[D]) -> D:
         """The details as the class of their task."""
-        if isinstance(self.details, dict):
-            return typed(kind, self.details)
+        if isinstance(self.details, dict):  # read from a file: seconds of work, so done once
+            object.__setattr__(self, "details", typed(kind, self.details))
         assert isinstance(self.details, kind)
         return self.details
 
@@ -314,9 +316,12 @@ def describe_environment(device: str) -> JSON:
     }
 
 
+_annotations: Callable[[Any], dict[str, Any]] = functools.cache(get_type_hints)
+
+
 def typed(kind: type[T], content: JSON) -> T:
     """JSON as a dataclass, and as those that its annotations name, in lists and dicts too."""
-    types = get_type_hints(kind)
+    types = _annotations(kind)
     return kind(**{name: _typed(types[name], value) for name, value in content.items()})
 
 

@@ -18,6 +18,7 @@ from benchmarks.reporting.figures import (
     thinking_figure,
     training_curves,
 )
+from benchmarks.reporting.mosaic import mosaic
 from benchmarks.reporting.report import Picture
 from benchmarks.reporting.tables import ranked
 from benchmarks.reporting.values import load_arrays
@@ -79,19 +80,11 @@ def _panels(result: Result, pictures: dict[str, np.ndarray], place: str) -> Figu
     if f"{place}/clean" not in pictures:
         return None
     names = ["clean", "noisy", *(m.name for m in result.models if f"{place}/{m.name}" in pictures)]
-    count = len(pictures[f"{place}/clean"])
-    figure, axes = plt.subplots(
-        count, len(names), figsize=(1.15 * len(names), 1.4 * count + 0.7), squeeze=False
+    clean = pictures[f"{place}/clean"]
+    rows = [[pictures[f"{place}/{name}"][line] for name in names] for line in range(len(clean))]
+    return mosaic(
+        rows,
+        [textwrap.fill(title_of(name), LETTERS) for name in names],
+        captions=[["", *(f"{psnr(image, row[0]):.1f} dB" for image in row[1:])] for row in rows],
+        inches=1.05,
     )
-    for line in range(count):
-        clean = pictures[f"{place}/clean"][line]
-        for axis, name in zip(axes[line], names, strict=True):
-            image = pictures[f"{place}/{name}"][line]
-            axis.imshow(image, interpolation="nearest")
-            axis.set(xticks=[], yticks=[])
-            if line == 0:
-                axis.set_title(textwrap.fill(title_of(name), LETTERS), fontsize=7)
-            if name != "clean":
-                axis.set_xlabel(f"{psnr(image, clean):.1f} dB", fontsize=7)
-    figure.tight_layout(pad=0.4)
-    return figure

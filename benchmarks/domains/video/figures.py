@@ -23,6 +23,7 @@ from benchmarks.reporting.figures import (
     thinking_figure,
     training_curves,
 )
+from benchmarks.reporting.mosaic import mosaic
 from benchmarks.reporting.report import Picture
 from benchmarks.reporting.tables import rows_under, selected_row
 from benchmarks.reporting.values import load_arrays
@@ -59,30 +60,20 @@ def _predictions(folder: Path, result: Result) -> Figure | None:
     names = ["truth", *[model.name for model in result.models]]
     context = result.config["evaluation"]["context_frames"]
     clips, frames = pictures["truth"].shape[:2]
-    figure, axes = plt.subplots(
-        clips * len(names),
-        frames,
-        figsize=(0.75 * frames + 2.2, 0.75 * clips * len(names) + 0.6),
-        squeeze=False,
+
+    def strip(name: str, clip: int) -> list[np.ndarray | None]:
+        shown = list(pictures[name][clip])
+        return shown if name == "truth" else [*[None] * context, *shown]
+
+    return mosaic(
+        [strip(name, clip) for clip in range(clips) for name in names],
+        [
+            f"context {frame + 1}" if frame < context else f"+{frame - context + 1}"
+            for frame in range(frames)
+        ],
+        labels=[title_of(name) for name in names] * clips,
+        inches=0.75,
     )
-    for clip in range(clips):
-        for line, name in enumerate(names):
-            row = axes[clip * len(names) + line]
-            for frame, axis in enumerate(row):
-                axis.set_axis_off()
-                shown = frame if name == "truth" else frame - context
-                if shown >= 0:
-                    axis.imshow(pictures[name][clip, shown], interpolation="nearest")
-            row[0].set_axis_on()
-            row[0].set(xticks=[], yticks=[])
-            row[0].set_ylabel(title_of(name), rotation=0, ha="right", va="center", fontsize=8)
-            for spine in row[0].spines.values():
-                spine.set_visible(False)
-    for frame, axis in enumerate(axes[0]):
-        title = f"context {frame + 1}" if frame < context else f"+{frame - context + 1}"
-        axis.set_title(title, fontsize=7)
-    figure.tight_layout(pad=0.3)
-    return figure
 
 
 def _horizon(result: Result) -> Figure | None:

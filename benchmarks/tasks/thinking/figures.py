@@ -23,6 +23,7 @@ from benchmarks.reporting.figures import (
     thinking_figure,
     training_curves,
 )
+from benchmarks.reporting.mosaic import mosaic
 from benchmarks.reporting.report import Picture
 from benchmarks.reporting.tables import selected_row
 from benchmarks.reporting.thinking import thinkers_shown
@@ -191,18 +192,8 @@ def _strip(shown: Arrays) -> Figure | None:
         return None
     steps, samples = shown[f"thinking/{name}/steps"], len(shown["truth"])
     titles = ["observed", *(f"step {i}" if i else "start" for i in range(steps.shape[1])), "truth"]
-    figure, axes = plt.subplots(
-        samples, len(titles), figsize=(1.5 * len(titles), 1.6 * samples + 0.3), squeeze=False
-    )
-    for row in range(samples):
-        pictures = [shown["observed"][row], *steps[row], shown["truth"][row]]
-        for axis, picture, title in zip(axes[row], pictures, titles, strict=True):
-            axis.imshow(picture)
-            axis.axis("off")
-            if row == 0:
-                axis.set_title(title, fontsize=9)
-    figure.tight_layout()
-    return figure
+    rows = [[shown["observed"][row], *steps[row], shown["truth"][row]] for row in range(samples)]
+    return mosaic(rows, titles, inches=1.4)
 
 
 def _maps(shown: Arrays, result: Result) -> Figure | None:
