@@ -67,7 +67,8 @@ def documented_commands(program: str) -> list[list[str]]:
     lines = "".join(block for found in blocks for block in found).replace("\\\n", " ").splitlines()
     commands = [part for line in lines for part in line.split("&&") if program in part]
     split = [shlex.split(command, comments=True) for command in commands]
-    return [words[words.index(program) + 1 :] for words in split]
+    found = {tuple(words[words.index(program) + 1 :]) for words in split}
+    return [list(arguments) for arguments in sorted(found)]
 
 
 def test_the_documented_commands_parse(tmp_path: Path) -> None:

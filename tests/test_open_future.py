@@ -22,7 +22,9 @@ def start(seed: int) -> tuple[Motion, Balls]:
     return motion, replace(states[0], colour=np.array([3, 5]))
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize(
+    "seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))]
+)
 def test_the_outcomes_have_the_moments_of_many_continuations(seed: int) -> None:
     motion, balls = start(seed)
     outcomes, probabilities = motion.outcomes(balls)
@@ -126,3 +128,17 @@ def test_radii_are_those_that_are_asked_for() -> None:
     assert np.max(drawn) <= 0.25
     with pytest.raises(InputError, match="would not find room"):
         replace(OPEN, radii=[0.2, 0.3])
+
+
+def test_few_videos_are_those_of_many(tmp_path: Path) -> None:
+    """Few are rendered in this process, many in others."""
+    few, many = (
+        write_bouncing_balls(
+            tmp_path / str(count),
+            BouncingBallsConfig(train=count, validation=1, test=1, seconds=0.5),
+        )
+        for count in (2, 20)
+    )
+    for name in ("00000.mp4", "00001.mp4"):
+        rendered = [(folder / "videos/train" / name).read_bytes() for folder in (few, many)]
+        assert rendered[0] == rendered[1]

@@ -126,9 +126,13 @@ KINDS: dict[str, tuple[type[TrainedDenoiser], object]] = {
     "dit_published": (PublishedDiTDenoiser, PublishedDiTConfig()),
     "direct": (DirectDenoiser, DirectConfig()),
 }
+SLOW = ("ebt_published, system 2", "dit_published")
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in KINDS],
+)
 def test_nothing_is_mixed_between_devices(name: str) -> None:
     """On tensors of a GPU that have a shape and no values."""
     kind, config = KINDS[name]

@@ -131,6 +131,7 @@ def test_a_predictor_in_memory_is_judged_beside_the_floors(judged: tuple[Result,
     assert "| `model` |" in result._repr_markdown_()
 
 
+@pytest.mark.slow
 def test_a_run_in_a_notebook_shows_its_table_and_is_that_of_the_command_line(
     judged: tuple[Result, Path], balls: Path
 ) -> None:

@@ -168,7 +168,7 @@ def test_one_thing_changes_from_point_to_point(tmp_path: Path) -> None:
         points = planned_points(swept(config, axis=axis), SPECS)
         assert len(points) >= 4
         assert len({str(point.config) for point in points}) == len(points)
-        for point in points[:: len(points) - 1]:  # parsing takes longest
+        for point in points[-1:]:  # parsing takes longest
             file = tmp_path / "point.yaml"
             file.write_text(yaml.safe_dump(options_of("next_frame", point.config)))
             assert to_config(parse(["--config", str(file)])) == point.config

@@ -136,7 +136,16 @@ def test_an_average_of_the_weights_is_what_is_judged_and_kept(
         assert torch.allclose(value, kept[name], atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["transformer_pp", *FORMS])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "transformer_pp",
+        *(
+            form if form == "residual" else pytest.param(form, marks=pytest.mark.slow)
+            for form in FORMS
+        ),
+    ],
+)
 def test_training_lowers_the_loss(name: str, embedding_shards: ShardSet, tmp_path: Path) -> None:
     config = replace(CONFIG, steps=40, validate_every=40)
     predictor = build(name)

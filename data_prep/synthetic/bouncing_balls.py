@@ -1,5 +1,6 @@
 """The built-in video corpus: balls that bounce in a box, written as real H.264 files."""
 
+import contextlib
 import csv
 import dataclasses
 import functools
@@ -15,6 +16,8 @@ from data_prep.config import BouncingBallsConfig
 from data_prep.frames import TRUTH
 from data_prep.synthetic.balls import Balls, Motion, as_json
 from data_prep.workers import Workers
+
+FEW = 16  # videos are rendered sooner than processes that share the work start
 
 
 def write_bouncing_balls(folder: Path, config: BouncingBallsConfig) -> Path:
@@ -36,8 +39,12 @@ def write_bouncing_balls(folder: Path, config: BouncingBallsConfig) -> Path:
     finished.unlink(missing_ok=True)
     make = functools.partial(_make_video, config=config)
     jobs = [(number, folder / name) for number, (name, _) in enumerate(names)]
-    with Workers(min(len(jobs), os.cpu_count() or 1)) as workers:
-        made = workers.map(make, jobs)
+    with contextlib.ExitStack() as stack:
+        if len(jobs) > FEW:
+            workers = stack.enter_context(Workers(min(len(jobs), os.cpu_count() or 1)))
+            made = workers.map(make, jobs)
+        else:
+            made = map(make, jobs)
         for _ in track(made, "bouncing balls", total=len(jobs), transient=True):
             pass
     with (folder / "split.csv").open("w", newline="") as file:
