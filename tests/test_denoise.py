@@ -221,6 +221,11 @@ def test_the_published_protocol_starts_at_the_images_own_step(level: float, pass
         model.predict(replace(noisy, clip=None), PublishedSampling(1))
 
 
+def test_a_dit_of_one_level_cannot_take_further_passes() -> None:
+    model = DiTDenoiser(DiTConfig(levels=[0.1, 0.1]), BACKBONE, GRID, DIM)
+    assert model.settings([1, 3]) == [Sampling()]
+
+
 def test_an_unknown_sampler_is_refused() -> None:
     for sampler in ("ddpm", None):
         with pytest.raises(ValueError, match="not a valid Sampler"):

@@ -10,7 +10,7 @@ from data_prep.config import BouncingBallsConfig, CorpusConfig
 from data_prep.errors import InputError
 from data_prep.frames import prepare_frames
 from data_prep.synthetic.balls import WALL_EDGES, Balls, Motion, from_json
-from data_prep.synthetic.bouncing_balls import simulate, write_bouncing_balls
+from data_prep.synthetic.bouncing_balls import FEW, simulate, write_bouncing_balls
 
 OPEN = BouncingBallsConfig(
     train=3, validation=1, test=1, balls=[2, 2], seconds=3.5, turn_odds=0.9, size=32
@@ -132,13 +132,13 @@ def test_radii_are_those_that_are_asked_for() -> None:
 
 def test_few_videos_are_those_of_many(tmp_path: Path) -> None:
     """Few are rendered in this process, many in others."""
+    config = BouncingBallsConfig(train=2, validation=1, test=1, seconds=0.5)
+    pixels = 4 * config.fps * config.size**2  # of a video of half a second, twice over
+    assert 2 * pixels < FEW
     few, many = (
-        write_bouncing_balls(
-            tmp_path / str(count),
-            BouncingBallsConfig(train=count, validation=1, test=1, seconds=0.5),
-        )
-        for count in (2, 20)
+        write_bouncing_balls(tmp_path / str(count), replace(config, train=count))
+        for count in (2, FEW // (pixels // 8) + 1)
     )
-    for name in ("00000.mp4", "00001.mp4"):
+    for name in ("00000.mp4", "00001.mp4", "00000.truth.json"):
         rendered = [(folder / "videos/train" / name).read_bytes() for folder in (few, many)]
         assert rendered[0] == rendered[1]

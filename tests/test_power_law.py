@@ -254,7 +254,8 @@ def test_a_ratio_that_lasts_is_said_with_what_leaving_one_out_does() -> None:
         ]
         assert ratio.without["16"] == pytest.approx(alone[0] / alone[1])
     text = said(found)
-    assert "With one value left out it is" in text
+    assert "With one value left out it becomes" in text
+    assert all(f"(without {x:.0f})" in text for x in X)
     assert "which lies above 1" in text
     assert "width-7 is missing: no disk" in text
 

@@ -13,7 +13,7 @@ from benchmarks.cli.command_line import main
 from benchmarks.domains.image.models import MODELS as DENOISERS
 from benchmarks.domains.labels import digits, labelled
 from benchmarks.domains.video.models import MODELS as PREDICTORS
-from benchmarks.record.results import read_result, typed
+from benchmarks.record.results import read_result
 from benchmarks.tasks.configuring import preset_config
 from benchmarks.tasks.probe.probes import attentive_probe, constant_probe, correct, linear_probe
 from benchmarks.tasks.probe.result import Found
@@ -296,7 +296,7 @@ def test_models_of_a_run_are_probed_and_their_floors(
     names = ["--models", "ebt_residual,transformer_pp_equal_training"]
     names += ["--probe.attentive_steps", "2"]
     assert main([*PROBE, *names, *cache, "--run", str(run), "--out", str(out)]) == 0
-    found = typed(Found, read_result(out).details)
+    found = read_result(out).found(Found)
     assert found.run == str(run)
     assert {place.label for place in found.places} >= {"number", "speed"}
     for label in ("number", "speed"):
@@ -356,7 +356,7 @@ def test_denoisers_are_probed_on_leaves_and_digits(tmp_path: Path) -> None:
     arguments += ["--training.steps", "2", "--training.validate_every", "2"]
     out, cache = tmp_path / "out", tmp_path / "cache"
     assert main([*arguments, "--out", str(out), "--cache-dir", str(cache)]) == 0
-    found = typed(Found, read_result(out).details)
+    found = read_result(out).found(Found)
     labels = {(place.corpus, place.label) for place in found.places}
     assert labels == {
         ("dead_leaves", "texture exponent"),

@@ -23,7 +23,7 @@ from benchmarks.cli.command_line import main
 from benchmarks.cli.options import parse, to_config
 from benchmarks.config import Inputs, RunConfig
 from benchmarks.domains.registry import load_domain
-from benchmarks.record.results import read_result, typed
+from benchmarks.record.results import read_result
 from benchmarks.reporting.html import PAGE
 from benchmarks.tasks.configuring import options_of, preset_config
 from benchmarks.tasks.scaling.axes import planned_points
@@ -85,7 +85,7 @@ def test_a_sweep_that_is_told_to_end_goes_on(tmp_path: Path, cache: list[str]) -
 
 def test_a_sweep_names_all_points_and_refuses_what_two_cannot_support(finished: Path) -> None:
     result = read_result(finished)
-    found = typed(Found, result.details)
+    found = result.found(Found)
     assert [(p.value, p.model) for p in found.points] == [
         (value, model) for value in ("16", "32") for model in ("ebt_residual", "transformer_pp")
     ]
@@ -149,7 +149,7 @@ def test_a_point_that_fails_is_named_and_the_others_go_on(
     (place / "width-32").mkdir()
     (place / "width-32/config.yaml").write_text("task: nonsense\n")  # cannot be resumed
     assert main([*TINY, *cache, "--out", str(tmp_path)]) == 0
-    found = typed(Found, read_result(tmp_path).details)
+    found = read_result(tmp_path).found(Found)
     assert list(found.failed) == ["width-32"]
     assert "exit code 2" in found.failed["width-32"]
     assert "width-32 is missing" in (tmp_path / "report.md").read_text()
@@ -168,10 +168,9 @@ def test_one_thing_changes_from_point_to_point(tmp_path: Path) -> None:
         points = planned_points(swept(config, axis=axis), SPECS)
         assert len(points) >= 4
         assert len({str(point.config) for point in points}) == len(points)
-        for point in points[-1:]:  # parsing takes longest
-            file = tmp_path / "point.yaml"
-            file.write_text(yaml.safe_dump(options_of("next_frame", point.config)))
-            assert to_config(parse(["--config", str(file)])) == point.config
+        file = tmp_path / "point.yaml"  # of one point, since parsing takes longest
+        file.write_text(yaml.safe_dump(options_of("next_frame", points[0].config)))
+        assert to_config(parse(["--config", str(file)])) == points[0].config
     data = [p.config.training.clips for p in planned_points(swept(config, axis="data"), SPECS)]
     assert data == config.task.values.data
     flops = [p.config for p in planned_points(swept(config, axis="flops"), SPECS)]

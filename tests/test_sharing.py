@@ -1,6 +1,5 @@
 """Trained models as folders that others load, and as repositories of a hub that is faked."""
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -195,16 +194,12 @@ def test_every_model_is_written_and_loaded(name: str, tmp_path: Path) -> None:
     task, spec = EVERY[name]
     config, data = small(task)
     section = config.sections[spec.name]
-    model = PlannedModel(spec, section, BACKBONE, steps=1).build(data)
-    about = {
-        "config": dataclasses.asdict(section),
-        "backbone": dataclasses.asdict(BACKBONE),
-        "grid": list(data.encoder.grid),
-        "dim": data.encoder.dim,
-    }
-    write_model(model, tmp_path, about)
-    found = type(model).from_pretrained(str(tmp_path)).state_dict()
-    state = model.state_dict()
+    planned = PlannedModel(spec, section, BACKBONE, steps=1)
+    model = planned.build(data)
+    write_model(model, tmp_path, planned.written(data.encoder))
+    back = type(model).from_pretrained(str(tmp_path))
+    assert back.settings([1, 3]) == model.settings([1, 3])
+    found, state = back.state_dict(), model.state_dict()
     assert found.keys() == state.keys()
     assert all(torch.equal(state[key], value) for key, value in found.items())
 

@@ -300,6 +300,19 @@ def test_an_unknown_domain_is_refused(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.slow
+def test_several_things_change_away_from_training(tmp_path: Path) -> None:
+    arguments = [*SMALL, "--models", "ebt_residual,copy_last", "--seeds", "0"]
+    arguments[arguments.index("--shifts.gravities") + 1] = "[1]"
+    assert main([*arguments, "--out", str(tmp_path / "run"), "--cache-dir", str(tmp_path)]) == 0
+    result, text = read_result(tmp_path / "run"), (tmp_path / "run/report.md").read_text()
+    speeds, gravities = result.data["shifts"].values()
+    assert speeds == [["in distribution", 1.0], ["speed x2", 2.0]]
+    assert gravities == [["in distribution", 0.0], ["gravity 1", 1.0]]
+    assert "| model | gravity (widths/s²) |" in text
+    assert (tmp_path / "run/figures/distance.png").is_file()
+
+
+@pytest.mark.slow
 def test_thinking_about_images(tmp_path: Path) -> None:
     arguments = [
         *("--task", "thinking", "--domain", "image", "--preset", "smoke"),

@@ -41,6 +41,7 @@ TABLE = re.compile(
 VALUES = (
     *("psnr", "ssim", "smooth_l1", "mse", "energy", "error", "expected_error", "true_spread"),
     *("energy_score", "energy_score_span", "at_future", "coverage", "odds_error"),
+    *("energy_score_patches", "psnr_mean", "sharpness", "spread"),
 )
 
 

@@ -61,17 +61,13 @@ def _write(folder: Path, loaded: LoadedRun, data: Any, result: Result) -> None:
     (trained,) = loaded.models
     predictor = trained.predictors[0]
     planned = trained.planned
-    assert planned.config is not None
     scaler = data.train.scaler
     model = next(m for m in result.models if m.name == trained.name)
     training = model.training
     assert training is not None
     config: JSON = {
         "class": type(predictor).__name__,
-        "config": dataclasses.asdict(planned.config),
-        "backbone": dataclasses.asdict(planned.backbone),
-        "grid": list(data.encoder.grid),
-        "dim": data.encoder.dim,
+        **planned.written(data.encoder),
         "size": int(data.embeddings.manifest["arguments"]["size"]),
         "encoder": data.embeddings.manifest["encoder"],
         "mean": scaler.mean.tolist(),

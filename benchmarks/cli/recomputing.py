@@ -36,6 +36,7 @@ DERIVED: dict[str, tuple[tuple[str, ...], Callable[..., Interval | None]]] = {
     "energy_over_expected_error": (("energy", "expected_error"), ratio),
     "expected_rank": (("energy", "expected_error"), rank_correlation),
     "spread_rank": (("energy", "true_spread"), rank_correlation),
+    "spread_over_error": (("spread", "error"), ratio),
     "psnr_pooled": (("mse",), pooled_psnr),
     "skill": (("mse", f"{REFERENCE} mse"), skill),
 }

@@ -223,7 +223,8 @@ class Result:
 
     A comparison has models, comparisons and verdicts, a throughput run measurements and profiles.
     `domain` is that of its models. `references` stand beside these: what could be predicted with
-    knowledge that no model has. `details` are what else a task found, in a form of its own.
+    knowledge that no model has. `details` are what else a task found, in a form of its own, which
+    `found` gives.
     """
 
     task: str

@@ -39,7 +39,7 @@ def mosaic(
     )
     for line, row in enumerate(rows):
         top = line * (height + below)
-        for column, picture in enumerate(row):
+        for column, (_, picture) in enumerate(zip(titles, row, strict=True)):
             left = column * (width + gap)
             if picture is not None:
                 shown = picture / 255 if picture.dtype == np.uint8 else picture

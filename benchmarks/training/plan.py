@@ -1,13 +1,14 @@
 """From the models that a task declares to those of a run: sizes, steps and options resolved."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import torch
 
-from benchmarks.config import RunConfig
+from benchmarks.config import JSON, RunConfig
 from benchmarks.measure.costs import count_flops
 from benchmarks.models import ModelSpec, RunData
+from data_prep.encoders.base import Encoder
 from worldmodel.config import BackboneConfig, ModelConfig, TrainingConfig
 from worldmodel.data import ordered_batches, training_batches
 from worldmodel.predictor import Clips, Predictor, Setting
@@ -49,6 +50,16 @@ class PlannedModel:
     def build(self, data: RunData) -> Predictor:
         """The model with fresh weights."""
         return self.spec.build(self.config, self.backbone, data)
+
+    def written(self, encoder: Encoder) -> JSON:
+        """What the model's class is called with, as `from_pretrained` reads it."""
+        assert self.config is not None
+        return {
+            "config": asdict(self.config),
+            "backbone": asdict(self.backbone),
+            "grid": list(encoder.grid),
+            "dim": encoder.dim,
+        }
 
     @property
     def cost_identity(self) -> tuple[object, ...]:

@@ -17,7 +17,7 @@ from data_prep.frames import TRUTH
 from data_prep.synthetic.balls import Balls, Motion, as_json
 from data_prep.workers import Workers
 
-FEW = 16  # videos are rendered sooner than processes that share the work start
+FEW = 2_000_000  # pixels of all videos are rendered sooner than processes for it start
 
 
 def write_bouncing_balls(folder: Path, config: BouncingBallsConfig) -> Path:
@@ -40,7 +40,7 @@ def write_bouncing_balls(folder: Path, config: BouncingBallsConfig) -> Path:
     make = functools.partial(_make_video, config=config)
     jobs = [(number, folder / name) for number, (name, _) in enumerate(names)]
     with contextlib.ExitStack() as stack:
-        if len(jobs) > FEW:
+        if len(jobs) * round(config.seconds * config.fps) * config.size**2 > FEW:
             workers = stack.enter_context(Workers(min(len(jobs), os.cpu_count() or 1)))
             made = workers.map(make, jobs)
         else:

@@ -90,7 +90,7 @@ def _left_out(without: Mapping[str, float]) -> str:
     if not without:
         return ""
     omissions = ", ".join(f"{left:.2f} (without {value})" for value, left in without.items())
-    return f" With one value left out it is {omissions}."
+    return f" With one value left out it becomes {omissions}."
 
 
 def _crossing(ratio: Ratio, place: Metric) -> str:
