@@ -301,7 +301,15 @@ def test_a_chart_lets_the_reader_choose_the_cost(browser: Browser, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "name", ["denoise_published", "next_frame_published", "thinking_balls", "probe_images"]
+    "name",
+    [
+        "denoise_published",
+        "thinking_balls",
+        *(
+            pytest.param(n, marks=pytest.mark.slow)
+            for n in ("next_frame_published", "probe_images")
+        ),
+    ],
 )
 def test_a_result_of_an_earlier_version_has_a_page_that_answers_first(
     browser: Browser, tmp_path: Path, name: str

@@ -1,6 +1,6 @@
 """Every preset runs to its report: at reduced size, with few models, in its own precision.
 
-The default presets always do, the others and sweeps, whose points are runs, among the slow tests.
+The defaults of next_frame and denoise always do, all others among the slow tests.
 """
 
 from collections.abc import Iterator
@@ -82,7 +82,7 @@ MODELS = {
 PRESETS = [
     pytest.param(*of, marks=[] if fast else [pytest.mark.slow])
     for of in WITH_MODELS
-    for fast in [of[2] == DEFAULT_PRESET and of[0] != "scaling"]
+    for fast in [of[2] == DEFAULT_PRESET and of[0] in ("next_frame", "denoise")]
 ]
 
 

@@ -247,6 +247,7 @@ def test_a_variant_must_be_named_like_a_folder() -> None:
         smoke(variants={"a/b": {}})
 
 
+@pytest.mark.slow
 def test_the_page_reads_well_in_a_browser(browser: Browser, finished: Path) -> None:
     require_readable(browser, finished / PAGE)
 
