@@ -127,6 +127,7 @@ def test_an_image_model_removes_noise_from_an_image_of_any_size(name: str) -> No
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_a_run_finds_what_the_cards_of_videos_say(tmp_path: Path) -> None:
     arguments = ["--task", "next_frame", "--models", "copy_last", "--seeds", "0"]
     for name in VIDEO:
