@@ -5,9 +5,20 @@ import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from benchmarks.cli.citations import CITED, faults
-from benchmarks.cli.docs_tables import DOCUMENTS, KEPT, TABLE, kept_result, main, with_tables
+from benchmarks.cli.docs_tables import (
+    DOCUMENTS,
+    KEPT,
+    PICTURES,
+    ROOT,
+    TABLE,
+    draw_pictures,
+    kept_result,
+    main,
+    with_tables,
+)
 from data_prep.errors import InputError
 
 NAMES = sorted(path.stem for path in KEPT.glob("*.json"))
@@ -21,6 +32,24 @@ def test_every_table_and_number_comes_from_a_committed_result(document: Path) ->
         assert len(CITED.findall(text)) > 5
     assert with_tables(text) == text
     assert list(faults(text, kept_result)) == []
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_every_picture_is_drawn_from_a_kept_result_and_shown(name: str) -> None:
+    kept, _ = PICTURES[name]
+    assert kept in NAMES
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    assert any(f"figures/{name}.png" in page.read_text() for page in pages)
+    assert (ROOT / "docs/figures" / f"{name}.png").is_file()
+
+
+@pytest.mark.slow
+def test_pictures_are_drawn_again(tmp_path: Path) -> None:
+    draw_pictures(tmp_path)
+    for name in PICTURES:
+        places = (tmp_path, ROOT / "docs/figures")
+        drawn, shown = (Image.open(place / f"{name}.png").size for place in places)
+        assert drawn == shown
 
 
 def test_the_check_is_a_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 python -m benchmarks.cli.docs_tables keep RUN_FOLDER NAME   # keep a result with its values
 python -m benchmarks.cli.docs_tables tables                 # write all tables again
+python -m benchmarks.cli.docs_tables pictures               # draw the pictures again
 python -m benchmarks.cli.docs_tables check                  # recompute every number
 """
 
@@ -10,6 +11,7 @@ import dataclasses
 import functools
 import re
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +24,8 @@ from benchmarks.cli.citations import faults
 from benchmarks.cli.recomputing import recomputed_faults
 from benchmarks.record.machine_places import without_places
 from benchmarks.record.results import SCHEMA_VERSION, Result, parse_result, read_result
+from benchmarks.reporting.charts import FOLDER
+from benchmarks.reporting.page import write_report
 from benchmarks.reporting.tables import markdown
 from benchmarks.tasks.registry import load_task
 from data_prep.errors import InputError
@@ -37,6 +41,11 @@ TABLE = re.compile(
     r"(<!-- table: (?P<name>[\w-]+)(, (?P<part>[\w. ]+))? -->\n)(?:.*?)(<!-- end of table -->)",
     re.DOTALL,
 )
+# Pictures in docs/figures, each with its kept result and the figure of that result's report.
+PICTURES = {
+    "next-frame": ("next_frame", "compute"),
+    "verification": ("thinking", "verification"),
+}
 # Values per video or image that are kept; all rows are.
 VALUES = (
     *("psnr", "ssim", "smooth_l1", "mse", "energy", "error", "expected_error", "true_spread"),
@@ -56,6 +65,7 @@ def main(arguments: list[str]) -> int:
     keep.add_argument("run", type=Path, help="folder of the run")
     keep.add_argument("name", help="name of the result in documents, such as next_frame_balls")
     commands.add_parser("tables", help="write the tables of README.md and docs/ again")
+    commands.add_parser("pictures", help="draw the pictures of README.md and docs/ again")
     commands.add_parser("check", help="recompute every number of README.md and docs/")
 
     def command() -> int:
@@ -66,6 +76,9 @@ def main(arguments: list[str]) -> int:
             if older := without_values():
                 print(f"kept without values, so taken as they are: {', '.join(older)}")
             return 1 if found else 0
+        if options.command == "pictures":
+            draw_pictures(ROOT / "docs" / FOLDER)
+            return 0
         if options.command == "keep":
             keep_result(options.run, options.name)
         for path in DOCUMENTS:
@@ -75,6 +88,17 @@ def main(arguments: list[str]) -> int:
         return 0
 
     return run_command(command)
+
+
+def draw_pictures(folder: Path) -> None:
+    """Draw the pictures of documents from kept results, into a folder."""
+    for picture, (kept, figure) in PICTURES.items():
+        result = kept_result(kept)
+        with tempfile.TemporaryDirectory() as place:
+            run = Path(place)
+            write_report(run, load_task(result.task, result.domain).report(run, result))
+            with atomic_file(folder / f"{picture}.png") as file:
+                file.write((run / FOLDER / f"{figure}.png").read_bytes())
 
 
 def keep_result(run: Path, name: str) -> None:

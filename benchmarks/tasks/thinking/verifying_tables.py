@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from benchmarks.record.metrics import titles
 from benchmarks.record.model_names import title_of
 from benchmarks.record.results import Metric, Result
-from benchmarks.reporting.figures import finish
+from benchmarks.reporting.figures import finish, plain_numbers
 from benchmarks.reporting.tables import Table, brief_cost_cells, interval, number
 from benchmarks.tasks.thinking.result import Found, SampledChoice, Verification
 from benchmarks.tasks.thinking.sampled_choice import ANY, AT, LOG_PROBABILITY, SCORE
@@ -170,6 +170,7 @@ def _draw_measures(axis: Axes, scores: list[tuple[Verification, Metric]]) -> Non
         )
     axis.axhline(0.5, color="k", lw=0.8, ls=":")
     axis.set_xscale("log")
+    plain_numbers(axis.xaxis)
     axis.set_xlabel("forward passes")
 
 
