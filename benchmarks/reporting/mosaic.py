@@ -20,7 +20,9 @@ def mosaic(
     captions: Sequence[Sequence[str]] = (),
     inches: float,
 ) -> Figure:
-    """Pictures `[H, W, 3]` in rows, None where there is none, `inches` wide each.
+    """Pictures `[H, W, 3]` in rows, bytes or numbers from 0 to 1, `inches` wide each.
+
+    All have one size; None leaves a place empty.
 
     `titles` stand above the columns, `labels` left of the rows, `captions` below each picture.
     """
