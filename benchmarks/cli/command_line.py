@@ -256,7 +256,7 @@ def _run_task(asked: Asked, out: Path, command: str) -> int:
     for entry in rejected[:5]:
         said = f"  rejected {entry['source']}: {entry['reason']}"
         console.print(said, highlight=False, markup=False)
-    if options.get("search"):
+    if options.get("search") or _searched(out):
         assert isinstance(task, ModelTask)
         search(task, config, data, out, device, console)
         return 0
@@ -266,6 +266,13 @@ def _run_task(asked: Asked, out: Path, command: str) -> int:
     _write_and_print(out, result, options.export)
     _write_index(out.parent)
     return 0
+
+
+def _searched(out: Path) -> bool:
+    """Whether a folder holds a search, so that resuming it goes on searching."""
+    from benchmarks.record.results import RESULTS
+
+    return (out / "search").is_dir() and not (out / RESULTS).exists()
 
 
 def _device(options: Namespace) -> str:
