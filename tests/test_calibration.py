@@ -66,6 +66,7 @@ def trained() -> NextFrameEBT:
     return model.eval()
 
 
+@pytest.mark.slow
 def test_the_energy_reaches_its_closed_form(trained: NextFrameEBT) -> None:
     """E(c) = 1/2 |c - m|^2 + 1/2 Var, with m and Var of the Gaussian posterior."""
     clips, std = observations(4096, torch.Generator().manual_seed(2))

@@ -281,5 +281,6 @@ def test_a_training_in_a_process_is_loaded_like_any_other(finished: Path, tmp_pa
     assert found["models"][0]["training"]["steps"] == 6
 
 
+@pytest.mark.slow
 def test_the_page_reads_well_in_a_browser(browser: Browser, finished: Path) -> None:
     require_readable(browser, finished / PAGE)

@@ -386,7 +386,11 @@ def test_a_search_gives_a_file_for_config(balls: Path, tmp_path: Path) -> None:
         "transformer_pp,transformer_pp_equal_training,flow,dit,conv_lstm,copy_last",
     ]
     assert main([*TINY, *arguments, "--search"]) == 0
-    found = json.loads((tmp_path / "out" / "search.json").read_text())
+    record = tmp_path / "out" / "search.json"
+    found = json.loads(record.read_text())
+    record.unlink()
+    assert main(["--resume", str(tmp_path / "out")]) == 0
+    assert json.loads(record.read_text()) == found
     assert {*found, "copy_last"} == set(arguments[-1].split(","))
     assert len({len(trials) for trials in found.values()}) == 1
     config = to_config(parse([*TINY, "--config", str(tmp_path / "out" / "search.yaml")]))

@@ -241,6 +241,7 @@ def test_a_vae_with_pickled_weights_is_refused(weights: dict[str, Path], tmp_pat
         build_encoder(EncoderConfig(f"vae:{tmp_path}"), 32)
 
 
+@pytest.mark.slow
 def test_without_a_way_back_models_are_judged_in_embeddings(
     weights: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

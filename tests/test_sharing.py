@@ -333,6 +333,7 @@ def test_what_is_no_checkpoint_is_said(
     assert "differs from that here" in said(f"mine={pushed}", "--balls.train", "5")
 
 
+@pytest.mark.slow
 def test_the_notebook_runs() -> None:
     folder = Path(__file__).parent.parent / "examples"
     notebook = nbformat.read(folder / "think.ipynb", 4)

@@ -365,6 +365,7 @@ def test_a_looped_model_at_its_trained_depth_is_what_was_trained() -> None:
     assert torch.equal(looped.predict(batch, looped.trained_setting()).prediction, expected)
 
 
+@pytest.mark.slow
 def test_the_page_reads_well_in_a_browser(browser: Browser, run: tuple[Path, Path]) -> None:
     require_readable(browser, run[0] / PAGE)
 
