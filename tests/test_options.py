@@ -170,7 +170,11 @@ def test_no_misspelt_option_of_a_preparation_is_taken(command: str) -> None:
         (run, ["--task", "probe", "--cache-di=x"], "(did you mean --cache-dir?)"),
         (prepare.main, ["shards", "a", "b", "--frams", "3"], "(did you mean --frames?)"),
         (documents, ["tables", "--kep"], "unrecognized arguments: --kep"),
-        (documents, ["tabels"], "invalid choice: 'tabels' (choose from 'keep', 'tables', 'pictures', 'check')"),
+        (
+            documents,
+            ["tabels"],
+            "invalid choice: 'tabels' (choose from 'keep', 'tables', 'pictures', 'check')",
+        ),
     ],
 )
 def test_a_misspelt_option_is_one_line_and_code_2(
