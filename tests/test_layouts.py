@@ -10,6 +10,7 @@ from data_prep.config import CorpusConfig, ImagesConfig
 from data_prep.errors import InputError
 from data_prep.sources import registry
 from data_prep.sources.corpus import Corpus
+from data_prep.sources.folder import corpus_name
 from data_prep.sources.layouts import list_corpus
 from data_prep.sources.media import IMAGES
 from data_prep.sources.official import OfficialLayout
@@ -246,3 +247,19 @@ def test_broken_json_is_named_with_its_line(tmp_path: Path) -> None:
         listed(write(tmp_path, {"l.jsonl": content}) / "l.jsonl")
     with pytest.raises(InputError, match=r"l\.jsonl:1: not an object with a path"):
         listed(write(tmp_path, {"l.jsonl": '"a.mp4"\n'}) / "l.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("bsds500/train", "bsds500 train"),
+        ("ucf101/Val_videos", "ucf101 Val_videos"),
+        ("my clips", "my clips"),
+        ("training of dogs", "training of dogs"),
+        ("dogs/.", "dogs"),
+    ],
+)
+def test_a_folder_named_after_a_split_is_called_by_the_one_above_too(
+    folder: str, name: str, tmp_path: Path
+) -> None:
+    assert corpus_name(tmp_path / folder) == name

@@ -326,3 +326,12 @@ def test_the_page_asks_for_nothing_outside_itself(tmp_path: Path) -> None:
     assert not re.findall(r"https?://|url\((?!data:)|@import", text)
     assert not seen.all("link")
     assert not [a for tag, a in seen.tags if "src" in a and not str(a["src"]).startswith("data:")]
+
+
+def test_a_name_that_parts_cells_stays_in_its_own(tmp_path: Path) -> None:
+    table = (["model", "PSNR dB"], [["bare | `quoted|`", "20.0"]])
+    write_report(tmp_path, Report("A run", [table], [], Section("First", [])))
+    page = Seen()
+    page.feed((tmp_path / PAGE).read_text())
+    assert len(page.all("td")) == 2
+    assert "bare | quoted|" in page.text

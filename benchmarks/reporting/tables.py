@@ -304,7 +304,9 @@ def markdown(table: Table) -> list[str]:
     """The lines of a table; the first column to the left, the others to the right."""
     header, rows = table
     rule = ["---"] + ["---:"] * (len(header) - 1)
-    return ["| " + " | ".join(cells) + " |" for cells in (header, rule, *rows)]
+    # A name that a user gave may hold what parts two cells.
+    parted = [[cell.replace("|", r"\|") for cell in cells] for cells in (header, *rows)]
+    return ["| " + " | ".join(cells) + " |" for cells in (parted[0], rule, *parted[1:])]
 
 
 def interval(metric: Metric | None, digits: int) -> str:

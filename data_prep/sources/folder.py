@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection
+from pathlib import Path
 
 from data_prep.config import CorpusConfig, ImagesConfig
 from data_prep.errors import InputError
@@ -91,6 +92,16 @@ def _by_list(
     checked = check_listed(sources, split_file, location)
     rule = f"the list {split_file.rsplit('/', 1)[-1]}"
     return Corpus(location, media, hold_out(checked, "validation", config), rule=rule)
+
+
+def corpus_name(folder: Path) -> str:
+    """What a corpus is called: its folder, after the one above where that names a split only.
+
+    `bsds500/train` is `bsds500 train`.
+    """
+    whole = folder.resolve()
+    named = SPLIT_FOLDER.fullmatch(whole.name) is not None
+    return f"{whole.parent.name} {whole.name}".strip() if named else whole.name
 
 
 def split_folder(file: str) -> tuple[str, str] | None:

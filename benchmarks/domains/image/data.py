@@ -23,6 +23,7 @@ from data_prep.frames import prepare_images
 from data_prep.shards.format import MANIFEST, SampleReference, ShardSet
 from data_prep.shards.plan import digest
 from data_prep.sources.corpus import SPLITS, Corpus
+from data_prep.sources.folder import corpus_name
 from data_prep.sources.layouts import list_test_sources
 from data_prep.sources.media import IMAGES
 from data_prep.sources.source import Source
@@ -223,9 +224,9 @@ def prepare_data(config: RunConfig, inputs: Inputs) -> ImageData:
             prepare_dead_leaves(cache, options.dead_leaves, options.images),
         )
     elif (inputs.data / MANIFEST).is_file():
-        name, frames = inputs.data.name, _frames_of(inputs.data, options.images)
+        name, frames = corpus_name(inputs.data), _frames_of(inputs.data, options.images)
     else:
-        name = inputs.data.resolve().name
+        name = corpus_name(inputs.data)
         frames = prepare_images(inputs.data, cache, options.images)
     if name == PHOTOGRAPHS_SET:
         name = "corpus"  # not to be mistaken for the bundled ones

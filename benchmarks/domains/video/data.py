@@ -20,6 +20,7 @@ from data_prep.frames import prepare_frames
 from data_prep.shards.format import MANIFEST, ShardSet
 from data_prep.shards.plan import digest
 from data_prep.sources.corpus import SPLITS
+from data_prep.sources.folder import corpus_name
 from data_prep.synthetic.bouncing_balls import write_bouncing_balls
 from data_prep.synthetic.moving_mnist import write_moving_mnist
 from data_prep.verify import require_whole
@@ -149,9 +150,9 @@ def prepare_data(config: RunConfig, inputs: Inputs) -> VideoData:
         given = ShardSet(data)
         require_whole(given)
         frames = given if given.kind == "frames" else None
-        name = data.name
+        name = corpus_name(data)
     else:
-        frames, name = prepare_frames(data, cache, options.corpus), data.resolve().name
+        frames, name = prepare_frames(data, cache, options.corpus), corpus_name(data)
     if data is not None and name == MOVING_MNIST:
         name = "videos"  # not to be mistaken for the sequences that are made
     embeddings = prepare_embeddings(frames, cache, config.encoder) if frames else given
