@@ -11,6 +11,7 @@ from benchmarks.measure.intervals import (
     difference,
     half_width,
     holm,
+    jackknife,
     mean,
     p_value,
     pooled_psnr,
@@ -166,6 +167,15 @@ def test_an_auroc_is_that_of_mann_and_whitney() -> None:
     assert same is not None
     assert same.mean == pytest.approx(0.5)
     assert auroc(low[:, :3], high[:, :3]) is None
+
+
+@pytest.mark.parametrize("sources", [2, 50, 1200])  # the last one asks twice
+def test_the_jackknife_of_a_mean_is_the_interval_of_the_mean(sources: int) -> None:
+    values = np.random.default_rng(0).normal(size=(3, sources))
+    found = jackknife(lambda sets: values[:, sets].mean(axis=-1), sources)
+    expected = mean(values)
+    assert found.mean == pytest.approx(expected.mean)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
 
 
 def test_the_sparsification_error_is_zero_for_the_ideal_order_only() -> None:

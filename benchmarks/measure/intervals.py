@@ -7,6 +7,7 @@ interval covers 0.94 to 0.975 whether seeds, sources or their interaction domina
 (tests/test_intervals.py).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ LARGEST_CORRELATION = 1 - 1e-9  # Fisher's transform of 1 is infinite
 SMALLEST_P = 1e-12
 LEAST_SOURCES = 4  # of a statistic over pairs or ranks of sources
 FEW_SOURCES = 5  # below this an interval deserves a warning
+AT_ONCE = 10**6  # values of a seed in the sets that a jackknife asks for at once
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def rank_correlation(a: np.ndarray, b: np.ndarray) -> Interval | None:
         return None
 
     def transformed(kept: np.ndarray) -> np.ndarray:
-        """Fisher's transform of each seed's correlation `[seeds]`."""
+        """Fisher's transform of each seed's correlation `[seeds, sets]`."""
         correlation = rank_correlations(a[:, kept], b[:, kept])
         return np.arctanh(np.clip(correlation, -LARGEST_CORRELATION, LARGEST_CORRELATION))
 
@@ -149,9 +151,9 @@ def auroc(low: np.ndarray, high: np.ndarray) -> Interval | None:
         return None
 
     def area(kept: np.ndarray) -> np.ndarray:
-        """The share of each seed `[seeds]`."""
-        u = mannwhitneyu(high[:, kept], low[:, kept], axis=1, method="asymptotic")
-        shares: np.ndarray = u.statistic / len(kept) ** 2
+        """The share of each seed `[seeds, sets]`."""
+        u = mannwhitneyu(high[:, kept], low[:, kept], axis=-1, method="asymptotic")
+        shares: np.ndarray = u.statistic / kept.shape[-1] ** 2
         return shares
 
     return share(jackknife(area, low.shape[1]))
@@ -177,9 +179,10 @@ def holm(p_values: list[float]) -> list[float]:
 
 
 def risk_coverage(doubt: np.ndarray, error: np.ndarray) -> np.ndarray:
-    """Mean error of the sources `[sources]` that are kept, from the least doubtful to all."""
-    kept = error[np.argsort(doubt, kind="stable")]
-    return kept.cumsum() / np.arange(1, len(kept) + 1)
+    """Mean error of the sources `[..., sources]` that are kept, from the least doubtful to all."""
+    kept = np.take_along_axis(error, np.argsort(doubt, axis=-1, kind="stable"), axis=-1)
+    risks: np.ndarray = kept.cumsum(axis=-1) / np.arange(1, kept.shape[-1] + 1)
+    return risks
 
 
 def sparsification_error(doubt: np.ndarray, error: np.ndarray) -> Interval | None:
@@ -192,21 +195,27 @@ def sparsification_error(doubt: np.ndarray, error: np.ndarray) -> Interval | Non
         return None
 
     def area(kept: np.ndarray) -> np.ndarray:
-        """The area of each seed `[seeds]`."""
-        pairs = zip(doubt[:, kept], error[:, kept], strict=True)
-        return np.array(
-            [(risk_coverage(d, e) - risk_coverage(e, e)).mean() / e.mean() for d, e in pairs]
-        )
+        """The area of each seed `[seeds, sets]`."""
+        d, e = doubt[:, kept], error[:, kept]
+        areas: np.ndarray = (risk_coverage(d, e) - risk_coverage(e, e)).mean(-1) / e.mean(-1)
+        return areas
 
     return _mapped(jackknife(area, error.shape[1]), lambda value: np.clip(value, 0, None))
 
 
 def jackknife(statistic: Callable[[np.ndarray], np.ndarray], sources: int) -> Interval:
-    """The interval of a statistic `[seeds]` of some sources, whose numbers it is given."""
+    """The interval of a statistic `[seeds, sets]` of sets of sources, given by number.
+
+    The statistic is given the sets `[sets, sources of each]`, some at once.
+    """
     every = np.arange(sources)
-    whole = statistic(every)
-    without = np.stack([statistic(np.delete(every, source)) for source in every], axis=1)
-    return _interval(float(whole.mean()), sources * whole[:, None] - (sources - 1) * without)
+    whole = statistic(every[None])
+    without = [
+        statistic(np.stack([np.delete(every, source) for source in chosen]))
+        for chosen in np.array_split(every, math.ceil(sources**2 / AT_ONCE))
+    ]
+    pseudo_values = sources * whole - (sources - 1) * np.concatenate(without, axis=1)
+    return _interval(float(whole.mean()), pseudo_values)
 
 
 def _mapped(found: Interval, monotone: Callable[[float], float]) -> Interval:

@@ -45,18 +45,22 @@ class Surprises:
         """The area less that of another surprise at the same continuations."""
 
         def difference(kept: np.ndarray) -> np.ndarray:
-            own: np.ndarray = self._of_seeds(_area, kept) - other._of_seeds(_area, kept)
+            own: np.ndarray = self._of_sets(_area, kept) - other._of_sets(_area, kept)
             return own
 
         return jackknife(difference, len(set(self.source)))
 
     def _over_sources(self, statistic: Statistic) -> Interval:
-        return jackknife(partial(self._of_seeds, statistic), len(set(self.source)))
+        return jackknife(partial(self._of_sets, statistic), len(set(self.source)))
 
-    def _of_seeds(self, statistic: Statistic, kept: np.ndarray) -> np.ndarray:
-        """The statistic of each seed `[seeds]`, over the sources whose numbers are `kept`."""
+    def _of_sets(self, statistic: Statistic, kept: np.ndarray) -> np.ndarray:
+        """The statistic of each seed `[seeds, sets]`, over sources by number `[sets, sources]`."""
+        return np.stack([self._of_seeds(statistic, sources) for sources in kept], axis=1)
+
+    def _of_seeds(self, statistic: Statistic, sources: np.ndarray) -> np.ndarray:
+        """The statistic of each seed `[seeds]`, over the sources of these numbers."""
         _, number = np.unique(self.source, return_inverse=True)
-        chosen = np.isin(number, kept)
+        chosen = np.isin(number, sources)
         labels = torch.from_numpy(self.impossible[chosen]).long()
         return np.array([statistic(torch.from_numpy(seed[chosen]), labels) for seed in self.values])
 
