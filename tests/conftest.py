@@ -28,9 +28,21 @@ pytest.register_assert_rewrite("browsing")
 
 BALLS = BouncingBallsConfig(train=6, validation=2, test=3, seconds=3.5)
 
+# Files that take half a minute or more, the longest first.
+LONG = (
+    *("end_to_end", "thinking", "command_line", "denoise_run", "scaling", "sharing", "prepare"),
+    *("denoise", "own_models", "devices", "intervals", "whole_images"),
+)
+
 torch.set_num_threads(1)
 # A shell that runs the tests in the background has them, and what they start, ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files come first: a worker that begins one last is waited for by all others."""
+    places = {f"test_{name}": place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONG)))
 
 
 @pytest.fixture(scope="session")

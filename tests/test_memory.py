@@ -131,11 +131,11 @@ def test_parts_of_a_batch_take_less_memory() -> None:
 @pytest.mark.parametrize(
     ("task", "models"),
     [
-        ("next_frame", "ebt_residual,transformer_pp"),
+        ("next_frame", "ebt_residual"),
         *(
             pytest.param(*each, marks=pytest.mark.slow)
             for each in (
-                ("next_frame", "transformer_pp_gaussian,flow,dit,conv_lstm"),
+                ("next_frame", "transformer_pp,transformer_pp_gaussian,flow,dit,conv_lstm"),
                 ("denoise", "ebt_residual,direct,direct_equal_training,dit,eqm,eqm_energy"),
                 ("thinking", "ebt_residual,ebt_residual_system2,transformer_pp_looped"),
             )

@@ -48,7 +48,7 @@ SMALL = [
     *("--balls.train", "3", "--balls.validation", "2", "--balls.test", "4", "--seeds", "0,1"),
     *("--training.steps", "3", "--training.processes", "1"),
     *("--evaluation.counts", "[1,2,3]", "--evaluation.candidates", "[1,3]"),
-    *("--evaluation.thresholds", "4", "--shifts.gravities", "[]"),
+    *("--evaluation.thresholds", "4", "--shifts.gravities", "[]", "--flow.samples", "2"),
 ]
 
 
