@@ -53,7 +53,7 @@ def trained() -> NextFrameEBT:
     torch.manual_seed(0)
     model = NextFrameEBT(EBTConfig(energy_loss_weight=0.1), BackboneConfig(1, 1, 16), (1, 1), DIM)
     generator = torch.Generator().manual_seed(1)
-    steps = 500
+    steps = 250
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-2, steps)
     for step in range(steps):
@@ -66,7 +66,6 @@ def trained() -> NextFrameEBT:
     return model.eval()
 
 
-@pytest.mark.slow
 def test_the_energy_reaches_its_closed_form(trained: NextFrameEBT) -> None:
     """E(c) = 1/2 |c - m|^2 + 1/2 Var, with m and Var of the Gaussian posterior."""
     clips, std = observations(4096, torch.Generator().manual_seed(2))

@@ -36,7 +36,6 @@ TINY += ["--backbone.heads", "2", "--evaluation.latency_repeats", "1"]
 TINY += ["--evaluation.counts", "[1,2]", "--evaluation.samples", "2", "--flow.samples", "2"]
 MODELS = [
     "ebt_published",
-    "transformer_published",
     "ebt_residual",
     "transformer_pp",
     "transformer_pp_equal_training",
@@ -376,6 +375,28 @@ def test_a_run_of_an_earlier_version_is_refused_with_what_to_do(
     (old / "results.json").write_text('{"schema_version": 2, "task": "next_frame"}')
     assert main(["--report", str(old)]) == 2
     assert "repeat the run, or use the commit" in capsys.readouterr().err
+
+
+def test_a_search_is_resumed_as_a_search(
+    balls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path] = []
+    monkeypatch.setattr(
+        "benchmarks.tasks.search.search", lambda task, config, data, out, *_: asked.append(out)
+    )
+    out = tmp_path / "out"
+    arguments = ["--data", str(balls), "--out", str(out), "--cache-dir", str(tmp_path)]
+    assert main([*TINY, *arguments, "--models", "copy_last", "--search"]) == 0
+    assert main(["--resume", str(out)]) == 0
+    assert asked == [out, out]
+    # A sweep keeps the search of a point in the point's own folder, and then runs the point.
+    point = tmp_path / "point"
+    shutil.copytree(out, point / "search")
+    shutil.copy(out / "config.yaml", point)
+    (point / "command.txt").write_text("python benchmarks/run.py --config point.yaml")
+    assert main(["--resume", str(point)]) == 0
+    assert (point / "results.json").is_file()
+    assert asked == [out, out]
 
 
 @pytest.mark.slow

@@ -169,7 +169,7 @@ def test_an_auroc_is_that_of_mann_and_whitney() -> None:
     assert auroc(low[:, :3], high[:, :3]) is None
 
 
-@pytest.mark.parametrize("sources", [2, 50, 1200])  # the last one asks twice
+@pytest.mark.parametrize("sources", [2, 50, 1200])  # the last one asks more than once
 def test_the_jackknife_of_a_mean_is_the_interval_of_the_mean(sources: int) -> None:
     values = np.random.default_rng(0).normal(size=(3, sources))
     found = jackknife(lambda sets: values[:, sets].mean(axis=-1), sources)

@@ -115,6 +115,7 @@ def test_a_point_is_what_its_run_alone_gives(
         assert values == pytest.approx(alone[name], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_jobs_share_a_sweep_and_the_last_one_reports(
     finished: Path, tmp_path: Path, cache: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -256,7 +256,7 @@ def _run_task(asked: Asked, out: Path, command: str) -> int:
     for entry in rejected[:5]:
         said = f"  rejected {entry['source']}: {entry['reason']}"
         console.print(said, highlight=False, markup=False)
-    if options.get("search") or _searched(out):
+    if options.get("search") or (options.get("resume") and _began_as_search(out)):
         assert isinstance(task, ModelTask)
         search(task, config, data, out, device, console)
         return 0
@@ -268,11 +268,10 @@ def _run_task(asked: Asked, out: Path, command: str) -> int:
     return 0
 
 
-def _searched(out: Path) -> bool:
-    """Whether a folder holds a search, so that resuming it goes on searching."""
-    from benchmarks.record.results import RESULTS
-
-    return (out / "search").is_dir() and not (out / RESULTS).exists()
+def _began_as_search(out: Path) -> bool:
+    """Whether the run in a folder is a search, so that resuming it goes on searching."""
+    file = out / COMMAND
+    return file.is_file() and "--search" in shlex.split(file.read_text())
 
 
 def _device(options: Namespace) -> str:

@@ -1,5 +1,6 @@
 """A plain folder of videos or images; a list beside them or the folders in it may name splits."""
 
+import os
 import re
 from collections.abc import Collection
 from pathlib import Path
@@ -99,7 +100,7 @@ def corpus_name(folder: Path) -> str:
 
     `bsds500/train` is `bsds500 train`.
     """
-    whole = folder.resolve()
+    whole = Path(os.path.abspath(folder))
     named = SPLIT_FOLDER.fullmatch(whole.name) is not None
     return f"{whole.parent.name} {whole.name}".strip() if named else whole.name
 
