@@ -19,20 +19,15 @@ class Program:
         paths = [str(TESTS.parent), str(TESTS), os.environ.get("PYTHONPATH", "")]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
         self.log = log
-        # What this process ignores, the program would ignore too.
-        before = signal.signal(signal.SIGINT, signal.SIG_DFL)
-        try:
-            with log.open("w") as said:
-                self.process = subprocess.Popen(
-                    [sys.executable, *command],
-                    stdin=subprocess.DEVNULL,
-                    stdout=said,
-                    stderr=said,
-                    env=environment,
-                    start_new_session=True,
-                )
-        finally:
-            signal.signal(signal.SIGINT, before)
+        with log.open("w") as said:
+            self.process = subprocess.Popen(
+                [sys.executable, *command],
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=said,
+                env=environment,
+                start_new_session=True,
+            )
 
     def wait_for(self, ready: Callable[[], object], limit: float = 200.0) -> None:
         """Wait until `ready` gives something true."""

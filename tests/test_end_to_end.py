@@ -16,7 +16,6 @@ from safetensors.numpy import load_file, save_file
 
 from benchmarks.cli.command_line import main
 from benchmarks.cli.docs_tables import check, keep_result, kept_result
-from benchmarks.cli.options import parse, to_config
 from benchmarks.domains.video.conditions import ROLLOUT, TEACHER_FORCED
 from benchmarks.domains.video.contrasts import CONTRASTS
 from benchmarks.domains.video.report import PROTOCOLS, make_report
@@ -375,67 +374,6 @@ def test_a_run_of_an_earlier_version_is_refused_with_what_to_do(
     (old / "results.json").write_text('{"schema_version": 2, "task": "next_frame"}')
     assert main(["--report", str(old)]) == 2
     assert "repeat the run, or use the commit" in capsys.readouterr().err
-
-
-def test_a_search_is_resumed_as_a_search(
-    balls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[Path] = []
-    monkeypatch.setattr(
-        "benchmarks.tasks.search.search", lambda task, config, data, out, *_: asked.append(out)
-    )
-    out = tmp_path / "out"
-    arguments = ["--data", str(balls), "--out", str(out), "--cache-dir", str(tmp_path)]
-    assert main([*TINY, *arguments, "--models", "copy_last", "--search"]) == 0
-    assert main(["--resume", str(out)]) == 0
-    assert asked == [out, out]
-    # A sweep keeps the search of a point in the point's own folder, and then runs the point.
-    point = tmp_path / "point"
-    shutil.copytree(out, point / "search")
-    shutil.copy(out / "config.yaml", point)
-    (point / "command.txt").write_text("python benchmarks/run.py --config point.yaml")
-    assert main(["--resume", str(point)]) == 0
-    assert (point / "results.json").is_file()
-    assert asked == [out, out]
-
-
-@pytest.mark.slow
-def test_a_search_gives_a_file_for_config(balls: Path, tmp_path: Path) -> None:
-    arguments = ["--data", str(balls), "--out", str(tmp_path / "out"), "--cache-dir", str(tmp_path)]
-    arguments += [
-        "--models",
-        "transformer_pp,transformer_pp_equal_training,flow,dit,conv_lstm,copy_last",
-    ]
-    assert main([*TINY, *arguments, "--search"]) == 0
-    record = tmp_path / "out" / "search.json"
-    found = json.loads(record.read_text())
-    record.unlink()
-    assert main(["--resume", str(tmp_path / "out")]) == 0
-    assert json.loads(record.read_text()) == found
-    assert {*found, "copy_last"} == set(arguments[-1].split(","))
-    assert len({len(trials) for trials in found.values()}) == 1
-    config = to_config(parse([*TINY, "--config", str(tmp_path / "out" / "search.yaml")]))
-    for name, trials in found.items():
-        losses = [trial["short"] for trial in trials]
-        assert losses == sorted(losses)
-        finalists = [trial for trial in trials if trial["full"] is not None]
-        of_optimisers = [trial["trial"].partition("-")[0] for trial in finalists]
-        assert sorted(map(of_optimisers.count, set(of_optimisers))) == [1, 2]
-        assert finalists[0] == trials[0]
-        best = min(finalists, key=lambda trial: trial["full"])["trial"]
-        section = config.sections[name]
-        optimizer, _, rate = best.partition("-")
-        assert section.optimizer == optimizer
-        assert section.learning_rate == pytest.approx(float(rate), rel=0.03)  # it is rounded
-    plans = (tmp_path / "out" / "search").glob("*/*/*/plan.json")
-    steps = {
-        tuple(json.loads(path.read_text())[k] for k in ("model", "training.steps"))
-        for path in plans
-    }
-    assert ("transformer_pp", 2) in steps
-    assert ("transformer_pp", 6) in steps
-    own_length = [n for model, n in steps if model == "transformer_pp_equal_training"]
-    assert min(own_length) > 6
 
 
 def test_the_page_reads_well_in_a_browser(browser: Browser, finished: Path) -> None:

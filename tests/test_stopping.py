@@ -19,6 +19,7 @@ from benchmarks.training.fit import train_model
 from benchmarks.training.plan import PlannedModel
 from benchmarks.training.processes import Job, run_in_processes
 from data_prep.errors import Terminated
+from data_prep.stopping import SIGNALS
 from worldmodel.callbacks import REPEAT, WholeFiles
 from worldmodel.config import BackboneConfig
 from worldmodel.training import CHECKPOINT, RECORD, WEIGHTS
@@ -146,9 +147,11 @@ def test_a_checkpoint_outlives_a_signal_while_it_is_loaded(
     def interrupt(*_: Any, **__: Any) -> None:
         raise Terminated
 
+    handlers = [signal.getsignal(number) for number in SIGNALS]
     with monkeypatch.context() as patch:
         patch.setattr(WholeFiles, "load_checkpoint", interrupt)
         with pytest.raises(Terminated):
             train("transformer_pp", tmp_path)
+    assert [signal.getsignal(number) for number in SIGNALS] == handlers
     assert checkpoint.read_bytes() == before
     require_same("transformer_pp", tmp_path, unbroken)

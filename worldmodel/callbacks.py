@@ -60,11 +60,16 @@ class StopBetweenSteps(L.Callback):
         self._heard_at = 0.0
         self._before: dict[int, Any] = {}
 
+    def setup(self, *_: Any, **__: Any) -> None:
+        # Lightning ignores Ctrl-C from an interruption on, which may come before the first step.
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.getsignal(number) for number in SIGNALS}
+
     def on_train_start(self, *_: Any) -> None:
         self.whole = True
-        if threading.current_thread() is threading.main_thread():
-            asked = [s for s in SIGNALS if signal.getsignal(s) != signal.SIG_IGN]
-            self._before = {s: signal.signal(s, self._note) for s in asked}
+        for number, handler in self._before.items():
+            if handler != signal.SIG_IGN:
+                signal.signal(number, self._note)
 
     def on_train_batch_start(self, *_: Any) -> None:
         heard = self._processes.largest(self.signal or 0)
